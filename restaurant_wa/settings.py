@@ -1,0 +1,132 @@
+"""Settings of the Django project, read from the environment; `.env.example` lists every name with its default."""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+if not env.bool("RESTAURANT_WA_IGNORE_DOTENV", default=False):
+    environ.Env.read_env(BASE_DIR / ".env")
+
+# --- Django -----------------------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="insecure-development-key")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ROOT_URLCONF = "restaurant_wa.urls"
+WSGI_APPLICATION = "restaurant_wa.wsgi.application"
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "ninja",
+    "sessions_app",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "sessions_app.api.middleware.ApiBoundaryMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+STATIC_URL = "static/"
+STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+WHITENOISE_USE_FINDERS = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a message of 4,000 characters fits many times over
+
+# --- PostgreSQL: the only truth ---------------------------------------------------------------------------------
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **env.db_url("DATABASE_URL", default="postgresql://postgres@127.0.0.1:5432/restaurant_wa"),
+        "CONN_MAX_AGE": env.int("DB_CONN_MAX_AGE", default=60),
+        "CONN_HEALTH_CHECKS": True,
+    },
+}
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    connect_timeout=env.int("DB_CONNECT_TIMEOUT", default=5),
+    options="-c statement_timeout={}ms -c lock_timeout={}ms -c idle_in_transaction_session_timeout={}ms".format(
+        env.int("DB_STATEMENT_TIMEOUT_MS", default=15_000),
+        env.int("DB_LOCK_TIMEOUT_MS", default=5_000),
+        env.int("DB_IDLE_TRANSACTION_TIMEOUT_MS", default=30_000),
+    ),
+)
+# The bridge's own connection: a role that sees its three tables only (`manage.py bridge_role` makes it).
+BRIDGE_DATABASE_URL = env.str("BRIDGE_DATABASE_URL", default=env.str("DATABASE_URL", default=""))
+
+# --- Redis or Valkey: broker, rate limits, cache; losing it loses nothing ------------------------------------------
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    },
+}
+
+# --- The bridge, its secret and the WhatsApp network --------------------------------------------------------------
+INSECURE_SECRETS = frozenset({"", "insecure-development-key", "insecure-development-secret", "change-me", "your-production-secret-here"})
+WHATSAPP_SECRET = env.str("WHATSAPP_SECRET", default="insecure-development-secret")
+WHATSAPP_PORT = env.int("WHATSAPP_PORT", default=8002)  # 0: any free port
+WEB_URL = env.str("WEB_URL", default=env.str("FASTAPI_URL", default="http://127.0.0.1:8000"))
+# Key ring of the WhatsApp credentials: `id:base64 of 32 bytes`, comma-separated; the first one encrypts.
+WA_ENCRYPTION_KEYS = env.str("WA_ENCRYPTION_KEYS", default="")
+# Empty: WhatsApp itself. Set by `manage.py up` to the simulated network on this machine.
+WA_SOCKET_URL = env.str("WA_SOCKET_URL", default="")
+SIMULATOR_URL = env.str("SIMULATOR_URL", default="")  # the virtual phones' page; empty when live
+NODE_BINARY = env.str("NODE_BINARY", default="")  # empty: the bundled Node 24, else `node` on PATH
+DATA_DIR = env.path("DATA_DIR", default=str(BASE_DIR / ".data"))
+
+# --- Pace ---------------------------------------------------------------------------------------------------------
+PACE_MIN_DELAY_MS = env.int("PACE_MIN_DELAY_MS", default=2_000)
+PACE_MAX_DELAY_MS = env.int("PACE_MAX_DELAY_MS", default=10_000)
+TYPING_MS_PER_CHARACTER = env.int("TYPING_MS_PER_CHARACTER", default=20)
+TYPING_MAX_MS = env.int("TYPING_MAX_MS", default=1_500)
+SEND_ACK_TIMEOUT_S = env.float("SEND_ACK_TIMEOUT_S", default=60.0)
+LINK_WINDOW_S = env.int("LINK_WINDOW_S", default=300)
+
+# --- Workers ------------------------------------------------------------------------------------------------------
+WORKER_CAPACITY = env.int("WORKER_CAPACITY", default=5_000)  # sessions
+WORKER_HEARTBEAT_S = env.float("WORKER_HEARTBEAT_S", default=2.0)
+WORKER_TTL_S = env.float("WORKER_TTL_S", default=6.0)
+WORKER_LEASE_MARGIN_S = env.float("WORKER_LEASE_MARGIN_S", default=1.0)
+
+# --- Observability ------------------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+ENVIRONMENT = env.str("ENVIRONMENT", default="development")  # "production" turns the insecure-default checks into errors

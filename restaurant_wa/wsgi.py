@@ -1,0 +1,8 @@
+"""WSGI entry point: `granian --interface wsgi restaurant_wa.wsgi:application`."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "restaurant_wa.settings")
+application = get_wsgi_application()

@@ -1,0 +1,126 @@
+from django.db import models
+from django.db.models import Q
+
+from sessions_app.models.base import UUIDModel
+from sessions_app.models.restaurants import Restaurant
+from sessions_app.models.sessions import Session
+
+MAX_BODY_CHARACTERS = 4_000
+
+
+class NextMessageSeq(models.Func):
+    """The order of acceptance, drawn by the database at insert: clocks of several web processes may differ."""
+
+    function = "nextval"
+    template = "nextval('message_seq')"
+    output_field = models.BigIntegerField()
+
+
+class Message(UUIDModel):
+    """One message to one customer, from acceptance to the last receipt."""
+
+    class Status(models.TextChoices):
+        SCHEDULED = "scheduled", "Waits for its time"
+        QUEUED = "queued", "Waits for its turn"
+        SENDING = "sending", "Its owner is handing it to WhatsApp"
+        UNCERTAIN = "uncertain", "Handed over without an answer; settled by a receipt or by sending it again under the same id"
+        SENT = "sent", "WhatsApp's server has it"
+        DELIVERED = "delivered", "The customer's phone has it"
+        READ = "read", "The customer has read it"
+        FAILED = "failed", "It cannot be sent"
+        CANCELED = "canceled", "Withdrawn before it was sent"
+        EXPIRED = "expired", "Too old to be sent"
+        SUPPRESSED = "suppressed", "Not sent: the customer has opted out"
+
+    class Priority(models.IntegerChoices):
+        URGENT = 0, "urgent"
+        HIGH = 1, "high"
+        NORMAL = 2, "normal"
+        LOW = 3, "low"
+
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="messages")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
+    seq = models.BigIntegerField(db_default=NextMessageSeq(), editable=False)
+    to_phone = models.CharField(max_length=16)  # E.164
+    body = models.TextField()
+    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    reference = models.CharField(max_length=120, blank=True)  # the caller's own, e.g. an order number
+    created_at = models.DateTimeField(auto_now_add=True)
+    not_before = models.DateTimeField()  # equal to created_at unless it is scheduled or tried again later
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
+    status_at = models.DateTimeField()
+    hold_reason = models.CharField(max_length=40, blank=True)
+    hold_until = models.DateTimeField(null=True, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_detail = models.CharField(max_length=300, blank=True)
+
+    # The WhatsApp message id is drawn when the message is accepted and never changes: a resend carries it again.
+    wa_id = models.CharField(max_length=64)
+    address = models.CharField(max_length=80, blank=True)  # WhatsApp's address of the customer, fixed by the first attempt
+    attempts = models.PositiveSmallIntegerField(default=0)
+    claimed_term = models.BigIntegerField(null=True, blank=True)  # the session's term under which it was handed over
+    sending_at = models.DateTimeField(null=True, blank=True)  # first hand-over
+    delay_ms = models.PositiveIntegerField(null=True, blank=True)  # the pause that was applied before it
+    sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "message"
+        ordering = ["-seq"]
+        indexes = [
+            # The claim: the first ready message of a session. Partial, so that finished messages cost it nothing.
+            models.Index(fields=["session", "priority", "seq"], condition=Q(status="queued"), name="message_claim"),
+            # What a new owner settles first: handed over, not answered.
+            models.Index(fields=["session", "seq"], condition=Q(status__in=["sending", "uncertain"]), name="message_unsettled"),
+            # Sweeps by time: scheduled messages that have come due, waiting ones that have expired.
+            models.Index(fields=["not_before"], condition=Q(status__in=["scheduled", "queued"]), name="message_due"),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(status__in=["scheduled", "queued"], expires_at__isnull=False),
+                name="message_expiry",
+            ),
+            # Keyset pages of the API and the admin, newest first.
+            models.Index(fields=["restaurant", "-seq"], name="message_recent"),
+            models.Index(fields=["session", "-seq"], name="message_session_recent"),
+        ]
+        constraints = [models.UniqueConstraint(fields=["session", "wa_id"], name="message_wa_id_once")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class MessageEvent(models.Model):
+    """The timeline of a message: one row for every change, appended, never changed."""
+
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    status = models.CharField(max_length=16, choices=Message.Status)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "message_event"
+        ordering = ["id"]
+        indexes = [models.Index(fields=["message", "id"], name="message_event_timeline")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.status}"
+
+
+class IdempotencyRecord(models.Model):
+    """Which message an Idempotency-Key made, and of which request, so that a retry is answered and not repeated."""
+
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    fingerprint = models.BinaryField(max_length=32)  # SHA-256 of the request in canonical form
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        db_table = "idempotency_record"
+        constraints = [models.UniqueConstraint(fields=["restaurant", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return self.key

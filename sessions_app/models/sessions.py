@@ -1,0 +1,101 @@
+from django.db import models
+
+from sessions_app.models.base import UUIDModel
+from sessions_app.models.restaurants import Restaurant
+from sessions_app.models.workers import Worker
+
+
+class Session(UUIDModel):
+    """One WhatsApp number of a restaurant: what is wanted of it, what is true of it, and who owns it now.
+
+    Web and admin write only the wishes (`desired`, `link_until`, `link_phone`, `restart_wish`); the owner acts on them
+    and writes the truth. Every write of an owner carries `(owner, term)`, so that a former owner's write matches no row.
+    """
+
+    class State(models.TextChoices):
+        UNLINKED = "unlinked", "No number is linked and nobody is linking one"
+        LINKING = "linking", "A QR code or pairing code waits for the phone"
+        CONNECTING = "connecting", "Linked; the connection is being made"
+        CONNECTED = "connected", "Linked and connected"
+        DISCONNECTED = "disconnected", "Linked; the connection is down and will be tried again"
+        STOPPED = "stopped", "Linked; kept offline because somebody asked for it"
+        LOGGED_OUT = "logged_out", "The phone removed this device: it must be linked again"
+        BLOCKED = "blocked", "WhatsApp refuses this number; the reason says for how long"
+
+    class Desired(models.TextChoices):
+        ONLINE = "online", "Connected whenever it is linked"
+        OFFLINE = "offline", "Linked, but not connected"
+        UNLINKED = "unlinked", "Logged out of WhatsApp"
+
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="sessions")
+    name = models.CharField(max_length=80)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    # Wishes
+    desired = models.CharField(max_length=16, choices=Desired, default=Desired.ONLINE)
+    link_until = models.DateTimeField(null=True, blank=True)  # somebody watches the link page until then
+    link_phone = models.CharField(max_length=16, blank=True)  # E.164: link by pairing code instead of QR
+    restart_wish = models.PositiveIntegerField(default=0)  # counts requests; the owner copies it to `restart_done`
+    restart_done = models.PositiveIntegerField(default=0)
+
+    # Truth, written by the owner
+    state = models.CharField(max_length=16, choices=State, default=State.UNLINKED)
+    state_reason = models.CharField(max_length=40, blank=True)  # a stable code
+    state_detail = models.CharField(max_length=300, blank=True)  # the same in plain words, for people
+    state_changed_at = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0)  # connection attempts failed in a row
+    linked_at = models.DateTimeField(null=True, blank=True)  # null: no credentials are held
+    phone = models.CharField(max_length=16, blank=True)  # E.164 of the linked number
+    lid = models.CharField(max_length=40, blank=True)
+    push_name = models.CharField(max_length=120, blank=True)
+    qr = models.TextField(blank=True)
+    qr_generated_at = models.DateTimeField(null=True, blank=True)
+    qr_expires_at = models.DateTimeField(null=True, blank=True)
+    pairing_code = models.CharField(max_length=16, blank=True)
+    connected_at = models.DateTimeField(null=True, blank=True)
+
+    # Ownership
+    owner = models.ForeignKey(Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="sessions")
+    term = models.BigIntegerField(default=0)  # rises with every claim: the fencing token
+    claimed_at = models.DateTimeField(null=True, blank=True)
+
+    # Pace: kept here so that a new owner goes on at the same pace
+    last_sent_at = models.DateTimeField(null=True, blank=True)
+    next_send_at = models.DateTimeField(null=True, blank=True)
+    next_delay_ms = models.PositiveIntegerField(default=0)  # the pause drawn between those two
+
+    class Meta:
+        db_table = "wa_session"
+        ordering = ["restaurant", "name"]
+        indexes = [
+            models.Index(fields=["owner"], name="wa_session_owner"),
+            models.Index(fields=["restaurant", "name"], name="wa_session_restaurant"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["restaurant", "name"], condition=models.Q(deleted_at__isnull=True), name="wa_session_name_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.phone}".strip()
+
+
+class SessionEvent(models.Model):
+    """The activity log of a session: appended, never changed."""
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=40)  # claimed, released, state, link_requested, restart_requested, …
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "wa_session_event"
+        ordering = ["-at", "-id"]
+        indexes = [models.Index(fields=["session", "-at"], name="wa_session_event_recent")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind}"
