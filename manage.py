@@ -4,12 +4,12 @@
 import os
 import sys
 
-# This file must parse on any Python, so that an old one gets this sentence and not a SyntaxError.
+# This file must parse on any Python 3, so that an old one gets this sentence and not a SyntaxError.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit("Restaurant WA needs Python 3.11 or newer; this is %d.%d. Try: python3.11 manage.py up" % sys.version_info[:2])  # noqa: UP031
 
 
-def main():  # type: ignore[no-untyped-def]
+def main() -> None:
     if os.environ.get("RESTAURANT_WA_NO_BOOTSTRAP") != "1":
         from restaurant_wa.local.bootstrap import prepare
 
