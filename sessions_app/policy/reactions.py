@@ -1,0 +1,98 @@
+"""What a closed connection means and what to do about it: WhatsApp's signals, one row each."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sessions_app.policy.backoff import backoff
+
+State = Literal["unlinked", "linking", "connecting", "connected", "disconnected", "stopped", "logged_out", "blocked"]
+STABLE = timedelta(seconds=60)  # a connection that lasted this long ends a row of failures
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """`retry_at` None means: not by itself; a person must act."""
+
+    state: State
+    detail: str
+    retry_at: datetime | None
+    failures: int
+    wipe: bool = False
+    end_link: bool = False  # showing another code would not help
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    detail: str
+    state: State = "disconnected"
+    base: timedelta = timedelta(seconds=2)
+    cap: timedelta = timedelta(minutes=5)
+    park: bool = False
+
+
+_SECONDS = timedelta(seconds=1)
+_MINUTES = timedelta(minutes=1)
+_TABLE: dict[str, _Row] = {
+    "connection_lost": _Row("The connection to WhatsApp was lost.", base=_SECONDS),
+    "timed_out": _Row("WhatsApp did not answer in time.", base=_SECONDS),
+    "restart_required": _Row("WhatsApp asked for a new connection.", base=_SECONDS / 5),
+    "server_error": _Row("WhatsApp ended the connection with an error."),
+    "unavailable": _Row("WhatsApp's server is restarting.", base=5 * _SECONDS),
+    "connect_failed": _Row("WhatsApp could not be reached."),
+    "store_unavailable": _Row("The credentials could not be read; they are kept.", cap=_MINUTES),
+    "bridge_unavailable": _Row("The bridge does not answer.", base=_SECONDS / 2, cap=30 * _SECONDS),
+    "client_outdated": _Row("WhatsApp wants a newer client version.", base=10 * _SECONDS, cap=30 * _MINUTES),
+    # Fighting over a connection makes both sides worse: wait much longer each time.
+    "replaced": _Row("Another program uses the same link. Stop it, or link this number again.", base=30 * _SECONDS, cap=30 * _MINUTES),
+    "forbidden": _Row("WhatsApp has banned this number.", state="blocked", park=True),
+    "locked": _Row("WhatsApp has locked this account. Open WhatsApp on the phone to see why.", state="blocked", park=True),
+    "not_multidevice": _Row("The phone has not joined linked devices. Update WhatsApp on the phone, then restart.", "blocked", park=True),
+    "banned_temporarily": _Row("WhatsApp has banned this number for a while.", state="blocked", base=60 * _MINUTES, cap=24 * 60 * _MINUTES),
+    "stale_term": _Row("Another worker has taken this session over.", park=True),
+}
+_OTHER = _Row("The connection to WhatsApp ended.")
+_LOGGED_OUT = "The phone removed this device. Link the number again; waiting messages are kept."
+_UNLINKED = {
+    "link_expired": "Nobody scanned the code in time.",
+    "passkey_required": (
+        "WhatsApp asks this account for a passkey, which a linked device of this kind cannot give. "
+        "The number cannot be linked for now; do not delete or register the account again."
+    ),
+    "requested": "Linking was stopped.",
+}
+
+
+def react(
+    reason: str, *, linked: bool, failures: int, connected_for: timedelta | None, detail: dict[str, Any], now: datetime, jitter: float
+) -> Reaction:
+    """`failures` counts the failed connections before this one; `connected_for` is how long this one had been up, if it
+    was; `detail` is the bridge's, for example until when a ban lasts."""
+    if not linked:
+        return _while_linking(reason, failures=failures, now=now, jitter=jitter)
+    if reason == "logged_out":
+        return Reaction("logged_out", _LOGGED_OUT, None, 0, wipe=True)
+    if reason == "requested":
+        return Reaction("disconnected", "The connection was closed on purpose.", now, failures)
+    row = _TABLE.get(reason, _OTHER)
+    count = 1 if connected_for is not None and connected_for >= STABLE else failures + 1
+    return Reaction(row.state, row.detail, _retry_at(reason, row, count, detail, now, jitter), count)
+
+
+def _retry_at(reason: str, row: _Row, count: int, detail: dict[str, Any], now: datetime, jitter: float) -> datetime | None:
+    if row.park:
+        return None
+    until = detail.get("until")
+    if reason == "banned_temporarily" and isinstance(until, datetime) and until > now:
+        return until + jitter * _MINUTES
+    return now + backoff(count, base=row.base, cap=row.cap, jitter=jitter)
+
+
+def _while_linking(reason: str, *, failures: int, now: datetime, jitter: float) -> Reaction:
+    if reason == "link_expired":  # WhatsApp's codes ran out before the person's window: show fresh ones
+        return Reaction("unlinked", _UNLINKED[reason], now, 0)
+    if reason in _UNLINKED:
+        return Reaction("unlinked", _UNLINKED[reason], None, 0, end_link=True)
+    row = _TABLE.get(reason, _OTHER)
+    retry_at = now + backoff(failures + 1, base=row.base, cap=10 * _SECONDS, jitter=jitter)
+    return Reaction("unlinked", row.detail, retry_at, failures + 1, wipe=reason == "logged_out")

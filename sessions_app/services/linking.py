@@ -1,0 +1,126 @@
+"""What owners read and write about a session: its wishes, and the truth of its connection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.types.json import Jsonb
+
+from sessions_app.services.sql import execute, fetch
+
+
+class SessionRow(NamedTuple):
+    """A session as its owner needs it: wishes, truth, pace."""
+
+    id: UUID
+    term: int
+    restaurant: UUID
+    desired: Literal["online", "offline", "unlinked"]
+    link_until: datetime | None
+    link_phone: str
+    restart_wish: int
+    restart_done: int
+    state: str
+    state_reason: str
+    state_detail: str
+    retry_at: datetime | None
+    failures: int
+    linked_at: datetime | None
+    phone: str
+    lid: str
+    push_name: str
+    connected_at: datetime | None
+    last_sent_at: datetime | None
+    next_send_at: datetime | None
+    pace_min_ms: int | None
+    pace_max_ms: int | None
+
+
+# Steady sessions, the many, are left out of the frequent look: connected, and nothing wished for.
+_RESTLESS = """AND NOT (s.state = 'connected' AND s.desired = 'online' AND s.restart_wish = s.restart_done
+                        AND s.link_until IS NULL AND s.deleted_at IS NULL)"""
+
+
+def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool = False) -> list[SessionRow]:
+    """The worker's sessions: all, some, or only those for which something may be left to do."""
+    some = "" if sessions is None else "AND s.id = ANY(%(sessions)s)"
+    statement = f"""
+        SELECT s.id, s.term, s.restaurant_id, CASE WHEN s.deleted_at IS NULL THEN s.desired ELSE 'unlinked' END, s.link_until,
+               s.link_phone, s.restart_wish, s.restart_done, s.state, s.state_reason, s.state_detail, s.retry_at, s.failures,
+               s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at,
+               r.pace_min_delay_ms, r.pace_max_delay_ms
+        FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id
+        WHERE s.owner_id = %(worker)s {some} {_RESTLESS if restless else ""}"""
+    return fetch(SessionRow, statement, {"worker": worker, "sessions": list(sessions or [])})
+
+
+@dataclass(slots=True)
+class Truth:
+    """What is true of a session's connection, whole: the owner is its only writer."""
+
+    session: UUID
+    term: int
+    state: str
+    reason: str = ""
+    detail: str = ""
+    retry_at: datetime | None = None
+    failures: int = 0
+    linked: bool = False
+    phone: str = ""
+    lid: str = ""
+    push_name: str = ""
+    qr: str = ""
+    qr_generated_at: datetime | None = None
+    qr_expires_at: datetime | None = None  # of the code that is shown, whether QR or pairing code
+    pairing_code: str = ""
+    connected_at: datetime | None = None
+    restart_done: int = 0
+    link_ended: datetime | None = None  # the wish to link that is over: this `link_until`, not a later one
+    event: dict[str, Any] = field(default_factory=dict)  # for the activity log; empty: nothing worth a line
+
+
+class _Known(NamedTuple):
+    id: UUID
+
+
+@transaction.atomic
+def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
+    """Writes them all in one statement and logs what is worth a line. Answers the sessions that were still owned: the
+    others have a new owner, and nothing of theirs was changed."""
+    statement = """
+        UPDATE wa_session s SET
+            state = t.state, state_reason = t.reason, state_detail = left(t.detail, 300),
+            state_changed_at = CASE WHEN s.state IS DISTINCT FROM t.state THEN clock_timestamp() ELSE s.state_changed_at END,
+            retry_at = t.retry_at, failures = t.failures,
+            linked_at = CASE WHEN t.linked THEN COALESCE(s.linked_at, clock_timestamp()) END,
+            phone = t.phone, lid = t.lid, push_name = left(t.push_name, 120),
+            qr = t.qr, qr_generated_at = t.qr_generated_at, qr_expires_at = t.qr_expires_at, pairing_code = t.pairing_code,
+            connected_at = t.connected_at, restart_done = GREATEST(s.restart_done, t.restart_done),
+            link_until = CASE WHEN s.link_until <= t.link_ended THEN NULL ELSE s.link_until END,
+            link_phone = CASE WHEN s.link_until <= t.link_ended THEN '' ELSE s.link_phone END,
+            updated_at = clock_timestamp()
+        FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(state)s::text[], %(reason)s::text[], %(detail)s::text[],
+                    %(retry_at)s::timestamptz[], %(failures)s::int[], %(linked)s::bool[], %(phone)s::text[], %(lid)s::text[],
+                    %(push_name)s::text[], %(qr)s::text[], %(qr_generated_at)s::timestamptz[], %(qr_expires_at)s::timestamptz[],
+                    %(pairing_code)s::text[], %(connected_at)s::timestamptz[], %(restart_done)s::int[], %(link_ended)s::timestamptz[])
+             AS t(session, term, state, reason, detail, retry_at, failures, linked, phone, lid, push_name, qr, qr_generated_at,
+                  qr_expires_at, pairing_code, connected_at, restart_done, link_ended)
+        WHERE s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
+        RETURNING s.id"""
+    columns = [name for name in Truth.__slots__ if name != "event"]
+    values = {name: [getattr(truth, name) for truth in truths] for name in columns}
+    written = {row.id for row in fetch(_Known, statement, {"worker": worker, **values})}
+    _log([truth for truth in truths if truth.event and truth.session in written])
+    return written
+
+
+def _log(truths: Sequence[Truth]) -> None:
+    if not truths:
+        return
+    statement = """
+        INSERT INTO wa_session_event (session_id, at, kind, detail)
+        SELECT session, clock_timestamp(), 'state', detail FROM unnest(%(sessions)s::uuid[], %(details)s::jsonb[]) AS e(session, detail)"""
+    execute(statement, {"sessions": [t.session for t in truths], "details": [Jsonb(t.event) for t in truths]})

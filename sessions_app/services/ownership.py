@@ -1,0 +1,176 @@
+"""Who owns which session: worker leases and session claims.
+
+Every time here is the database's. A worker is known by its name; `incarnation` (its `started_at`) tells one process from the
+next of the same name. A claim raises the session's `term`, the fencing token that every later write of the owner carries.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+
+from sessions_app.models.base import uuid7
+from sessions_app.services.sql import execute, fetch
+
+# A session needs an owner while something is left to do for it: to keep it online, to link it, to take it offline, to log it out.
+WANTED = """
+    CASE s.desired
+        WHEN 'online' THEN s.deleted_at IS NULL AND (s.linked_at IS NOT NULL OR s.link_until > clock_timestamp())
+        WHEN 'offline' THEN s.linked_at IS NOT NULL AND s.state <> 'stopped'
+        ELSE s.linked_at IS NOT NULL
+    END"""
+
+
+class Registration(NamedTuple):
+    worker: UUID
+    incarnation: datetime
+
+
+class Holder(NamedTuple):
+    """Who holds a worker's name now."""
+
+    hostname: str
+    pid: int | None
+
+
+class Renewal(NamedTuple):
+    now: datetime
+    live_workers: int  # ready to own sessions, this one included
+    wanted_sessions: int
+
+
+class Claimed(NamedTuple):
+    session: UUID
+    term: int
+
+
+class _Count(NamedTuple):
+    count: int
+
+
+def holder(*, name: str) -> Holder | None:
+    """The process that holds this name by a lease that has not run out."""
+    found = fetch(Holder, "SELECT hostname, pid FROM worker WHERE name = %(name)s AND expires_at > clock_timestamp()", {"name": name})
+    return found[0] if found else None
+
+
+def register(*, name: str, queue: str, hostname: str, pid: int, capacity: int, ttl_s: float) -> Registration:
+    """Takes the name, whoever held it before: that process's next renewal finds its incarnation gone."""
+    statement = """
+        INSERT INTO worker (id, name, queue, hostname, pid, capacity, draining, bridge_ready, bridge_detail,
+                            started_at, heartbeat_at, expires_at)
+        VALUES (%(id)s, %(name)s, %(queue)s, %(hostname)s, %(pid)s, %(capacity)s, false, false, '',
+                clock_timestamp(), clock_timestamp(), clock_timestamp() + make_interval(secs => %(ttl)s))
+        ON CONFLICT (name) DO UPDATE SET
+            queue = EXCLUDED.queue, hostname = EXCLUDED.hostname, pid = EXCLUDED.pid, capacity = EXCLUDED.capacity,
+            draining = false, bridge_ready = false, bridge_detail = '', started_at = EXCLUDED.started_at,
+            heartbeat_at = EXCLUDED.heartbeat_at, expires_at = EXCLUDED.expires_at
+        RETURNING id, started_at"""
+    values = {"id": uuid7(), "name": name, "queue": queue, "hostname": hostname, "pid": pid, "capacity": capacity, "ttl": ttl_s}
+    return fetch(Registration, statement, values)[0]
+
+
+def renew(*, me: Registration, ttl_s: float, bridge_ready: bool, bridge_detail: str, draining: bool) -> Renewal | None:
+    """Another `ttl_s` seconds. None: the lease has run out or the name was taken over, and everything owned is lost."""
+    statement = """
+        UPDATE worker SET heartbeat_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => %(ttl)s),
+            bridge_ready = %(ready)s, bridge_detail = left(%(detail)s, 500), draining = %(draining)s
+        WHERE id = %(worker)s AND started_at = %(incarnation)s AND expires_at > clock_timestamp()
+        RETURNING heartbeat_at"""
+    values = {"ttl": ttl_s, "ready": bridge_ready, "detail": bridge_detail, "draining": draining, **me._asdict()}
+
+    class Beat(NamedTuple):
+        at: datetime
+
+    beat = fetch(Beat, statement, values)
+    return Renewal(beat[0].at, *_load()) if beat else None
+
+
+def _load() -> tuple[int, int]:
+    live = "SELECT count(*) FROM worker WHERE expires_at > clock_timestamp() AND bridge_ready AND NOT draining"
+    wanted = f"SELECT count(*) FROM wa_session s WHERE {WANTED}"
+    return fetch(_Count, live, {})[0].count, fetch(_Count, wanted, {})[0].count
+
+
+@transaction.atomic
+def claim(*, me: Registration, limit: int) -> list[Claimed]:
+    """Up to `limit` sessions that need an owner and have no living one; those this worker's name held before come first.
+
+    Sends of the former owner that were under way become uncertain in the same transaction.
+    """
+    statement = f"""
+        WITH free AS (
+            SELECT s.id FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
+            WHERE {WANTED}
+              AND (w.id IS NULL OR w.expires_at <= clock_timestamp()
+                   OR (w.id = %(worker)s AND s.claimed_at < %(incarnation)s))
+              AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.started_at = %(incarnation)s
+                          AND me.expires_at > clock_timestamp() AND NOT me.draining)
+            ORDER BY s.owner_id = %(worker)s DESC NULLS LAST
+            LIMIT %(limit)s
+            FOR NO KEY UPDATE OF s SKIP LOCKED
+        ), claimed AS (
+            UPDATE wa_session s SET owner_id = %(worker)s, term = s.term + 1, claimed_at = clock_timestamp(),
+                state = CASE WHEN s.state IN ('connected', 'connecting') THEN 'disconnected'
+                             WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
+                state_changed_at = CASE WHEN s.state IN ('connected', 'connecting', 'linking') THEN clock_timestamp()
+                                        ELSE s.state_changed_at END,
+                qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', updated_at = clock_timestamp()
+            FROM free WHERE s.id = free.id
+            RETURNING s.id, s.term
+        ), log AS (
+            INSERT INTO wa_session_event (session_id, at, kind, detail)
+            SELECT c.id, clock_timestamp(), 'claimed', jsonb_build_object('worker', w.name, 'term', c.term)
+            FROM claimed c, worker w WHERE w.id = %(worker)s
+        )
+        SELECT id, term FROM claimed"""
+    claimed = fetch(Claimed, statement, {"limit": limit, **me._asdict()})
+    if claimed:
+        _leave_uncertain([session for session, _ in claimed])
+    return claimed
+
+
+def _leave_uncertain(sessions: Sequence[UUID]) -> None:
+    """The former owner died, or was cut off, with these handed over: nobody knows whether they reached WhatsApp."""
+    statement = """
+        WITH left_over AS (
+            UPDATE message SET status = 'uncertain', status_at = clock_timestamp(), not_before = LEAST(not_before, clock_timestamp()),
+                error_code = 'owner_lost', error_detail = 'Its worker stopped before WhatsApp confirmed it.'
+            WHERE session_id = ANY(%(sessions)s) AND status = 'sending'
+            RETURNING id
+        )
+        INSERT INTO message_event (message_id, at, status, detail)
+        SELECT id, clock_timestamp(), 'uncertain', '{"reason": "owner_lost"}' FROM left_over"""
+    execute(statement, {"sessions": list(sessions)})
+
+
+def release(*, me: Registration, owned: Sequence[Claimed], reason: str) -> int:
+    """Gives sessions up; whoever needs them may claim them at once. Answers how many were still owned."""
+    statement = """
+        WITH released AS (
+            UPDATE wa_session s SET owner_id = NULL, updated_at = clock_timestamp(),
+                state = CASE WHEN s.state IN ('connected', 'connecting') THEN 'disconnected'
+                             WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
+                state_reason = CASE WHEN s.state IN ('connected', 'connecting') THEN 'released' ELSE s.state_reason END,
+                state_detail = CASE WHEN s.state IN ('connected', 'connecting') THEN 'It moves to another worker.' ELSE s.state_detail END,
+                state_changed_at = CASE WHEN s.state IN ('connected', 'connecting', 'linking') THEN clock_timestamp()
+                                        ELSE s.state_changed_at END,
+                qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = ''
+            FROM unnest(%(sessions)s::uuid[], %(terms)s::bigint[]) AS mine(id, term)
+            WHERE s.id = mine.id AND s.term = mine.term AND s.owner_id = %(worker)s
+            RETURNING s.id, s.term
+        )
+        INSERT INTO wa_session_event (session_id, at, kind, detail)
+        SELECT id, clock_timestamp(), 'released', jsonb_build_object('term', term, 'reason', %(reason)s::text) FROM released"""
+    values = {"sessions": [one.session for one in owned], "terms": [one.term for one in owned], "reason": reason}
+    return execute(statement, {"worker": me.worker, **values})
+
+
+def leave(*, me: Registration) -> None:
+    """The worker is gone, and says so: its lease ends now. Its row stays, so that its name keeps its history."""
+    statement = """
+        UPDATE worker SET expires_at = clock_timestamp(), draining = true, bridge_ready = false, bridge_detail = 'stopped'
+        WHERE id = %(worker)s AND started_at = %(incarnation)s"""
+    execute(statement, me._asdict())
