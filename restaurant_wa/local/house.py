@@ -1,0 +1,144 @@
+"""The whole house on one machine: databases, then the schema, then the parts; and everything down again in reverse."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from restaurant_wa.local import parts, ports
+from restaurant_wa.local.children import Children, Program
+from restaurant_wa.local.console import Problem, step
+from restaurant_wa.local.places import BASE_DIR, make_private, node_binary
+from restaurant_wa.local.postgres import Postgres
+from restaurant_wa.local.stop import Stop
+from restaurant_wa.local.supervisor import Supervisor
+from restaurant_wa.local.valkey import Valkey
+from restaurant_wa.local.vault import Vault
+
+DATABASE = OWNER = "restaurant_wa"
+BRIDGE_ROLE = "restaurant_wa_bridge"
+MIN_FREE_BYTES = 300 * 1024 * 1024
+COMMAND_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    data: Path
+    port: int = 8000
+    workers: int = 1
+    live: bool = False
+
+
+class House:
+    """Raises Problem for what a person must mend and Stopped when stopping was asked for; `close` afterwards in any case."""
+
+    def __init__(self, options: Options, *, stop: Stop, say: Callable[[str], None] = print) -> None:
+        self.options = options
+        self.vault = Vault(options.data)
+        self.logs = make_private(options.data / "logs")
+        self.stop = stop
+        self._children = Children()
+        self.supervisor = Supervisor(children=self._children, stop=stop, say=say)
+        self.site: parts.Site | None = None
+
+    def open(self) -> parts.Site:
+        """Databases, schema and parts, in this order; returns when every part is ready."""
+        _require_space(self.options.data)
+        ports.require_free(self.options.port)
+        node = node_binary()
+        with step("Starting PostgreSQL and Valkey"):
+            databases = self._databases()
+        self.site = self._site(databases, node)
+        with step("Preparing the database"):
+            self.command("migrate", "--no-input", "-v", "0")
+            if self.site.env["BRIDGE_DATABASE_URL"] != self.site.env["DATABASE_URL"]:
+                self.command("bridge_role")
+        with step("Starting the parts"):
+            self.supervisor.start(parts.all_parts(self.site, workers=self.options.workers))
+            self.supervisor.wait_ready()
+        return self.site
+
+    def close(self) -> None:
+        """Parts, then Valkey, then PostgreSQL; no process is left."""
+        self.supervisor.stop_parts()
+        self._children.close()
+
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = COMMAND_TIMEOUT_S) -> None:
+        """Run one of manage.py's commands with the house's environment, watching the parts meanwhile. Raises Problem."""
+        if self.site is None:
+            raise RuntimeError("the house is not open yet")
+        log = self.logs / f"{arguments[0]}.log"
+        argv = [sys.executable, str(BASE_DIR / "manage.py"), *arguments]
+        child = self._children.spawn(
+            Program(name=arguments[0], argv=argv, log=log, env={**self.site.env, **(env or {})}, cwd=BASE_DIR, grace_s=5)
+        )
+        waited = 0.0
+        while child.running:
+            self.supervisor.check_started()
+            self.stop.sleep(0.2)
+            waited += 0.2
+            if waited > timeout:
+                raise Problem(f"`manage.py {arguments[0]}` did not finish within {timeout:.0f} s (log: {log}).")
+        self._children.forget(child)
+        if child.process.returncode != 0:
+            raise Problem(f"`manage.py {arguments[0]}` failed: {child.last_line()} (log: {log})")
+
+    def _databases(self) -> dict[str, str]:
+        found = {}
+        if not (database_url := os.environ.get("DATABASE_URL")):
+            database_url, found["BRIDGE_DATABASE_URL"] = self._postgres()
+        found["DATABASE_URL"] = database_url
+        found.setdefault("BRIDGE_DATABASE_URL", os.environ.get("BRIDGE_DATABASE_URL") or self._bridge_url(database_url))
+        found["REDIS_URL"] = os.environ.get("REDIS_URL") or self._valkey()
+        return found
+
+    def _postgres(self) -> tuple[str, str]:
+        postgres = Postgres(data=self.options.data, password=self.vault.get("POSTGRES_PASSWORD"), log=self.logs / "postgres.log")
+        self.supervisor.watch(postgres.start(self._children, wait=self.stop.sleep))
+        owner = self.vault.get("DATABASE_PASSWORD")
+        postgres.ensure_database(DATABASE, owner=OWNER, password=owner)
+        url = postgres.url(DATABASE, role=OWNER, password=owner)
+        return url, self._bridge_url(url)
+
+    def _bridge_url(self, url: str) -> str:
+        """The same database as the bridge's own role, whose password this installation keeps."""
+        address = urlsplit(url)
+        password = quote(self.vault.get("BRIDGE_DATABASE_PASSWORD"), safe="")
+        return address._replace(netloc=f"{BRIDGE_ROLE}:{password}@{address.netloc.rpartition('@')[2]}").geturl()
+
+    def _valkey(self) -> str:
+        directory = make_private(self.options.data / "valkey")
+        valkey = Valkey(directory=directory, password=self.vault.get("VALKEY_PASSWORD"), log=self.logs / "valkey.log")
+        self.supervisor.watch(valkey.start(self._children, wait=self.stop.sleep))
+        return valkey.url()
+
+    def _site(self, databases: Mapping[str, str], node: str) -> parts.Site:
+        port = 0 if self.options.live else ports.free_port(parts.SIMULATOR_PORT)
+        network = {} if self.options.live else simulated_network(port)
+        own = {"DATA_DIR": str(self.options.data), "WEB_URL": f"http://127.0.0.1:{self.options.port}", "NODE_BINARY": node}
+        env = application_environment() | self.vault.application() | dict(databases) | own | network
+        return parts.Site(env=env, logs=self.logs, data=self.options.data, port=self.options.port, simulator_port=port)
+
+
+def application_environment() -> dict[str, str]:
+    """This process's environment without what would point the parts elsewhere; `.env` has been read into it already."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"WA_SOCKET_URL", "WA_MEDIA_HOST", "SIMULATOR_URL"}}
+    fixed = {"RESTAURANT_WA_NO_BOOTSTRAP": "1", "RESTAURANT_WA_IGNORE_DOTENV": "1", "WHATSAPP_PORT": "0", "PYTHONUNBUFFERED": "1"}
+    return kept | {"DJANGO_SETTINGS_MODULE": "restaurant_wa.settings"} | fixed
+
+
+def simulated_network(port: int) -> dict[str, str]:
+    return {
+        "WA_SOCKET_URL": f"ws://127.0.0.1:{port}/ws/chat",
+        "WA_MEDIA_HOST": f"127.0.0.1:{port}",
+        "SIMULATOR_URL": f"http://127.0.0.1:{port}",
+    }
+
+
+def _require_space(data: Path) -> None:
+    free = shutil.disk_usage(data).free
+    if free < MIN_FREE_BYTES:
+        raise Problem(f"The disk is full: {free // 2**20} MB are free at {data}, {MIN_FREE_BYTES // 2**20} MB are needed.")
