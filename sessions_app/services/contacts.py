@@ -1,0 +1,155 @@
+"""The customers a session hears from. WhatsApp names them by phone number, by LID, or by both; two rows that turn out to be
+one person become one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from sessions_app.models import Contact, InboundMessage
+
+_ATTEMPTS = 3
+_LEARNED = ["phone", "lid", "name", "last_inbound_at", "last_outbound_at", "on_whatsapp", "checked_at"]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A customer wrote at `at`. Phone (E.164) and LID: whichever WhatsApp told, at least one of them."""
+
+    restaurant_id: UUID
+    session_id: UUID
+    phone: str
+    lid: str
+    name: str
+    at: datetime
+
+
+def note_inbound(sightings: Sequence[Sighting]) -> list[UUID]:
+    """Make or update the contact of each sighting, inside the caller's transaction; their ids, in the same order."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                return _note(sightings)
+        except IntegrityError:  # another writer made one of these contacts in between: now it can be seen
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _note(sightings: Sequence[Sighting]) -> list[UUID]:
+    book = _Book(_known(sightings))
+    found = [book.meet(sighting) for sighting in sightings]
+    book.save()
+    return [book.final(contact).pk for contact in found]
+
+
+def _known(sightings: Sequence[Sighting]) -> list[Contact]:
+    named = Q(phone__in={s.phone for s in sightings} - {""}) | Q(lid__in={s.lid for s in sightings} - {""})
+    in_session = Contact.objects.filter(named, session_id__in={s.session_id for s in sightings})
+    return list(in_session.select_for_update().order_by("pk"))
+
+
+@dataclass
+class _Book:
+    """The contacts at hand, found by either name."""
+
+    known: list[Contact]
+    _by: dict[tuple[UUID, str, str], Contact] = field(default_factory=dict)
+    _changed: dict[UUID, Contact] = field(default_factory=dict)
+    _was: dict[UUID, str] = field(default_factory=dict)  # the phone each known contact has in the database
+    _new: dict[UUID, Contact] = field(default_factory=dict)
+    _merged: dict[UUID, Contact] = field(default_factory=dict)  # id of the row that goes, the row that stays
+
+    def __post_init__(self) -> None:
+        for contact in self.known:
+            self._was[contact.pk] = contact.phone
+            self._index(contact)
+
+    def meet(self, seen: Sighting) -> Contact:
+        by_phone = self._by.get((seen.session_id, "phone", seen.phone)) if seen.phone else None
+        by_lid = self._by.get((seen.session_id, "lid", seen.lid)) if seen.lid else None
+        if by_phone and seen.lid and by_phone.lid not in ("", seen.lid):
+            self._give_up_phone(by_phone)
+            by_phone = None
+        if by_phone and by_lid and by_phone is not by_lid:
+            contact = self._merge(by_phone, by_lid)
+        else:
+            contact = by_phone or by_lid or self._make(seen)
+        self._learn(contact, seen)
+        return contact
+
+    def final(self, contact: Contact) -> Contact:
+        while contact.pk in self._merged:
+            contact = self._merged[contact.pk]
+        return contact
+
+    def save(self) -> None:
+        for gone in self._merged:
+            InboundMessage.objects.filter(contact_id=gone).update(contact=self.final(self._merged[gone]))
+        Contact.objects.filter(pk__in=list(self._merged)).delete()
+        # A number may go from row to row within one batch: all let go of theirs before any takes a new one.
+        for pk, contact in self._changed.items():
+            if self._was[pk] not in ("", contact.phone):
+                Contact.objects.filter(pk=pk).update(phone="", lid=contact.lid)
+        for contact in self._changed.values():
+            contact.save(update_fields=_LEARNED)
+        Contact.objects.bulk_create(self._new.values())
+
+    def _make(self, seen: Sighting) -> Contact:
+        contact = Contact(restaurant_id=seen.restaurant_id, session_id=seen.session_id)
+        self._new[contact.pk] = contact
+        return contact
+
+    def _give_up_phone(self, contact: Contact) -> None:
+        """The LID is the person: a number seen with another LID has moved on to somebody else."""
+        del self._by[contact.session_id, "phone", contact.phone]
+        contact.phone = ""
+        self._touch(contact)
+
+    def _merge(self, one: Contact, other: Contact) -> Contact:
+        keeper, gone = (other, one) if one.pk in self._new else (one, other)
+        self._absorb(keeper, gone)
+        return keeper
+
+    def _absorb(self, keeper: Contact, gone: Contact) -> None:
+        keeper.name = keeper.name or gone.name
+        keeper.last_inbound_at = _latest(keeper.last_inbound_at, gone.last_inbound_at)
+        keeper.last_outbound_at = _latest(keeper.last_outbound_at, gone.last_outbound_at)
+        if keeper.on_whatsapp is None:
+            keeper.on_whatsapp, keeper.checked_at = gone.on_whatsapp, gone.checked_at
+        self._new.pop(gone.pk, None)
+        self._changed.pop(gone.pk, None)
+        self._forget(gone)
+        self._merged[gone.pk] = keeper
+
+    def _learn(self, contact: Contact, seen: Sighting) -> None:
+        self._forget(contact)
+        contact.phone = seen.phone or contact.phone
+        contact.lid = seen.lid or contact.lid
+        contact.name = seen.name or contact.name
+        contact.last_inbound_at = _latest(contact.last_inbound_at, seen.at)
+        self._touch(contact)
+        self._index(contact)
+
+    def _touch(self, contact: Contact) -> None:
+        if contact.pk not in self._new:
+            self._changed[contact.pk] = contact
+
+    def _index(self, contact: Contact) -> None:
+        self._by.update(dict.fromkeys(_names(contact), contact))
+
+    def _forget(self, contact: Contact) -> None:
+        for key in _names(contact):
+            self._by.pop(key, None)
+
+
+def _names(contact: Contact) -> list[tuple[UUID, str, str]]:
+    both = (("phone", contact.phone), ("lid", contact.lid))
+    return [(contact.session_id, kind, value) for kind, value in both if value]
+
+
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment), default=None)

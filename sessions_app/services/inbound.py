@@ -1,0 +1,221 @@
+"""What the bridges report, applied at most once however often it is delivered (the table of events: node_bridge/README.md).
+
+An event that cannot be used (unknown session or message, not understood) is skipped, counted and logged: it never
+costs the others of its batch. Anything temporary is raised, nothing of the batch is kept, and the bridge sends it again.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from typing import Any, Literal
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+from pydantic import AwareDatetime, BaseModel, ValidationError
+
+from sessions_app.models import InboundMessage, Session, SessionEvent
+from sessions_app.policy.text import storable
+from sessions_app.services import contacts, receipts, wakeups
+from sessions_app.services.contacts import Sighting
+from sessions_app.services.phones import E164
+from sessions_app.services.receipts import Fact
+
+log = structlog.get_logger(__name__)
+
+COUNTED = ("applied", "duplicate", "unknown_session", "unknown_message", "ignored", "invalid")
+RESTRICTIONS = {"number.restricted": "number_restricted", "number.chat_cap": "chat_cap"}
+
+
+class Event(BaseModel):
+    id: str
+    session: UUID
+    type: str
+    at: AwareDatetime
+    data: dict[str, Any]
+
+
+class ReceiptData(BaseModel):
+    id: str
+    status: Literal["delivered", "read"]
+
+
+class AckData(BaseModel):
+    id: str
+    code: str | None = None
+
+
+class ReceivedData(BaseModel):
+    id: str
+    chat: str
+    sender: str
+    phone: str | None = None
+    lid: str | None = None
+    name: str | None = None
+    kind: str
+    text: str | None = None
+    sent_at: AwareDatetime
+
+
+def record(*, bridge: str, events: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Apply one batch in one transaction. The answer says how many of each in COUNTED."""
+    counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
+    read = [event for event in (_read(raw, counts) for raw in events) if event]
+    if read:
+        with transaction.atomic():
+            _one_batch_at_a_time(bridge)
+            _apply(read, counts)
+    if counts["applied"] + counts["duplicate"] != len(events):
+        log.warning("inbound.events_skipped", bridge=bridge, **counts)
+    return dict(counts)
+
+
+def _one_batch_at_a_time(bridge: str) -> None:
+    """A bridge that gave up waiting sends a batch again while its first delivery may still be at work."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"inbound:{bridge}"])
+
+
+def _apply(events: list[tuple[Event, BaseModel]], counts: Counter[str]) -> None:
+    restaurants = _restaurants_of({event.session for event, _ in events})
+    counts["unknown_session"] += sum(event.session not in restaurants for event, _ in events)
+    known = [(event, data) for event, data in events if event.session in restaurants]
+    _apply_facts([fact for fact in (_fact(event, data) for event, data in known) if fact], counts)
+    _store_received([(event, data) for event, data in known if isinstance(data, ReceivedData)], restaurants, counts)
+    _note_restrictions([event for event, _ in known if event.type in RESTRICTIONS], counts)
+
+
+def _restaurants_of(sessions: set[UUID]) -> dict[UUID, UUID]:
+    return dict(Session.objects.filter(pk__in=sessions).values_list("pk", "restaurant_id"))
+
+
+def _fact(event: Event, data: BaseModel) -> Fact | None:
+    at = min(event.at.astimezone(UTC), timezone.now())  # a bridge's clock may run ahead
+    if isinstance(data, ReceiptData):
+        return Fact(event.session, data.id, data.status, at)
+    if isinstance(data, AckData):
+        return Fact(event.session, data.id, "sent", at, refusal=data.code or "")
+    return None
+
+
+def _apply_facts(facts: list[Fact], counts: Counter[str]) -> None:
+    applied = receipts.apply(facts)
+    counts["applied"] += applied.known
+    counts["unknown_message"] += len(facts) - applied.known
+    if applied.settled:
+        transaction.on_commit(lambda: wakeups.wake(applied.settled), robust=True)
+
+
+def _store_received(events: list[tuple[Event, ReceivedData]], restaurants: dict[UUID, UUID], counts: Counter[str]) -> None:
+    if not events:
+        return
+    senders = _contacts_of(events, restaurants)
+    rows = [
+        InboundMessage(
+            restaurant_id=restaurants[event.session],
+            session_id=event.session,
+            contact_id=senders.get(number),
+            chat=data.chat[:80],
+            sender=data.sender[:80],
+            wa_id=data.id[:64],
+            kind=data.kind[:20],
+            text=data.text or "",
+            sent_at=min(data.sent_at.astimezone(UTC), timezone.now()),
+        )
+        for number, (event, data) in enumerate(events)
+    ]
+    stored = _insert_new(rows)
+    counts["applied"] += stored
+    counts["duplicate"] += len(rows) - stored
+
+
+def _insert_new(rows: list[InboundMessage]) -> int:
+    columns = ("id", "restaurant_id", "session_id", "contact_id", "chat", "sender", "wa_id", "kind", "text", "sent_at")
+    kinds = ("uuid", "uuid", "uuid", "uuid", "text", "text", "text", "text", "text", "timestamptz")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO inbound_message ({', '.join(columns)}, created_at)"
+            f" SELECT *, statement_timestamp() FROM unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"
+            " ON CONFLICT (session_id, chat, sender, wa_id) DO NOTHING",
+            [[getattr(row, column) for row in rows] for column in columns],
+        )
+        stored: int = cursor.rowcount
+    return stored
+
+
+def _contacts_of(events: list[tuple[Event, ReceivedData]], restaurants: dict[UUID, UUID]) -> dict[int, UUID]:
+    """By position in `events`; a sender whom WhatsApp names neither by number nor by LID has no contact."""
+    named = {number: _sighting(event, data, restaurants) for number, (event, data) in enumerate(events)}
+    seen = {number: sighting for number, sighting in named.items() if sighting.phone or sighting.lid}
+    return dict(zip(seen, contacts.note_inbound(list(seen.values())), strict=True)) if seen else {}
+
+
+def _sighting(event: Event, data: ReceivedData, restaurants: dict[UUID, UUID]) -> Sighting:
+    phone = data.phone or ""
+    return Sighting(
+        restaurant_id=restaurants[event.session],
+        session_id=event.session,
+        phone=phone if E164.fullmatch(phone) else "",
+        lid=(data.lid or "")[:40],
+        name=(data.name or "")[:120],
+        at=min(data.sent_at.astimezone(UTC), timezone.now()),
+    )
+
+
+def _note_restrictions(events: list[Event], counts: Counter[str]) -> None:
+    """Into the activity log, once for each event id: the index (session, at) finds an earlier delivery."""
+    if not events:
+        return
+    noted = set(
+        SessionEvent.objects.filter(
+            session_id__in={event.session for event in events}, at__in={event.at for event in events}
+        ).values_list("session_id", "detail__event")
+    )
+    fresh: dict[tuple[UUID, str], SessionEvent] = {}
+    for event in events:
+        if (event.session, event.id) not in noted:
+            detail = {"event": event.id, **event.data}
+            fresh[event.session, event.id] = SessionEvent(
+                session_id=event.session, at=event.at, kind=RESTRICTIONS[event.type], detail=detail
+            )
+    SessionEvent.objects.bulk_create(fresh.values())
+    counts["applied"] += len(fresh)
+    counts["duplicate"] += len(events) - len(fresh)
+
+
+_DATA: dict[str, type[BaseModel]] = {"message.receipt": ReceiptData, "message.ack": AckData, "message.received": ReceivedData}
+
+
+def _read(raw: Mapping[str, Any], counts: Counter[str]) -> tuple[Event, BaseModel] | None:
+    try:
+        event = Event.model_validate(_storable(raw))
+        if event.type not in _DATA and event.type not in RESTRICTIONS:
+            counts["ignored"] += 1
+            return None
+        model = _DATA.get(event.type)
+        return event, model.model_validate(event.data) if model else event
+    except (ValidationError, RecursionError) as error:
+        counts["invalid"] += 1
+        log.error("inbound.event_invalid", id=_id_of(raw), error=type(error).__name__, fields=_fields(error))
+        return None
+
+
+def _fields(error: Exception) -> list[str]:
+    """Where it is wrong, never what was in it."""
+    return [".".join(map(str, one["loc"])) for one in error.errors()] if isinstance(error, ValidationError) else []
+
+
+def _id_of(raw: Mapping[str, Any]) -> str:
+    return str(raw.get("id", ""))[:64] if isinstance(raw, Mapping) else ""
+
+
+def _storable(value: Any) -> Any:
+    """Customers write anything: what PostgreSQL cannot hold is replaced, in every string of an event."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {_storable(key): _storable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return value

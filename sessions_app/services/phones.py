@@ -1,0 +1,58 @@
+"""Phone numbers: read as people write them, kept as E.164, shown masked."""
+
+import re
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
+
+from sessions_app.errors import InvalidPhone
+
+MAX_INPUT_CHARACTERS = 40
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+_REASONS = {
+    NumberParseException.INVALID_COUNTRY_CODE: "its country code does not exist",
+    NumberParseException.TOO_SHORT_AFTER_IDD: "it is too short",
+    NumberParseException.TOO_SHORT_NSN: "it is too short",
+    NumberParseException.TOO_LONG: "it is too long",
+}
+_LENGTHS = {
+    phonenumbers.ValidationResult.TOO_SHORT: "it is too short",
+    phonenumbers.ValidationResult.TOO_LONG: "it is too long",
+    phonenumbers.ValidationResult.INVALID_COUNTRY_CODE: "its country code does not exist",
+}
+
+
+def normalise(text: str, region: str) -> str:
+    """E.164 of a number as written; `region` (ISO 3166) is assumed for one without +country code.
+
+    Raises InvalidPhone with the reason in words. The number itself is not in the message: it may end up in a log.
+    """
+    written = text.strip()
+    if not written or len(written) > MAX_INPUT_CHARACTERS or not written.isprintable():
+        raise _invalid("it is empty" if not written else "it is not written as one", region)
+    number = _parse(written, region)
+    if number.extension:
+        raise _invalid("it has an extension, which WhatsApp does not know", region)
+    if not phonenumbers.is_valid_number(number):
+        length = phonenumbers.is_possible_number_with_reason(number)
+        raise _invalid(_LENGTHS.get(length, "no such number is in use in its country"), region)
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def mask(phone: str) -> str:
+    """A phone number for logs and lists: +49151*****78."""
+    if len(phone) < 9:
+        return "*" * len(phone)
+    return f"{phone[:6]}{'*' * (len(phone) - 8)}{phone[-2:]}"
+
+
+def _parse(written: str, region: str) -> PhoneNumber:
+    try:
+        return phonenumbers.parse(written, region)
+    except NumberParseException as error:
+        raise _invalid(_REASONS.get(error.error_type, "it is not written as one"), region) from error
+
+
+def _invalid(reason: str, region: str) -> InvalidPhone:
+    return InvalidPhone(f"This is not a valid phone number: {reason}. Write it as +4915112345678, or as dialled in {region}.")
