@@ -5,6 +5,9 @@ from typing import Any
 
 import environ
 
+from restaurant_wa import logging as json_logging
+from restaurant_wa import reporting
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 if not env.bool("RESTAURANT_WA_IGNORE_DOTENV", default=False):
@@ -18,7 +21,9 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ROOT_URLCONF = "restaurant_wa.urls"
 WSGI_APPLICATION = "restaurant_wa.wsgi.application"
 INSTALLED_APPS = [
+    "sessions_app",  # before Unfold: its templates extend Unfold's of the same name
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -27,9 +32,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "ninja",
-    "sessions_app",
 ]
 MIDDLEWARE = [
+    "restaurant_wa.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "sessions_app.api.middleware.ApiBoundaryMiddleware",
@@ -100,7 +105,9 @@ CACHES = {
 }
 
 # --- The bridge, its secret and the WhatsApp network --------------------------------------------------------------
-INSECURE_SECRETS = frozenset({"", "insecure-development-key", "insecure-development-secret", "change-me", "your-production-secret-here"})
+INSECURE_SECRETS = frozenset(
+    {"", "insecure-development-key", "insecure-development-secret", "change-me", "your-production-secret-here"}
+)
 WHATSAPP_SECRET = env.str("WHATSAPP_SECRET", default="insecure-development-secret")
 WHATSAPP_PORT = env.int("WHATSAPP_PORT", default=8002)  # 0: any free port
 WEB_URL = env.str("WEB_URL", default=env.str("FASTAPI_URL", default="http://127.0.0.1:8000"))
@@ -130,3 +137,36 @@ WORKER_LEASE_MARGIN_S = env.float("WORKER_LEASE_MARGIN_S", default=1.0)
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
 ENVIRONMENT = env.str("ENVIRONMENT", default="development")  # "production" turns the insecure-default checks into errors
+RELEASE = env.str("RELEASE", default="")
+LOGGING = json_logging.configuration(LOG_LEVEL)
+json_logging.configure()
+reporting.start(dsn=SENTRY_DSN, environment=ENVIRONMENT, release=RELEASE)
+
+# --- The admin's look ---------------------------------------------------------------------------------------------
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Restaurant WA",
+    "SITE_HEADER": "Restaurant WA",
+    "SITE_SUBHEADER": "Messages from your own number",
+    "SITE_SYMBOL": "restaurant",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "sessions_app.admin.menu.favicon"}],
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "STYLES": ["sessions_app.admin.menu.stylesheet"],
+    "DASHBOARD_CALLBACK": "sessions_app.admin.dashboard.dashboard",
+    "SIDEBAR": {"navigation": "sessions_app.admin.menu.navigation"},
+    "COLORS": {
+        "primary": {
+            "50": "#f0fdfa",
+            "100": "#ccfbf1",
+            "200": "#99f6e4",
+            "300": "#5eead4",
+            "400": "#2dd4bf",
+            "500": "#14b8a6",
+            "600": "#0f766e",
+            "700": "#115e59",
+            "800": "#134e4a",
+            "900": "#133c3a",
+            "950": "#042f2e",
+        },
+    },
+}

@@ -1,0 +1,45 @@
+"""Each request has an id, in its log lines and its answer, and one line in the access log."""
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+log = structlog.get_logger("restaurant_wa.access")
+_USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/health"})
+
+
+class RequestIdMiddleware:
+    """Takes the caller's X-Request-ID if it is harmless, else makes one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _USABLE.fullmatch(given) else uuid.uuid4().hex
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            response = self.get_response(request)
+            _note(request, response, started)
+        response.headers["X-Request-ID"] = request_id
+        return response
+
+
+def _note(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
+    if request.path_info in QUIET_PATHS and response.status_code < 400:
+        return
+    match = request.resolver_match
+    log.info(
+        "request",
+        method=request.method,
+        route=match.route if match else "",
+        path=request.path_info,
+        status=response.status_code,
+        ms=round((time.perf_counter() - started) * 1_000, 1),
+    )

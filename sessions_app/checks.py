@@ -1,0 +1,68 @@
+"""Settings that are fine while developing and dangerous in production: warnings there, errors here.
+
+`manage.py check` reports them, and every command that runs checks refuses to start over an error.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+MIN_SECRET_CHARACTERS = 32
+KEY_BYTES = 32
+
+
+@register(Tags.security)
+def secrets_are_set(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    named = [("WHATSAPP_SECRET", settings.WHATSAPP_SECRET, "W001"), ("SECRET_KEY", settings.SECRET_KEY, "W002")]
+    found = [(f"{name} {problem}", mend(name), code) for name, value, code in named if (problem := weakness(value))]
+    if problem := key_ring_problem(settings.WA_ENCRYPTION_KEYS):
+        found.append((f"WA_ENCRYPTION_KEYS {problem}", 'Set it to "k1:" and the base64 of 32 random bytes.', "W003"))
+    if settings.DEBUG:
+        found.append(("DEBUG is on: error pages show settings and data.", "Unset DEBUG.", "W004"))
+    return [_message(*each) for each in found]
+
+
+def weakness(secret: str) -> str:
+    """What is wrong with a secret; empty when nothing is."""
+    if not secret:
+        return "is not set."
+    if secret in settings.INSECURE_SECRETS or secret.startswith("insecure"):
+        return "is a default that everybody knows."
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        return f"is shorter than {MIN_SECRET_CHARACTERS} characters."
+    if len(set(secret)) < 8:
+        return "repeats too few characters."
+    return ""
+
+
+def key_ring_problem(ring: str) -> str:
+    """What is wrong with `id:base64[,id:base64…]`; never tells the key."""
+    if not ring:
+        return "is not set: WhatsApp credentials cannot be stored."
+    names = [entry.partition(":")[0].strip() for entry in ring.split(",")]
+    if len(set(names)) != len(names):
+        return "names a key twice."
+    for name, entry in zip(names, ring.split(","), strict=True):
+        if not name or len(_decoded(entry.partition(":")[2].strip())) != KEY_BYTES:
+            return f"has an entry ({name or 'without a name'}) that is not `id:base64 of {KEY_BYTES} bytes`."
+    return ""
+
+
+def mend(name: str) -> str:
+    return f"Set {name} to a random text of its own: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _message(text: str, hint: str, code: str) -> CheckMessage:
+    kind = Error if settings.ENVIRONMENT == "production" else Warning
+    return kind(text, hint=hint, id=f"restaurant_wa.{code}")
