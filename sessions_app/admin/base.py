@@ -1,0 +1,86 @@
+"""The admin's tenancy: every list, page, autocomplete, filter and action goes through `TenantAdmin`."""
+
+import uuid
+from typing import Any, TypeVar, cast
+
+from django.contrib import messages
+from django.db.models import ForeignKey, Model, QuerySet
+from django.forms import ModelChoiceField
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from sessions_app.admin.grants import grants_of
+from sessions_app.admin.unfolded import ModelAdmin
+from sessions_app.errors import DomainError
+from sessions_app.models import Restaurant
+
+M = TypeVar("M", bound=Model)
+
+
+class TenantAdmin(ModelAdmin[M]):
+    """Shows a person the rows of their restaurants only. Lists and pages are read-only unless a subclass says otherwise;
+    what changes something is a verb of its own (`verbs.py`) and asks `may_manage`.
+    """
+
+    restaurant_field = "restaurant_id"  # where a row names its restaurant
+    show_full_result_count = False  # Django's second COUNT(*), over the whole table
+    list_per_page = 50
+    actions: Any = None
+    list_disable_select_all = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
+        rows = super().get_queryset(request)
+        grants = grants_of(request)
+        return rows if grants.everything else rows.filter(**{f"{self.restaurant_field}__in": grants.readable})
+
+    def restaurant_of(self, obj: Model) -> uuid.UUID:
+        return cast(uuid.UUID, getattr(obj, self.restaurant_field))
+
+    def may_manage(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Whether this person may change this row; without a row, whether they may change any."""
+        grants = grants_of(request)
+        if obj is None:
+            return grants.everything or bool(grants.manageable)
+        return grants.may_change(self.restaurant_of(obj))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        grants = grants_of(request)
+        if obj is None:
+            return grants.everything or bool(grants.readable)
+        return grants.may_view(self.restaurant_of(obj))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(
+        self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> "ModelChoiceField[Any] | None":
+        """A restaurant is chosen among those the person manages: a foreign id in a forged form is no valid choice."""
+        if db_field.remote_field.model is Restaurant:
+            grants = grants_of(request)
+            everyone = Restaurant.objects.filter(is_active=True)
+            kwargs["queryset"] = everyone if grants.everything else everyone.filter(pk__in=grants.manageable)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def visible(self, request: HttpRequest, pk: uuid.UUID | str) -> M:
+        """The row, if this person may see it. Another restaurant's row does not exist for them: 404, not 403."""
+        obj = self.get_object(request, str(pk))
+        if obj is None or not self.has_view_permission(request, obj):
+            raise Http404
+        return obj
+
+    def change_url(self, obj: Model) -> str:
+        return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+
+    def refuse(self, request: HttpRequest, error: DomainError, *, back_to: str) -> HttpResponse:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(back_to)

@@ -1,0 +1,91 @@
+"""The admin's first page: what needs a person comes first. Each figure is one query on an index, and says what it counts."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from sessions_app.admin.day_filter import first_id
+from sessions_app.admin.grants import Grants, grants_of
+from sessions_app.admin.queries import NEWEST_COUNTED, counts_by_status, live_workers, oldest_waiting
+from sessions_app.admin.words import NEEDS_A_PERSON, message_badge, session_badge
+from sessions_app.models import Message, Session
+
+SHOWN = 8
+STATES = Session.State
+ORDER = (
+    STATES.LOGGED_OUT,
+    STATES.BLOCKED,
+    STATES.DISCONNECTED,
+    STATES.UNLINKED,
+    STATES.LINKING,
+    STATES.CONNECTING,
+    STATES.STOPPED,
+    STATES.CONNECTED,
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    label: str
+    count: int
+    tone: str
+    url: str
+    capped: bool = False
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Called by Unfold for the index page."""
+    grants = grants_of(request)
+    sessions = _mine(Session.objects.filter(deleted_at__isnull=True), grants)
+    counts = dict(sessions.order_by().values_list("state").annotate(Count("pk")))
+    workers = list(live_workers())
+    return {
+        **context,
+        "title": "Overview",
+        "troubled": list(
+            sessions.filter(state__in=NEEDS_A_PERSON).select_related("restaurant").order_by("-state_changed_at")[:SHOWN]
+        ),
+        "troubled_count": sum(counts.get(state, 0) for state in NEEDS_A_PERSON),
+        "states": [_state(state, counts.get(state, 0)) for state in ORDER if counts.get(state)],
+        "session_total": sum(counts.values()),
+        "today": _today(grants),
+        "today_url": f"{reverse('admin:sessions_app_message_changelist')}?from={timezone.now():%Y-%m-%d}",
+        "oldest": oldest_waiting(restaurants=_restaurants(grants)),
+        "workers_alive": len(workers),
+        "workers_ready": sum(worker.bridge_ready and not worker.draining for worker in workers),
+        "workers_troubled": [worker for worker in workers if not worker.bridge_ready] if grants.everything else [],
+        "is_operator": grants.everything,
+        "no_restaurant": not grants.everything and not grants.readable,
+    }
+
+
+def _mine(rows: QuerySet[Any], grants: Grants) -> QuerySet[Any]:
+    return rows if grants.everything else rows.filter(restaurant_id__in=grants.readable)
+
+
+def _state(state: str, count: int) -> Figure:
+    shown = session_badge(state)
+    return Figure(shown.text, count, shown.tone, f"{reverse('admin:sessions_app_session_changelist')}?state={state}")
+
+
+def _today(grants: Grants) -> list[Figure]:
+    """Messages accepted since midnight UTC, by status."""
+    day = timezone.now().astimezone(UTC).date()
+    counts = counts_by_status(since=first_id(day), restaurants=_restaurants(grants))
+    capped = sum(counts.values()) >= NEWEST_COUNTED
+    base = f"{reverse('admin:sessions_app_message_changelist')}?from={day}&status="
+    return [
+        Figure(message_badge(status).text, counts[status], message_badge(status).tone, f"{base}{status}", capped)
+        for status in Message.Status.values
+        if status in counts
+    ]
+
+
+def _restaurants(grants: Grants) -> list[uuid.UUID] | None:
+    return None if grants.everything else list(grants.readable)

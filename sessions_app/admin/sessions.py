@@ -1,0 +1,188 @@
+"""The numbers of the restaurants: a list that tells their state, a page each, and what can be done with them."""
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Greatest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from sessions_app.admin import link, trial_send
+from sessions_app.admin.filters import RestaurantFilter, SessionStateFilter
+from sessions_app.admin.markup import badge, moment, two_lines
+from sessions_app.admin.queries import alive_ids, capped, usable_worker_exists, waiting_counts
+from sessions_app.admin.unfolded import ChangeList
+from sessions_app.admin.verbs import Verb, VerbsAdmin
+from sessions_app.admin.words import pretty_phone, session_badge, session_sentence
+from sessions_app.models import Session
+from sessions_app.services import sessions
+
+EVENTS_SHOWN = 100
+
+VERBS: tuple[Verb[Session], ...] = (
+    Verb(
+        slug="restart",
+        label="Restart",
+        icon="restart_alt",
+        question="Close the connection to WhatsApp and open it again? The link stays, and so does the queue.",
+        done="The session restarts.",
+        run=lambda session, actor: sessions.restart(session=session, actor=actor),
+        offered=lambda session: session.linked_at is not None and session.desired == Session.Desired.ONLINE,
+    ),
+    Verb(
+        slug="stop",
+        label="Keep offline",
+        icon="pause_circle",
+        question="Keep this number offline? The link stays; messages wait in the queue until it is started again.",
+        done="The session goes offline. Its messages wait.",
+        run=lambda session, actor: sessions.stop(session=session, actor=actor),
+        offered=lambda session: session.linked_at is not None and session.desired == Session.Desired.ONLINE,
+    ),
+    Verb(
+        slug="start",
+        label="Start again",
+        icon="play_circle",
+        question="Connect this number again?",
+        done="The session connects.",
+        run=lambda session, actor: sessions.start(session=session, actor=actor),
+        offered=lambda session: session.desired == Session.Desired.OFFLINE,
+    ),
+    Verb(
+        slug="log-out",
+        label="Log out",
+        icon="logout",
+        question="Remove this device from WhatsApp? The queue is kept, but sending needs a new QR code afterwards.",
+        done="WhatsApp is being told to remove this device.",
+        run=lambda session, actor: sessions.log_out(session=session, actor=actor),
+        offered=lambda session: session.linked_at is not None,
+        asks=True,
+        danger=True,
+    ),
+    Verb(
+        slug="delete",
+        label="Delete",
+        icon="delete",
+        question="Log this number out and delete the session? Waiting messages are canceled; what was sent stays in the history.",
+        done="The session is deleted.",
+        run=lambda session, actor: sessions.delete(session=session, actor=actor),
+        offered=lambda session: True,
+        asks=True,
+        danger=True,
+        leaves=True,
+    ),
+)
+
+
+class SessionChangeList(ChangeList):
+    """Looks up what only the shown page needs: queue lengths and whether the owners live."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: list[Any] = list(self.result_list)
+        waiting = waiting_counts([row.pk for row in rows])
+        alive = alive_ids([row.owner_id for row in rows if row.owner_id])
+        for row in rows:
+            row.waiting = waiting.get(row.pk, 0)
+            row.owner_alive = row.owner_id in alive
+        self.result_list = cast("QuerySet[Session]", rows)
+
+
+@admin.register(Session)
+class SessionAdmin(VerbsAdmin[Session]):
+    verbs = VERBS
+    list_display = ("who", "state_badge", "number", "queue", "last_activity", "worker")
+    list_filter = (SessionStateFilter, RestaurantFilter)
+    search_fields = ("name", "phone", "restaurant__name")
+    search_help_text = "Name, number or restaurant"
+    list_select_related = ("restaurant", "owner")
+    ordering = ("restaurant__name", "name")
+    autocomplete_fields = ()
+    change_form_outer_before_template = "sessions_app/admin/session_panel.html"
+    change_form_outer_after_template = "sessions_app/admin/session_log.html"
+    add_fieldsets = ((None, {"fields": ("restaurant", "name")}),)
+    fieldsets = (
+        ("WhatsApp", {"fields": (("shown_phone", "push_name"), ("linked_at", "connected_at"))}),
+        ("Pace", {"fields": (("last_sent_at", "next_send_at"),)}),
+        ("Inside", {"fields": (("owner", "term"), ("state_reason", "failures"), ("retry_at", "id")), "classes": ("collapse",)}),
+    )
+    readonly_fields = ("shown_phone", "id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        shown = super().get_queryset(request).filter(deleted_at__isnull=True)
+        return shown.annotate(active_at=Greatest("state_changed_at", "last_sent_at"))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SessionChangeList
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*link.urls(self), *trial_send.urls(self), *super().get_urls()]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.may_manage(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Session | None = None) -> Any:
+        return self.readonly_fields if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Session, form: Any, change: bool) -> None:
+        made = sessions.create(restaurant=obj.restaurant, name=obj.name, actor=request.user.get_username())
+        obj.__dict__.update(made.__dict__)
+
+    def response_add(self, request: HttpRequest, obj: Session, post_url_continue: str | None = None) -> HttpResponse:
+        """A new session is of no use before it is linked: go on there."""
+        return link.redirect_to(obj)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        session = self.get_object(request, object_id)
+        panel = self._panel(request, session) if session else {}
+        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+
+    def _panel(self, request: HttpRequest, session: Session) -> dict[str, Any]:
+        return {
+            "session": session,
+            "title": session.name,
+            "badge": badge(session_badge(session.state)),
+            "sentence": session_sentence(session),
+            "waiting": capped(waiting_counts([session.pk])[session.pk]),
+            "now": timezone.now(),
+            "worker_alive": usable_worker_exists(),
+            "needs_link": session.linked_at is None,
+            "manages": self.may_manage(request, session),
+            "buttons": self.buttons(request, session),
+            "session_events": session.events.all()[:EVENTS_SHOWN],
+            "events_shown": EVENTS_SHOWN,
+        }
+
+    @admin.display(description="Session", ordering="name")
+    def who(self, session: Session) -> SafeString:
+        return two_lines(session.name, session.restaurant.name)
+
+    @admin.display(description="State", ordering="state")
+    def state_badge(self, session: Session) -> SafeString:
+        return badge(session_badge(session.state))
+
+    @admin.display(description="Number", ordering="phone")
+    def number(self, session: Session) -> str:
+        return pretty_phone(session.phone) if session.phone else "–"
+
+    @admin.display(description="Number")
+    def shown_phone(self, session: Session) -> str:
+        return self.number(session)
+
+    @admin.display(description="Waiting")
+    def queue(self, session: Any) -> str:
+        return capped(session.waiting)
+
+    @admin.display(description="Last activity", ordering="active_at")
+    def last_activity(self, session: Any) -> SafeString | str:
+        return moment(session.active_at)
+
+    @admin.display(description="Worker")
+    def worker(self, session: Any) -> str:
+        if session.owner is None:
+            return "–"
+        return session.owner.name if session.owner_alive else f"{session.owner.name} (gone)"

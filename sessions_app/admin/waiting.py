@@ -1,0 +1,91 @@
+"""Why a message has not gone out yet, and when it will, in one plain sentence. Pure: the caller passes the clock in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sessions_app.admin.words import code_in_words, session_badge, span
+from sessions_app.models import Message, Session
+
+_HELD = {
+    "not_connected": "the number was not connected when its turn came",
+    "connection_lost": "the connection was lost when its turn came",
+    "rate_limited": "WhatsApp asked us to slow down",
+    "lookup_failed": "WhatsApp did not answer whether this number uses WhatsApp",
+    "no_devices": "WhatsApp named no device of this customer",
+    "encryption_failed": "the message could not be encrypted for this customer",
+    "store_unavailable": "the stored WhatsApp keys could not be read",
+    "bridge_unavailable": "the bridge to WhatsApp did not answer",
+    "ack_timeout": "WhatsApp gave no answer",
+}
+
+_OFFLINE = {
+    Session.State.UNLINKED: "No number is linked to this session. It goes out once one is.",
+    Session.State.LINKING: "The number is being linked. It goes out once that is done.",
+    Session.State.CONNECTING: "The number is connecting. It goes out as soon as it is connected.",
+    Session.State.DISCONNECTED: "The connection is down and is being made again. It goes out as soon as it is back.",
+    Session.State.STOPPED: "Somebody keeps this number offline. It goes out once the session is started again.",
+    Session.State.LOGGED_OUT: "The phone logged this session out. Link the number again; the queue is kept.",
+    Session.State.BLOCKED: "WhatsApp refuses this number at the moment. The queue is kept.",
+}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the reason depends on besides the message and its session."""
+
+    ahead: int  # messages of the session that go first; counted up to a cap
+    ahead_capped: bool
+    worker_alive: bool
+
+
+def reason_for_waiting(message: Message, session: Session, around: Surroundings, now: datetime) -> str:
+    """Empty when the message is not waiting."""
+    if message.status == Message.Status.SCHEDULED:
+        return f"It is scheduled: it is sent in {span((message.not_before - now).total_seconds())}."
+    if message.status == Message.Status.SENDING:
+        return "It is being handed to WhatsApp at this moment."
+    if message.status == Message.Status.UNCERTAIN:
+        return _uncertain(session)
+    if message.status == Message.Status.QUEUED:
+        return _queued(message, session, around, now)
+    return ""
+
+
+def _uncertain(session: Session) -> str:
+    if session.restaurant.resend_uncertain:
+        return (
+            "WhatsApp gave no answer, so it may or may not have been sent. A receipt settles it; else it is sent again under the"
+            " same id, and the customer's phone shows it once."
+        )
+    return "WhatsApp gave no answer, and this restaurant has switched resending off: a receipt settles it, or a person."
+
+
+def _queued(message: Message, session: Session, around: Surroundings, now: datetime) -> str:
+    if session.state in _OFFLINE:
+        return _OFFLINE[Session.State(session.state)]
+    if not around.worker_alive:
+        return "No worker is running. It goes out as soon as one is."
+    if message.hold_reason:
+        return _held(message, now)
+    if message.not_before > now:
+        return f"It is tried again in {span((message.not_before - now).total_seconds())}."
+    return _in_line(session, around, now)
+
+
+def _held(message: Message, now: datetime) -> str:
+    why = _HELD.get(message.hold_reason, code_in_words(message.hold_reason))
+    until = message.hold_until or message.not_before
+    when = (
+        f"It is tried again in {span((until - now).total_seconds())}." if until > now else "It is tried again at its next turn."
+    )
+    return f"It waits because {why}. {when}"
+
+
+def _in_line(session: Session, around: Surroundings, now: datetime) -> str:
+    if around.ahead:
+        count = f"more than {around.ahead}" if around.ahead_capped else str(around.ahead)
+        noun = "message goes" if around.ahead == 1 else "messages go"
+        return f"It keeps a human pace: {count} {noun} first."
+    if session.next_send_at and session.next_send_at > now:
+        return f"It is next: it goes out in {span((session.next_send_at - now).total_seconds())}, at a human pace."
+    return f"It is next. {session_badge(session.state).text}: it goes out now."

@@ -1,0 +1,37 @@
+"""What the admin's templates cannot say themselves."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.utils.safestring import SafeString
+
+from sessions_app.admin.markup import badge, moment
+from sessions_app.admin.timeline import detail_in_words
+from sessions_app.admin.words import code_in_words, pretty_phone, session_badge
+
+register = template.Library()
+register.filter("in_words", code_in_words)
+register.filter("pretty_phone", pretty_phone)
+
+
+@register.filter
+def detail_words(detail: dict[str, Any]) -> str:
+    return detail_in_words(detail)
+
+
+@register.filter
+def moment_of(at: datetime | None) -> SafeString | str:
+    return moment(at)
+
+
+@register.filter
+def state_badge(state: str) -> SafeString:
+    return badge(session_badge(state))
+
+
+@register.inclusion_tag("sessions_app/admin/network_notice.html")
+def network_notice() -> dict[str, str]:
+    """Says on every page whether messages reach the real WhatsApp."""
+    return {"phones_url": settings.SIMULATOR_URL}
