@@ -8,6 +8,7 @@ that spawned dies, so children are spawned from the main thread only.
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,10 +67,12 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def last_line(self) -> str:
-        """The last line of its log, for the one line a person reads."""
-        lines = _tail(self.program.log).splitlines()
-        return lines[-1].strip() if lines else "it wrote nothing"
+    def last_words(self) -> str:
+        """The line of its log that most likely says why it ended, for the one line a person reads."""
+        lines = [line.strip() for line in tail(self.program.log).splitlines()]
+        lines = [line for line in lines if line and not line.startswith(("at ", "}", "{}", "^", "Node.js v"))][-20:]
+        telling = [line for line in lines if re.search(r"\b\w*(error|fatal|exception)\b", line, re.IGNORECASE)]
+        return (telling or lines or ["it wrote nothing"])[-1]
 
 
 class Children:
@@ -178,7 +181,7 @@ def _tell(warden: "subprocess.Popen[bytes]", line: str) -> None:
         warden.stdin.flush()
 
 
-def _tail(path: Path, size: int = 4_096) -> str:
+def tail(path: Path, size: int = 4_096) -> str:
     try:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - size))

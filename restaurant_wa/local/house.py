@@ -84,7 +84,7 @@ class House:
                 raise Problem(f"`manage.py {arguments[0]}` did not finish within {timeout:.0f} s (log: {log}).")
         self._children.forget(child)
         if child.process.returncode != 0:
-            raise Problem(f"`manage.py {arguments[0]}` failed: {child.last_line()} (log: {log})")
+            raise Problem(f"`manage.py {arguments[0]}` failed: {child.last_words()} (log: {log})")
 
     def _databases(self) -> dict[str, str]:
         found = {}
@@ -118,7 +118,12 @@ class House:
     def _site(self, databases: Mapping[str, str], node: str) -> parts.Site:
         port = 0 if self.options.live else ports.free_port(parts.SIMULATOR_PORT)
         network = {} if self.options.live else simulated_network(port)
-        own = {"DATA_DIR": str(self.options.data), "WEB_URL": f"http://127.0.0.1:{self.options.port}", "NODE_BINARY": node}
+        own = {
+            "DATA_DIR": str(self.options.data),
+            "STATIC_ROOT": str(make_private(self.options.data / "static")),
+            "WEB_URL": f"http://127.0.0.1:{self.options.port}",
+            "NODE_BINARY": node,
+        }
         env = application_environment() | self.vault.application() | dict(databases) | own | network
         return parts.Site(env=env, logs=self.logs, data=self.options.data, port=self.options.port, simulator_port=port)
 

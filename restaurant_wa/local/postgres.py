@@ -56,7 +56,7 @@ class Postgres:
         while not self._answers():
             if not child.running:
                 children.forget(child)
-                raise Problem(f"PostgreSQL did not start: {_reason(child)} (log: {self.log})")
+                raise Problem(f"PostgreSQL did not start: {child.last_words()} (log: {self.log})")
             if time.monotonic() > deadline:
                 raise Problem(f"PostgreSQL did not answer within {START_TIMEOUT_S:.0f} s (log: {self.log})")
             wait(0.05)
@@ -168,7 +168,3 @@ def _is_postgres(pid: int) -> bool:
 def _first_error(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return next((line for line in lines if "error" in line.lower() or "FATAL" in line), lines[-1] if lines else "no output")
-
-
-def _reason(child: Child) -> str:
-    return child.last_line()

@@ -116,4 +116,4 @@ def limit_log(running: Running) -> None:
 def _end_of(child: Child) -> str:
     code = child.process.returncode
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return f"{child.program.name} {how}: {reported_error(child.last_line())}"
+    return f"{child.program.name} {how}: {reported_error(child.last_words())}"

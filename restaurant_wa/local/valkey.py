@@ -39,7 +39,7 @@ class Valkey:
         while not self._answers():
             if not child.running:
                 children.forget(child)
-                raise Problem(f"Valkey did not start: {child.last_line()} (log: {self.log})")
+                raise Problem(f"Valkey did not start: {child.last_words()} (log: {self.log})")
             if time.monotonic() > deadline:
                 raise Problem(f"Valkey did not answer within {START_TIMEOUT_S:.0f} s (log: {self.log})")
             wait(0.02)

@@ -5,6 +5,7 @@ for all xdist workers. Each xdist worker has its own database (pytest-django) an
 """
 
 import base64
+import contextlib
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from restaurant_wa.local.children import Children
@@ -20,6 +22,7 @@ from restaurant_wa.local.console import Problem
 from restaurant_wa.local.places import make_data, make_private
 from restaurant_wa.local.postgres import Postgres
 from restaurant_wa.local.valkey import Valkey
+from tests.support import databases
 
 pytest_plugins = ["tests.support.fixtures"]
 XDIST_DATABASES = 64
@@ -44,6 +47,10 @@ def pytest_load_initial_conftests() -> Generator[None, None, None]:
 
 
 def pytest_unconfigure() -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    with contextlib.suppress(KeyError, psycopg.OperationalError):  # the run may have ended before it began
+        databases.drop_all()
     _children.close()
     for directory in _directory:
         shutil.rmtree(directory, ignore_errors=True)
@@ -53,6 +60,7 @@ def _prepare() -> None:
     directory = make_data(Path(tempfile.mkdtemp(prefix="restaurant-wa-tests-")) / "data")
     directory.parent.chmod(0o711)
     _directory.append(directory.parent)
+    os.environ[databases.RUN] = secrets.token_hex(4)
     os.environ |= {"RESTAURANT_WA_IGNORE_DOTENV": "1", "RESTAURANT_WA_NO_BOOTSTRAP": "1", "DATA_DIR": str(directory)}
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
     os.environ.setdefault("WHATSAPP_SECRET", secrets.token_urlsafe(32))

@@ -1,0 +1,33 @@
+"""The test stack itself: its parts are real, and can be stopped, killed and started again one by one."""
+
+import pytest
+
+from restaurant_wa.local.ports import is_free
+from tests.support.fixtures import MakeStack
+
+pytestmark = pytest.mark.e2e
+
+
+def test_it_serves_the_web_process_on_a_migrated_database(make_stack: MakeStack) -> None:
+    stack = make_stack(start=False)
+    stack.start("web")
+    assert stack.api.get("/livez")
+    assert stack.sql("SELECT count(*) AS messages FROM message") == [{"messages": 0}]
+
+
+def test_two_stacks_do_not_see_each_other(make_stack: MakeStack) -> None:
+    first, second = make_stack(start=False), make_stack(start=False)
+    first.sql("CREATE TABLE only_here ()")
+    assert second.sql("SELECT to_regclass('only_here') AS found") == [{"found": None}]
+
+
+def test_a_killed_part_leaves_the_others_running(make_stack: MakeStack) -> None:
+    stack = make_stack(start=False)
+    stack.start("web")
+    stack.kill("valkey")
+    assert stack.api.get("/livez")
+    stack.start("valkey")
+    stack.kill("web")
+    assert is_free(stack.site.port)
+    stack.start("web")
+    assert stack.api.get("/livez")
