@@ -4,6 +4,7 @@ import pytest
 
 from restaurant_wa.local.ports import is_free
 from tests.support.fixtures import MakeStack
+from tests.support.stack import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -28,6 +29,6 @@ def test_a_killed_part_leaves_the_others_running(make_stack: MakeStack) -> None:
     assert stack.api.get("/livez")
     stack.start("valkey")
     stack.kill("web")
-    assert is_free(stack.site.port)
+    eventually(lambda: is_free(stack.site.port), what="web's port to be free")
     stack.start("web")
     assert stack.api.get("/livez")

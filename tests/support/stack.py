@@ -92,8 +92,9 @@ class Stack:
             self.stop(*names)
 
     def kill(self, name: str, *, alone: bool = False) -> None:
-        """kill -9 of the part, then of what is left of its group, as `up` does before it starts the part again; `alone` leaves the
-        rest of the group to see to itself.
+        """kill -9 of the part, then of what is left of its group, as `up` does before it starts the part again.
+
+        `alone` leaves the rest of the group to see to itself.
         """
         child = self._running.pop(name)
         child.signal(signal.SIGKILL)
