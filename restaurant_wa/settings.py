@@ -119,6 +119,9 @@ SIMULATOR_URL = env.str("SIMULATOR_URL", default="")  # the virtual phones' page
 NODE_BINARY = env.str("NODE_BINARY", default="")  # empty: the bundled Node 24, else `node` on PATH
 DATA_DIR = env.path("DATA_DIR", default=str(BASE_DIR / ".data"))
 
+# --- The API ------------------------------------------------------------------------------------------------------
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=1_200)  # of each API key; 0: no limit
+
 # --- Pace ---------------------------------------------------------------------------------------------------------
 PACE_MIN_DELAY_MS = env.int("PACE_MIN_DELAY_MS", default=2_000)
 PACE_MAX_DELAY_MS = env.int("PACE_MAX_DELAY_MS", default=10_000)
@@ -143,6 +146,7 @@ json_logging.configure()
 reporting.start(dsn=SENTRY_DSN, environment=ENVIRONMENT, release=RELEASE)
 
 # --- The admin's look ---------------------------------------------------------------------------------------------
+LOGIN_REDIRECT_URL = "admin:index"  # Unfold's login form carries no `next` of its own
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Restaurant WA",
     "SITE_HEADER": "Restaurant WA",

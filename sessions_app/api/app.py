@@ -1,5 +1,46 @@
 """The API object: its routers, its errors and its OpenAPI description."""
 
-from ninja import NinjaAPI
+from typing import Any
 
-api = NinjaAPI(title="Restaurant WA", version="1", urls_namespace="api")
+from ninja import NinjaAPI
+from ninja.openapi.docs import Swagger
+from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
+
+from sessions_app.api import errors, health, inbound, messages, sessions
+from sessions_app.api.openapi import tell_the_truth
+from sessions_app.api.parser import StrictParser
+
+DESCRIPTION = """
+Send WhatsApp messages from a restaurant's own number: durably, at a human pace, never twice.
+
+Send your API key as `Authorization: Bearer …` or `X-API-Key: …`. Every error is an `application/problem+json`
+([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) with a stable `code`.
+"""
+
+
+class Api(NinjaAPI):
+    def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None) -> OpenAPISchema:
+        schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        tell_the_truth(schema)
+        return schema
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        return operation.view_func.__name__
+
+
+def build() -> Api:
+    # No validator: the docs page's badge would send the description to a server outside.
+    docs = Swagger(settings={"validatorUrl": None, "persistAuthorization": False})
+    built = Api(
+        title="Restaurant WA", version="1", description=DESCRIPTION, urls_namespace="api", parser=StrictParser(), docs=docs
+    )
+    errors.install(built)
+    built.add_router("/messages", messages.router, tags=["Messages"])
+    built.add_router("/inbound", inbound.router, tags=["Inbound messages"])
+    built.add_router("/sessions", sessions.router, tags=["Sessions"])
+    built.add_router("/health", health.router, tags=["Health"])
+    return built
+
+
+api = build()

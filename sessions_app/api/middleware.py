@@ -38,7 +38,9 @@ class ApiBoundaryMiddleware:
         refusal = refuse_body(request)
         if refusal is not None:
             return problems.response(refusal)
-        return as_problem(self.get_response(request))
+        response = as_problem(self.get_response(request))
+        response.headers.setdefault("Cache-Control", "no-store")  # customers' numbers and messages
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if request.path_info.startswith(("/api/", "/internal/")):

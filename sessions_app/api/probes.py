@@ -1,3 +1,36 @@
-from django.urls import URLPattern
+"""Probes at the root, for load balancers and supervisors: /livez, /readyz and /health."""
 
-urls: list[URLPattern] = []
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.http import require_safe
+
+from sessions_app.api import health
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@require_safe
+def livez(request: HttpRequest) -> JsonResponse:
+    """The process answers; asks nothing else."""
+    return JsonResponse({"status": "ok"}, headers=_NO_STORE)
+
+
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Messages can be accepted, which takes the database and nothing else."""
+    ready = health.database_answers()
+    return _answer({"status": "ok" if ready else "unavailable", "database": ready}, ready)
+
+
+@require_safe
+def whole_health(request: HttpRequest) -> JsonResponse:
+    found = health.check()
+    return _answer(found.model_dump(), found.database)
+
+
+def _answer(body: dict[str, object], well: bool) -> JsonResponse:
+    headers = _NO_STORE if well else {**_NO_STORE, "Retry-After": "5"}
+    return JsonResponse(body, status=200 if well else 503, headers=headers)
+
+
+urls = [path("livez", livez), path("readyz", readyz), path("health", whole_health)]

@@ -10,10 +10,13 @@ from pydantic import BaseModel, Field
 MEDIA_TYPE = "application/problem+json"
 
 
+Place = Literal["body", "query", "path", "header"]
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field."""
 
-    place: Literal["body", "query", "path", "header"] = Field(serialization_alias="in")
+    place: Place = Field(serialization_alias="in")
     pointer: str = Field(description="JSON pointer to the field; empty: the whole body.")
     code: str
     message: str
@@ -47,7 +50,7 @@ class ProblemError(Exception):
         self.errors, self.headers = errors or [], headers or {}
 
 
-def invalid(place: Literal["body", "query", "path", "header"], field: str, code: str, message: str) -> ProblemError:
+def invalid(place: Place, field: str, code: str, message: str) -> ProblemError:
     """A 422 that blames one field."""
     error = FieldProblem(place=place, pointer=f"/{field}" if field else "", code=code, message=message)
     return ProblemError(422, code, message, errors=[error])

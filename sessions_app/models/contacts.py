@@ -50,7 +50,10 @@ class InboundMessage(UUIDModel):
     class Meta:
         db_table = "inbound_message"
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["session", "-created_at"], name="inbound_recent")]
+        indexes = [
+            models.Index(fields=["session", "-created_at"], name="inbound_recent"),
+            models.Index(fields=["restaurant", "-id"], name="inbound_page"),  # keyset pages of the API
+        ]
         constraints = [
             models.UniqueConstraint(fields=["session", "chat", "sender", "wa_id"], name="inbound_once"),
         ]

@@ -85,6 +85,7 @@ class Message(UUIDModel):
             # Keyset pages of the API and the admin, newest first.
             models.Index(fields=["restaurant", "-seq"], name="message_recent"),
             models.Index(fields=["session", "-seq"], name="message_session_recent"),
+            models.Index(fields=["restaurant", "to_phone", "-seq"], name="message_to"),
         ]
         constraints = [models.UniqueConstraint(fields=["session", "wa_id"], name="message_wa_id_once")]
 

@@ -32,3 +32,6 @@ class Breaker:
             first = self._closed_again_at is None
             self._closed_again_at = self._clock() + self._pause_s
             return first
+
+
+redis_breaker = Breaker(pause_s=5.0)  # shared by all who use Redis in a request: one of them pays, not each

@@ -134,7 +134,7 @@ def start(*, session: Session, actor: str = "") -> Session:
 
 def log_out(*, session: Session, actor: str = "") -> Session:
     """Remove this device from the phone and forget its credentials. Messages wait for the next number."""
-    wishes = {"desired": Desired.UNLINKED, "link_until": None, "link_phone": ""}
+    wishes: dict[str, Any] = {"desired": Desired.UNLINKED, "link_until": None, "link_phone": ""}
     with transaction.atomic():
         _wish(session, kind="log_out_requested", actor=actor, when=Q(), otherwise="", **wishes)
         _unlink_if_unowned(session, ~Q(state=State.UNLINKED))

@@ -18,17 +18,15 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from sessions_app.models import Session
-from sessions_app.services.breaker import Breaker
+from sessions_app.services.breaker import redis_breaker
 
 log = structlog.get_logger(__name__)
 
 TASK = "workers.wake"
 COALESCE_S = 0.2
-BROKER_PAUSE_S = 5.0
 BROKER_TIMEOUT_S = 0.4  # each of connecting and writing
 _REMEMBERED = 10_000  # sessions
 
-_breaker = Breaker(pause_s=BROKER_PAUSE_S)
 _recent: dict[UUID, float] = {}
 _recent_lock = threading.Lock()
 
@@ -56,7 +54,7 @@ def wake(session_ids: Iterable[UUID], *, coalesce: bool = True) -> None:
     unless `coalesce` is off (a person waits). Sessions without a live owner are left out: workers look for those."""
     ids = list(session_ids)
     wanted = _not_told_lately(ids) if coalesce else ids
-    if not wanted or not _breaker.allows():
+    if not wanted or not redis_breaker.allows():
         return
     for queue, owned in _by_queue(wanted).items():
         if not _send(queue, owned):
@@ -85,8 +83,8 @@ def _send(queue: str, session_ids: list[str]) -> bool:
     try:
         _app.send_task(TASK, args=[session_ids], queue=queue, retry=False)
     except (KombuError, RedisError, OSError) as error:
-        if _breaker.failed():
-            log.warning("wakeups.broker_away", error=type(error).__name__, pause_s=BROKER_PAUSE_S)
+        if redis_breaker.failed():
+            log.warning("wakeups.broker_away", error=type(error).__name__)
         return False
-    _breaker.succeeded()
+    redis_breaker.succeeded()
     return True

@@ -1,0 +1,61 @@
+"""Counters in Redis: rate limits and refusals. Without Redis nothing is counted, and nobody waits for it."""
+
+import time
+
+import redis
+import structlog
+from django.conf import settings
+from django.utils import timezone
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from sessions_app.services.breaker import redis_breaker
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_S = 0.4
+MINUTE_S = 60
+REFUSALS_KEPT_S = 8 * 24 * 3600
+
+_client = redis.Redis.from_url(
+    settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+)
+
+
+def requests_this_minute(key_id: str) -> tuple[int, int]:
+    """How many requests this key has made in the present minute, this one included, and the seconds left of it.
+
+    0 requests when Redis is away: then nobody is held back.
+    """
+    now = time.time()
+    window = int(now // MINUTE_S)
+    return _count(f"api:rate:{key_id}:{window}", keep_s=2 * MINUTE_S), MINUTE_S - int(now % MINUTE_S)
+
+
+def count_refusal() -> int:
+    """One more unauthorised request today (UTC); how many there have been, 0 when Redis is away."""
+    return _count(f"api:refused:{timezone.now():%Y-%m-%d}", keep_s=REFUSALS_KEPT_S)
+
+
+def redis_answers() -> bool:
+    try:
+        return bool(_client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _count(name: str, *, keep_s: int) -> int:
+    if not redis_breaker.allows():
+        return 0
+    try:
+        pipeline = _client.pipeline(transaction=False)
+        pipeline.incr(name)
+        pipeline.expire(name, keep_s, nx=True)
+        counted, _ = pipeline.execute()
+    except (RedisError, OSError) as error:
+        if redis_breaker.failed():
+            log.warning("api.redis_away", error=type(error).__name__)
+        return 0
+    redis_breaker.succeeded()
+    return int(counted)

@@ -1,0 +1,75 @@
+"""Is it well? Counts and booleans only: it answers anybody."""
+
+from typing import Literal
+
+from django.db import DatabaseError, connection
+from django.db.models import Count
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from ninja import Router
+from ninja.responses import Status
+
+from sessions_app.api.counters import redis_answers
+from sessions_app.api.fields import Answer
+from sessions_app.models import Session, Worker
+
+router = Router()
+
+
+class WorkersHealth(Answer):
+    alive: int
+    ready: int
+    """Of those alive: with a bridge that runs."""
+    draining: int
+
+
+class Health(Answer):
+    status: Literal["ok", "degraded", "down"]
+    """`down`: the database is away. `degraded`: Redis is away, or no worker is ready; messages are accepted and wait."""
+    database: bool
+    redis: bool
+    workers: WorkersHealth | None
+    sessions: dict[str, int] | None
+    """How many sessions are in each state; null while the database is away."""
+
+
+@router.get("", auth=None, response={200: Health, 503: Health})
+def get_health(request: HttpRequest) -> Status[Health]:
+    """The state of the installation. 503 when the database is away."""
+    health = check()
+    return Status(200 if health.database else 503, health)
+
+
+def check() -> Health:
+    redis = redis_answers()
+    try:
+        workers, sessions = _workers(), _sessions()
+    except DatabaseError:
+        connection.close()
+        return Health(status="down", database=False, redis=redis, workers=None, sessions=None)
+    status: Literal["ok", "degraded"] = "ok" if redis and workers.ready else "degraded"
+    return Health(status=status, database=True, redis=redis, workers=workers, sessions=sessions)
+
+
+def database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        connection.close()
+        return False
+    return True
+
+
+def _workers() -> WorkersHealth:
+    alive = list(Worker.objects.filter(expires_at__gt=Now()).values_list("bridge_ready", "draining"))
+    return WorkersHealth(
+        alive=len(alive),
+        ready=sum(ready and not draining for ready, draining in alive),
+        draining=sum(draining for _, draining in alive),
+    )
+
+
+def _sessions() -> dict[str, int]:
+    found = Session.objects.filter(deleted_at=None).order_by().values_list("state").annotate(Count("pk"))
+    return dict.fromkeys(Session.State.values, 0) | dict(found)

@@ -1,0 +1,70 @@
+"""What customers wrote to the restaurant."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Query, Router
+from pydantic import BaseModel, Field
+
+from sessions_app.api import cursors
+from sessions_app.api.auth import needs, restaurant_of
+from sessions_app.api.fields import Answer
+from sessions_app.api.openapi import reading
+from sessions_app.api.queries import refuse_unknown
+from sessions_app.models import ApiKey, InboundMessage
+
+router = Router()
+
+
+class InboundOut(Answer):
+    id: UUID
+    session_id: UUID
+    sender_phone: str
+    """E.164; empty when WhatsApp does not tell the number."""
+    sender_name: str
+    kind: str
+    text: str
+    sent_at: datetime
+    received_at: datetime
+
+
+class InboundPage(Answer):
+    items: list[InboundOut]
+    next_cursor: str | None
+    """Null on the last page."""
+
+
+class InboundFilters(BaseModel):
+    session_id: UUID | None = None
+    cursor: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+@router.get("", auth=needs(ApiKey.Scope.MESSAGES_READ), response={200: InboundPage}, openapi_extra=reading(422))
+def list_inbound(request: HttpRequest, filters: Query[InboundFilters]) -> InboundPage:
+    """The newest first. Follow `next_cursor` for older ones."""
+    refuse_unknown(request, InboundFilters)
+    found = InboundMessage.objects.select_related("contact").filter(restaurant=restaurant_of(request)).order_by("-id")
+    if filters.session_id is not None:
+        found = found.filter(session_id=filters.session_id)
+    if filters.cursor is not None:
+        found = found.filter(pk__lt=cursors.id(filters.cursor))
+    page = list(found[: filters.limit + 1])
+    shown = page[: filters.limit]
+    more = cursors.of_id(shown[-1].pk) if len(page) > filters.limit else None
+    return InboundPage(items=[_out(message) for message in shown], next_cursor=more)
+
+
+def _out(message: InboundMessage) -> InboundOut:
+    return InboundOut(
+        id=message.pk,
+        session_id=message.session_id,
+        sender_phone=message.contact.phone if message.contact else "",
+        sender_name=message.contact.name if message.contact else "",
+        kind=message.kind,
+        text=message.text,
+        sent_at=message.sent_at,
+        received_at=message.created_at,
+    )

@@ -1,0 +1,125 @@
+"""POST, GET and DELETE sessions, and what can be asked of one. Everything asked is done by the session's worker, soon."""
+
+import base64
+from typing import Annotated
+from uuid import UUID
+
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Query, Router
+from pydantic import BaseModel, Field
+
+from sessions_app.api import cursors, qr, session_schemas
+from sessions_app.api.auth import actor_of, needs, restaurant_of
+from sessions_app.api.errors import blaming
+from sessions_app.api.openapi import reading, writing
+from sessions_app.api.queries import refuse_unknown
+from sessions_app.api.session_schemas import LinkIn, QrOut, SessionIn, SessionOut, SessionPage, SessionStatus
+from sessions_app.errors import InvalidPhone
+from sessions_app.models import ApiKey, Message, Session, Worker
+from sessions_app.services import estimates, sessions
+
+router = Router()
+
+_read = needs(ApiKey.Scope.SESSIONS_READ)
+_write = needs(ApiKey.Scope.SESSIONS_WRITE)
+_PNG = reading(404)
+_PNG["responses"][200] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+class SessionFilters(BaseModel):
+    cursor: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+@router.post("", auth=_write, response={201: SessionOut}, openapi_extra=writing(409))
+def create_session(request: HttpRequest, response: HttpResponse, session: SessionIn) -> SessionOut:
+    """A new session without a number; link one with `POST …/link`."""
+    made = sessions.create(restaurant=restaurant_of(request), name=session.name, actor=actor_of(request))
+    response["Location"] = reverse("api:get_session", args=[made.pk])
+    return session_schemas.out(made)
+
+
+@router.get("", auth=_read, response={200: SessionPage}, openapi_extra=reading(422))
+def list_sessions(request: HttpRequest, filters: Query[SessionFilters]) -> SessionPage:
+    """The oldest first."""
+    refuse_unknown(request, SessionFilters)
+    found = Session.objects.filter(restaurant=restaurant_of(request), deleted_at=None).order_by("id")
+    if filters.cursor is not None:
+        found = found.filter(pk__gt=cursors.id(filters.cursor))
+    page = list(found[: filters.limit + 1])
+    shown = page[: filters.limit]
+    more = cursors.of_id(shown[-1].pk) if len(page) > filters.limit else None
+    return SessionPage(items=[session_schemas.out(session) for session in shown], next_cursor=more)
+
+
+@router.get("/{uuid:session_id}", auth=_read, response={200: SessionOut}, openapi_extra=reading(404))
+def get_session(request: HttpRequest, session_id: UUID) -> SessionOut:
+    return session_schemas.out(_own(request, session_id))
+
+
+@router.get("/{uuid:session_id}/status", auth=_read, response={200: SessionStatus}, openapi_extra=reading(404))
+def get_session_status(request: HttpRequest, session_id: UUID) -> SessionStatus:
+    """The session, what its linking waits for, and its queue. Ask every second or two while linking."""
+    session = _own(request, session_id)
+    waiting = Message.objects.filter(session=session, status=Message.Status.QUEUED)
+    return session_schemas.status(
+        session,
+        qr_available=qr.is_shown(session),
+        pairing_code=session.pairing_code,
+        has_worker=Worker.objects.filter(sessions=session, expires_at__gt=Now()).exists(),
+        waiting=waiting.order_by()[: estimates.MAX_COUNTED + 1].count(),
+        oldest_waiting_at=waiting.order_by("priority", "seq").values_list("created_at", flat=True).first(),
+    )
+
+
+@router.get("/{uuid:session_id}/qr", auth=_read, response={200: QrOut}, openapi_extra=_PNG)
+def get_qr(request: HttpRequest, session_id: UUID) -> QrOut | HttpResponse:
+    """The QR code to scan: JSON, or the picture itself with `Accept: image/png`. 404 while none is shown."""
+    shown = qr.shown(_own(request, session_id))
+    if request.get_preferred_type(["application/json", "image/png"]) == "image/png":
+        return HttpResponse(base64.b64decode(shown.image), content_type="image/png")
+    return shown
+
+
+@router.post("/{uuid:session_id}/link", auth=_write, response={202: SessionOut}, openapi_extra=writing(404, 409))
+def link_session(request: HttpRequest, session_id: UUID, link: LinkIn) -> SessionOut:
+    """Start linking a number: `…/qr` shows the code to scan, `…/status` the pairing code to type."""
+    session = _own(request, session_id)
+    with blaming(InvalidPhone, "body", "phone"):
+        return session_schemas.out(sessions.link(session=session, phone=link.phone or "", actor=actor_of(request)))
+
+
+@router.post("/{uuid:session_id}/restart", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
+def restart_session(request: HttpRequest, session_id: UUID) -> SessionOut:
+    """Close the connection and make it anew; the link stays."""
+    return session_schemas.out(sessions.restart(session=_own(request, session_id), actor=actor_of(request)))
+
+
+@router.post("/{uuid:session_id}/stop", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
+def stop_session(request: HttpRequest, session_id: UUID) -> SessionOut:
+    """Keep it linked, but offline; its messages wait."""
+    return session_schemas.out(sessions.stop(session=_own(request, session_id), actor=actor_of(request)))
+
+
+@router.post("/{uuid:session_id}/start", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
+def start_session(request: HttpRequest, session_id: UUID) -> SessionOut:
+    """Connect a stopped session again."""
+    return session_schemas.out(sessions.start(session=_own(request, session_id), actor=actor_of(request)))
+
+
+@router.post("/{uuid:session_id}/log-out", auth=_write, response={202: SessionOut}, openapi_extra=reading(404))
+def log_out_session(request: HttpRequest, session_id: UUID) -> SessionOut:
+    """Remove this device from the phone; while linking, stop that. Messages wait for the next number."""
+    return session_schemas.out(sessions.log_out(session=_own(request, session_id), actor=actor_of(request)))
+
+
+@router.delete("/{uuid:session_id}", auth=_write, response={204: None}, openapi_extra=reading(404))
+def delete_session(request: HttpRequest, session_id: UUID) -> None:
+    """Log out and remove the session; what waits in it is canceled, its messages stay readable."""
+    sessions.delete(session=_own(request, session_id), actor=actor_of(request))
+
+
+def _own(request: HttpRequest, session_id: UUID) -> Session:
+    return sessions.get(restaurant=restaurant_of(request), session_id=session_id)
