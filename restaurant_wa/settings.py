@@ -147,6 +147,7 @@ reporting.start(dsn=SENTRY_DSN, environment=ENVIRONMENT, release=RELEASE)
 
 # --- The admin's look ---------------------------------------------------------------------------------------------
 LOGIN_REDIRECT_URL = "admin:index"  # Unfold's login form carries no `next` of its own
+FORMAT_MODULE_PATH = ["sessions_app.formats"]
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Restaurant WA",
     "SITE_HEADER": "Restaurant WA",

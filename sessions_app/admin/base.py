@@ -10,11 +10,17 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from sessions_app.admin.grants import grants_of
-from sessions_app.admin.unfolded import ModelAdmin
+from sessions_app.admin.unfolded import ChangeList, ModelAdmin
 from sessions_app.errors import DomainError
 from sessions_app.models import Restaurant
 
 M = TypeVar("M", bound=Model)
+
+
+class TenantChangeList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count  # nothing was counted twice, so there is no other total to tell
 
 
 class TenantAdmin(ModelAdmin[M]):
@@ -27,11 +33,20 @@ class TenantAdmin(ModelAdmin[M]):
     list_per_page = 50
     actions: Any = None
     list_disable_select_all = True
+    list_filter_submit = True
+    change_form_template = "sessions_app/admin/look.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
         rows = super().get_queryset(request)
         grants = grants_of(request)
         return rows if grants.everything else rows.filter(**{f"{self.restaurant_field}__in": grants.readable})
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return TenantChangeList
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**only_save, **(extra_context or {})})
 
     def restaurant_of(self, obj: Model) -> uuid.UUID:
         return cast(uuid.UUID, getattr(obj, self.restaurant_field))

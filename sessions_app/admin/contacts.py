@@ -64,7 +64,7 @@ class InboundMessageAdmin(TenantAdmin[InboundMessage]):
     sortable_by = ()
     fieldsets = (
         (None, {"fields": (("customer", "session"), "text", ("kind", "sent_at"))}),
-        ("Inside", {"fields": (("chat", "sender"), ("wa_id", "created_at")), "classes": ("collapse",)}),
+        ("Technical details", {"fields": (("chat", "sender"), ("wa_id", "created_at")), "classes": ("collapse",)}),
     )
     readonly_fields = ("customer", "created_at")
 

@@ -57,7 +57,10 @@ class MessageAdmin(VerbsAdmin[Message]):
             "Times",
             {"fields": (("created_at", "not_before"), ("expires_at", "sending_at"), ("sent_at", "delivered_at"), "read_at")},
         ),
-        ("Inside", {"fields": (("wa_id", "address"), ("attempts", "delay_ms"), ("seq", "id")), "classes": ("collapse",)}),
+        (
+            "Technical details",
+            {"fields": (("wa_id", "address"), ("attempts", "delay_ms"), ("seq", "id")), "classes": ("collapse",)},
+        ),
     )
     readonly_fields = ("shown_to", "session_link", "shown_body", "seq", "id", "created_at")
 

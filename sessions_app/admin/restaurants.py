@@ -41,6 +41,7 @@ class MembershipInline(TabularInline[Membership, Restaurant]):
 @admin.register(Restaurant)
 class RestaurantAdmin(TenantAdmin[Restaurant]):
     restaurant_field = "pk"
+    change_form_template = None
     list_display = ("who", "numbers", "active")
     search_fields = ("name",)
     search_help_text = "Name"

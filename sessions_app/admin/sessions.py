@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from sessions_app.admin import link, trial_send
+from sessions_app.admin.base import TenantChangeList
 from sessions_app.admin.filters import RestaurantFilter, SessionStateFilter
 from sessions_app.admin.markup import badge, moment, two_lines
 from sessions_app.admin.queries import alive_ids, capped, usable_worker_exists, waiting_counts
@@ -76,7 +77,7 @@ VERBS: tuple[Verb[Session], ...] = (
 )
 
 
-class SessionChangeList(ChangeList):
+class SessionChangeList(TenantChangeList):
     """Looks up what only the shown page needs: queue lengths and whether the owners live."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -106,7 +107,10 @@ class SessionAdmin(VerbsAdmin[Session]):
     fieldsets = (
         ("WhatsApp", {"fields": (("shown_phone", "push_name"), ("linked_at", "connected_at"))}),
         ("Pace", {"fields": (("last_sent_at", "next_send_at"),)}),
-        ("Inside", {"fields": (("owner", "term"), ("state_reason", "failures"), ("retry_at", "id")), "classes": ("collapse",)}),
+        (
+            "Technical details",
+            {"fields": (("owner", "term"), ("state_reason", "failures"), ("retry_at", "id")), "classes": ("collapse",)},
+        ),
     )
     readonly_fields = ("shown_phone", "id")
 

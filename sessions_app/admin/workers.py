@@ -20,6 +20,7 @@ class WorkerAdmin(ModelAdmin[Worker]):
     list_display = ("who", "health", "load", "beat", "since")
     ordering = ("-expires_at",)
     sortable_by = ()
+    change_form_template = "sessions_app/admin/look.html"
     actions: Any = None
     fieldsets = (
         (None, {"fields": (("name", "health"), ("hostname", "pid"), ("capacity", "queue"))}),
