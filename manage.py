@@ -14,6 +14,8 @@ def main() -> None:
         from restaurant_wa.local.bootstrap import prepare
 
         prepare(sys.argv)
+    if sys.argv[1:2] == ["test"]:  # tests make their own databases, and never touch those of .env
+        os.environ["RESTAURANT_WA_IGNORE_DOTENV"] = "1"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "restaurant_wa.settings")
     from django.core.management import execute_from_command_line
 

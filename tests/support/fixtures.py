@@ -1,12 +1,10 @@
-"""Fixtures shared by all tests: factories of stacks, and the browser."""
+"""Fixtures shared by all tests: factories of stacks."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -63,29 +61,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-# --- Browser ------------------------------------------------------------------------------------------------------
-
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-
-
-def chromium_path() -> str | None:
-    """CHROMIUM, else what is on PATH."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    return found or (MAC_CHROME if Path(MAC_CHROME).exists() else None)
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("browser") and chromium_path() is None:
-        pytest.skip("NO CHROMIUM: this browser test did not run. Install chromium, or set CHROMIUM to its path.")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "NO CHROMIUM" in str(report.longrepr)]
-    if skipped:
-        terminalreporter.section("NO CHROMIUM FOUND", sep="!", red=True, bold=True)
-        terminalreporter.line(
-            f"{len(skipped)} browser tests did NOT run. Install chromium (apt install chromium), or set CHROMIUM."
-        )
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With --dist loadgroup: what starts stacks or a browser stays together by file, so that a module's stack starts once."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group") and any(map(item.get_closest_marker, ("e2e", "browser"))):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

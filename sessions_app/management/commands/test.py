@@ -1,0 +1,27 @@
+"""`manage.py test`: every test there is, Python's and Node's. Arguments go to pytest as they are."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from django.core.management.base import BaseCommand
+
+MAX_PROCESSES = 4
+
+
+class Command(BaseCommand):
+    help = "Run all tests with pytest; arguments pass through (`manage.py test tests/api -x`)."
+    requires_system_checks = ()
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        command = [sys.executable, "-m", "pytest", *arguments(argv[2:])]
+        sys.stdout.flush()
+        os.execv(sys.executable, command)
+
+
+def arguments(given: Sequence[str]) -> list[str]:
+    """The whole run is spread over processes and measures coverage; a chosen part runs as it was asked for."""
+    if given:
+        return list(given)
+    processes = min(MAX_PROCESSES, os.cpu_count() or 1)
+    return ["-n", str(processes), "--dist", "loadgroup", "--cov", "--cov-report=term:skip-covered"]
