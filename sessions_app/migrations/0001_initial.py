@@ -2,11 +2,12 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
 import sessions_app.models.base
 import sessions_app.models.messages
 import sessions_app.models.restaurants
-from django.conf import settings
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
