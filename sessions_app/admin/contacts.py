@@ -64,7 +64,7 @@ class InboundMessageAdmin(TenantAdmin[InboundMessage]):
     sortable_by = ()
     fieldsets = (
         (None, {"fields": (("customer", "session"), "text", ("kind", "sent_at"))}),
-        ("Technical details", {"fields": (("chat", "sender"), ("wa_id", "created_at")), "classes": ("collapse",)}),
+        ("Technical", {"fields": (("chat", "sender"), ("wa_id", "created_at")), "classes": ("collapse",)}),
     )
     readonly_fields = ("customer", "created_at")
 

@@ -58,7 +58,7 @@ class MessageAdmin(VerbsAdmin[Message]):
             {"fields": (("created_at", "not_before"), ("expires_at", "sending_at"), ("sent_at", "delivered_at"), "read_at")},
         ),
         (
-            "Technical details",
+            "Technical",
             {"fields": (("wa_id", "address"), ("attempts", "delay_ms"), ("seq", "id")), "classes": ("collapse",)},
         ),
     )

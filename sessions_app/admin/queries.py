@@ -30,7 +30,7 @@ def waiting_counts(sessions: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Queued messages of each session, counted up to CAP + 1, on the partial index of the claim."""
     query = """
         SELECT s.id, q.waiting FROM unnest(%s::uuid[]) AS s (id), LATERAL (
-            SELECT count(*) AS waiting FROM (SELECT 1 FROM message WHERE session_id = s.id AND status = 'queued' LIMIT %s) AS capped
+            SELECT count(*) AS waiting FROM (SELECT 1 FROM message WHERE session_id = s.id AND status = 'queued' LIMIT %s) AS m
         ) AS q"""
     with connection.cursor() as cursor:
         cursor.execute(query, [list(sessions), CAP + 1])

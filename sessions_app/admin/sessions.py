@@ -108,7 +108,7 @@ class SessionAdmin(VerbsAdmin[Session]):
         ("WhatsApp", {"fields": (("shown_phone", "push_name"), ("linked_at", "connected_at"))}),
         ("Pace", {"fields": (("last_sent_at", "next_send_at"),)}),
         (
-            "Technical details",
+            "Technical",
             {"fields": (("owner", "term"), ("state_reason", "failures"), ("retry_at", "id")), "classes": ("collapse",)},
         ),
     )
