@@ -44,11 +44,11 @@ _TABLE: dict[str, _Row] = {
     "bridge_unavailable": _Row("The bridge does not answer.", base=_SECONDS / 2, cap=30 * _SECONDS),
     "client_outdated": _Row("WhatsApp wants a newer client version.", base=10 * _SECONDS, cap=30 * _MINUTES),
     # Fighting over a connection makes both sides worse: wait much longer each time.
-    "replaced": _Row("Another program uses the same link. Stop it, or link this number again.", base=30 * _SECONDS, cap=30 * _MINUTES),
+    "replaced": _Row("Another program uses this link. Stop it, or link the number again.", base=30 * _SECONDS, cap=30 * _MINUTES),
     "forbidden": _Row("WhatsApp has banned this number.", state="blocked", park=True),
     "locked": _Row("WhatsApp has locked this account. Open WhatsApp on the phone to see why.", state="blocked", park=True),
-    "not_multidevice": _Row("The phone has not joined linked devices. Update WhatsApp on the phone, then restart.", "blocked", park=True),
-    "banned_temporarily": _Row("WhatsApp has banned this number for a while.", state="blocked", base=60 * _MINUTES, cap=24 * 60 * _MINUTES),
+    "not_multidevice": _Row("This phone cannot have linked devices. Update WhatsApp on it, then restart.", "blocked", park=True),
+    "banned_temporarily": _Row("WhatsApp has banned this number for a while.", "blocked", 60 * _MINUTES, 24 * 60 * _MINUTES),
     "stale_term": _Row("Another worker has taken this session over.", park=True),
 }
 _OTHER = _Row("The connection to WhatsApp ended.")
@@ -64,7 +64,14 @@ _UNLINKED = {
 
 
 def react(
-    reason: str, *, linked: bool, failures: int, connected_for: timedelta | None, detail: dict[str, Any], now: datetime, jitter: float
+    reason: str,
+    *,
+    linked: bool,
+    failures: int,
+    connected_for: timedelta | None,
+    detail: dict[str, Any],
+    now: datetime,
+    jitter: float,
 ) -> Reaction:
     """`failures` counts the failed connections before this one; `connected_for` is how long this one had been up, if it
     was; `detail` is the bridge's, for example until when a ban lasts."""

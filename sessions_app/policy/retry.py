@@ -115,16 +115,17 @@ def _wait(code: str, hold: _Hold, *, attempt: int, now: datetime, jitter: float)
     if hold.give_up_after is not None and attempt >= hold.give_up_after:
         return Verdict(Next.FAILED, on_wire=False, code=code, detail=hold.detail)
     until = now + backoff(attempt, base=hold.base, cap=hold.cap, jitter=jitter)
-    where = {"session_until": until} if hold.session else {"retry_at": until}
-    return Verdict(Next.QUEUED, on_wire=False, code=code, detail=hold.detail, **where)
+    verdict = Verdict(Next.QUEUED, on_wire=False, code=code, detail=hold.detail)
+    return replace(verdict, session_until=until) if hold.session else replace(verdict, retry_at=until)
 
 
 def _unknown(reason: str, *, attempt: int, now: datetime, jitter: float) -> Verdict:
     if attempt > MAX_RESENDS:
         return _unconfirmed()
     until = now + backoff(attempt, base=_SECOND, cap=5 * _MINUTE, jitter=jitter)
-    detail = "WhatsApp did not confirm it in time." if reason == "ack_timeout" else "The connection broke before WhatsApp confirmed it."
-    return Verdict(Next.UNCERTAIN, True, reason, detail, retry_at=until, reconnect=reason == "ack_timeout")
+    silent = reason == "ack_timeout"
+    detail = "WhatsApp did not confirm it in time." if silent else "The connection broke before WhatsApp confirmed it."
+    return Verdict(Next.UNCERTAIN, on_wire=True, code=reason, detail=detail, retry_at=until, reconnect=silent)
 
 
 def _still_uncertain(verdict: Verdict, *, attempt: int) -> Verdict:

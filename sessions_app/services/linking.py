@@ -79,7 +79,7 @@ class Truth:
     connected_at: datetime | None = None
     restart_done: int = 0
     link_ended: datetime | None = None  # the wish to link that is over: this `link_until`, not a later one
-    event: dict[str, Any] = field(default_factory=dict)  # for the activity log; empty: nothing worth a line
+    events: list[dict[str, Any]] = field(default_factory=list)  # lines for the activity log
 
 
 class _Known(NamedTuple):
@@ -105,22 +105,24 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
         FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(state)s::text[], %(reason)s::text[], %(detail)s::text[],
                     %(retry_at)s::timestamptz[], %(failures)s::int[], %(linked)s::bool[], %(phone)s::text[], %(lid)s::text[],
                     %(push_name)s::text[], %(qr)s::text[], %(qr_generated_at)s::timestamptz[], %(qr_expires_at)s::timestamptz[],
-                    %(pairing_code)s::text[], %(connected_at)s::timestamptz[], %(restart_done)s::int[], %(link_ended)s::timestamptz[])
+                    %(pairing_code)s::text[], %(connected_at)s::timestamptz[], %(restart_done)s::int[],
+                    %(link_ended)s::timestamptz[])
              AS t(session, term, state, reason, detail, retry_at, failures, linked, phone, lid, push_name, qr, qr_generated_at,
                   qr_expires_at, pairing_code, connected_at, restart_done, link_ended)
         WHERE s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         RETURNING s.id"""
-    columns = [name for name in Truth.__slots__ if name != "event"]
+    columns = [name for name in Truth.__slots__ if name != "events"]
     values = {name: [getattr(truth, name) for truth in truths] for name in columns}
     written = {row.id for row in fetch(_Known, statement, {"worker": worker, **values})}
-    _log([truth for truth in truths if truth.event and truth.session in written])
+    _log([(truth.session, event) for truth in truths if truth.session in written for event in truth.events])
     return written
 
 
-def _log(truths: Sequence[Truth]) -> None:
-    if not truths:
+def _log(lines: Sequence[tuple[UUID, dict[str, Any]]]) -> None:
+    if not lines:
         return
     statement = """
         INSERT INTO wa_session_event (session_id, at, kind, detail)
-        SELECT session, clock_timestamp(), 'state', detail FROM unnest(%(sessions)s::uuid[], %(details)s::jsonb[]) AS e(session, detail)"""
-    execute(statement, {"sessions": [t.session for t in truths], "details": [Jsonb(t.event) for t in truths]})
+        SELECT session, clock_timestamp(), 'state', detail
+        FROM unnest(%(sessions)s::uuid[], %(details)s::jsonb[]) AS e(session, detail)"""
+    execute(statement, {"sessions": [session for session, _ in lines], "details": [Jsonb(detail) for _, detail in lines]})

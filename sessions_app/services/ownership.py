@@ -47,12 +47,18 @@ class Claimed(NamedTuple):
 
 
 class _Count(NamedTuple):
-    count: int
+    n: int
+
+
+class _Beat(NamedTuple):
+    at: datetime
 
 
 def holder(*, name: str) -> Holder | None:
     """The process that holds this name by a lease that has not run out."""
-    found = fetch(Holder, "SELECT hostname, pid FROM worker WHERE name = %(name)s AND expires_at > clock_timestamp()", {"name": name})
+    found = fetch(
+        Holder, "SELECT hostname, pid FROM worker WHERE name = %(name)s AND expires_at > clock_timestamp()", {"name": name}
+    )
     return found[0] if found else None
 
 
@@ -80,18 +86,14 @@ def renew(*, me: Registration, ttl_s: float, bridge_ready: bool, bridge_detail: 
         WHERE id = %(worker)s AND started_at = %(incarnation)s AND expires_at > clock_timestamp()
         RETURNING heartbeat_at"""
     values = {"ttl": ttl_s, "ready": bridge_ready, "detail": bridge_detail, "draining": draining, **me._asdict()}
-
-    class Beat(NamedTuple):
-        at: datetime
-
-    beat = fetch(Beat, statement, values)
+    beat = fetch(_Beat, statement, values)
     return Renewal(beat[0].at, *_load()) if beat else None
 
 
 def _load() -> tuple[int, int]:
     live = "SELECT count(*) FROM worker WHERE expires_at > clock_timestamp() AND bridge_ready AND NOT draining"
     wanted = f"SELECT count(*) FROM wa_session s WHERE {WANTED}"
-    return fetch(_Count, live, {})[0].count, fetch(_Count, wanted, {})[0].count
+    return fetch(_Count, live, {})[0].n, fetch(_Count, wanted, {})[0].n
 
 
 @transaction.atomic
@@ -136,7 +138,8 @@ def _leave_uncertain(sessions: Sequence[UUID]) -> None:
     """The former owner died, or was cut off, with these handed over: nobody knows whether they reached WhatsApp."""
     statement = """
         WITH left_over AS (
-            UPDATE message SET status = 'uncertain', status_at = clock_timestamp(), not_before = LEAST(not_before, clock_timestamp()),
+            UPDATE message SET status = 'uncertain', status_at = clock_timestamp(),
+                not_before = LEAST(not_before, clock_timestamp()),
                 error_code = 'owner_lost', error_detail = 'Its worker stopped before WhatsApp confirmed it.'
             WHERE session_id = ANY(%(sessions)s) AND status = 'sending'
             RETURNING id
@@ -154,7 +157,8 @@ def release(*, me: Registration, owned: Sequence[Claimed], reason: str) -> int:
                 state = CASE WHEN s.state IN ('connected', 'connecting') THEN 'disconnected'
                              WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
                 state_reason = CASE WHEN s.state IN ('connected', 'connecting') THEN 'released' ELSE s.state_reason END,
-                state_detail = CASE WHEN s.state IN ('connected', 'connecting') THEN 'It moves to another worker.' ELSE s.state_detail END,
+                state_detail = CASE WHEN s.state IN ('connected', 'connecting') THEN 'It moves to another worker.'
+                                    ELSE s.state_detail END,
                 state_changed_at = CASE WHEN s.state IN ('connected', 'connecting', 'linking') THEN clock_timestamp()
                                         ELSE s.state_changed_at END,
                 qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = ''

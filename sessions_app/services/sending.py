@@ -70,7 +70,8 @@ _CLAIM = """
         FROM due
         LEFT JOIN LATERAL (
             SELECT m.id, m.status, m.not_before FROM message m
-            WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain') AND (m.status = 'sending' OR due.resend_uncertain)
+            WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain')
+              AND (m.status = 'sending' OR due.resend_uncertain)
             ORDER BY m.seq LIMIT 1
         ) u ON true
         LEFT JOIN LATERAL (
@@ -91,17 +92,20 @@ _CLAIM = """
         INSERT INTO message_event (message_id, at, status, detail)
         SELECT id, clock_timestamp(), 'sending', jsonb_build_object('attempt', attempts, 'resend', resend) FROM claimed
     )
-    SELECT c.id, c.session_id, c.term, c.wa_id, c.to_phone, COALESCE(k.lid, ''), c.address, c.body, c.expires_at, c.attempts, c.resend
+    SELECT c.id, c.session_id, c.term, c.wa_id, c.to_phone, COALESCE(k.lid, ''), c.address, c.body, c.expires_at, c.attempts,
+           c.resend
     FROM claimed c LEFT JOIN contact k ON k.session_id = c.session_id AND k.phone = c.to_phone"""
 
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
 _SETTLE = """
     WITH result AS (
-        SELECT * FROM unnest(%(message)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(status)s::text[], %(at)s::timestamptz[],
-                             %(code)s::text[], %(detail)s::text[], %(address)s::text[], %(not_before)s::timestamptz[],
+        SELECT * FROM unnest(%(message)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(status)s::text[],
+                             %(at)s::timestamptz[], %(code)s::text[],
+                             %(detail)s::text[], %(address)s::text[], %(not_before)s::timestamptz[],
                              %(hold_until)s::timestamptz[], %(sent_at)s::timestamptz[], %(next_send_at)s::timestamptz[],
                              %(delay_ms)s::int[])
-            AS t(message, session, term, status, at, code, detail, address, not_before, hold_until, sent_at, next_send_at, delay_ms)
+            AS t(message, session, term, status, at, code, detail, address, not_before, hold_until, sent_at, next_send_at,
+                 delay_ms)
     ), own AS (
         SELECT s.id FROM wa_session s JOIN result t ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         FOR NO KEY UPDATE OF s
@@ -154,10 +158,12 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[UUID]:
     statement = """
         SELECT s.id FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id
         WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s AND (
-            EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND m.status = 'queued' AND m.not_before <= clock_timestamp()
-                    AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()))
+            EXISTS (SELECT 1 FROM message m
+                    WHERE m.session_id = s.id AND m.status = 'queued' AND m.not_before <= clock_timestamp()
+                      AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()))
             OR r.resend_uncertain AND EXISTS (
-                SELECT 1 FROM message m WHERE m.session_id = s.id AND m.status = 'uncertain' AND m.not_before <= clock_timestamp()))"""
+                SELECT 1 FROM message m
+                WHERE m.session_id = s.id AND m.status = 'uncertain' AND m.not_before <= clock_timestamp()))"""
     return [row.id for row in fetch(_Session, statement, {"worker": worker, "sessions": list(sessions)})]
 
 

@@ -19,4 +19,4 @@ def execute(statement: str, parameters: Mapping[str, Any]) -> int:
     """Runs the statement and answers how many rows it touched."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.rowcount
+        return int(cursor.rowcount)

@@ -1,0 +1,105 @@
+"""What passes by itself: scheduled messages come due, old ones expire, QR codes end, records are forgotten.
+
+Every sweep is one conditional statement in bounded batches, so that running it twice, or twice at once, does no harm.
+"""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from sessions_app.services.sending import RESEND_FOR_HOURS
+from sessions_app.services.sql import execute, fetch
+
+BATCH = 1_000
+IDEMPOTENCY_DAYS = 7
+WORKER_DAYS = 7
+
+
+class _Session(NamedTuple):
+    id: UUID
+
+
+def release_scheduled() -> list[UUID]:
+    """`scheduled → queued` for messages whose time has come. Answers their sessions."""
+    statement = """
+        WITH due AS (
+            SELECT id FROM message WHERE status = 'scheduled' AND not_before <= clock_timestamp()
+            ORDER BY not_before LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+        ), queued AS (
+            UPDATE message m SET status = 'queued', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL
+            FROM due WHERE m.id = due.id RETURNING m.id, m.session_id
+        ), line AS (
+            INSERT INTO message_event (message_id, at, status, detail) SELECT id, clock_timestamp(), 'queued', '{}' FROM queued
+        )
+        SELECT DISTINCT session_id FROM queued"""
+    return [row.id for row in fetch(_Session, statement, {"batch": BATCH})]
+
+
+def expire_messages() -> int:
+    """`scheduled | queued → expired` for messages that have become too old to be sent."""
+    statement = """
+        WITH old AS (
+            SELECT id FROM message
+            WHERE status IN ('scheduled', 'queued') AND expires_at IS NOT NULL AND expires_at <= clock_timestamp()
+            ORDER BY expires_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+        ), expired AS (
+            UPDATE message m SET status = 'expired', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL,
+                error_code = 'expired', error_detail = 'It expired before it could be sent.'
+            FROM old WHERE m.id = old.id RETURNING m.id
+        )
+        INSERT INTO message_event (message_id, at, status, detail)
+        SELECT id, clock_timestamp(), 'expired', '{}' FROM expired"""
+    return execute(statement, {"batch": BATCH})
+
+
+def fail_unconfirmed() -> int:
+    """`uncertain → failed` when no receipt has come and no resend was confirmed in 24 hours."""
+    statement = """
+        WITH old AS (
+            SELECT m.id FROM message m JOIN restaurant r ON r.id = m.restaurant_id
+            WHERE m.status = 'uncertain' AND r.resend_uncertain
+              AND m.sending_at < clock_timestamp() - make_interval(hours => %(hours)s)
+            LIMIT %(batch)s FOR UPDATE OF m SKIP LOCKED
+        ), failed AS (
+            UPDATE message m SET status = 'failed', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL,
+                error_code = 'unconfirmed', error_detail = 'WhatsApp never confirmed it; the customer may or may not have it.'
+            FROM old WHERE m.id = old.id RETURNING m.id
+        )
+        INSERT INTO message_event (message_id, at, status, detail)
+        SELECT id, clock_timestamp(), 'failed', '{"reason": "unconfirmed"}' FROM failed"""
+    return execute(statement, {"batch": BATCH, "hours": RESEND_FOR_HOURS})
+
+
+def expire_links() -> int:
+    """Codes that nobody can use any more disappear, also where no worker is alive to take them away."""
+    statement = """
+        WITH ended AS (
+            UPDATE wa_session s SET qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', link_until = NULL,
+                link_phone = '', state = CASE WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
+                state_reason = CASE WHEN s.state = 'linking' THEN 'link_expired' ELSE s.state_reason END,
+                state_detail = CASE WHEN s.state = 'linking' THEN 'Nobody scanned the code in time.' ELSE s.state_detail END,
+                state_changed_at = CASE WHEN s.state = 'linking' THEN clock_timestamp() ELSE s.state_changed_at END,
+                updated_at = clock_timestamp()
+            WHERE s.linked_at IS NULL AND (s.qr <> '' OR s.pairing_code <> '' OR s.link_until IS NOT NULL OR s.state = 'linking')
+              AND (s.link_until IS NULL OR s.link_until < clock_timestamp())
+              AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = s.owner_id AND w.expires_at > clock_timestamp())
+            RETURNING s.id
+        )
+        INSERT INTO wa_session_event (session_id, at, kind, detail)
+        SELECT id, clock_timestamp(), 'state', '{"to": "unlinked", "reason": "link_expired"}' FROM ended"""
+    return execute(statement, {})
+
+
+def forget_idempotency_records() -> int:
+    statement = """
+        DELETE FROM idempotency_record WHERE id IN (
+            SELECT id FROM idempotency_record WHERE created_at < clock_timestamp() - make_interval(days => %(days)s)
+            ORDER BY created_at LIMIT %(batch)s)"""
+    return execute(statement, {"days": IDEMPOTENCY_DAYS, "batch": 50 * BATCH})
+
+
+def forget_workers() -> int:
+    """Rows of workers long gone that own nothing."""
+    statement = """
+        DELETE FROM worker w WHERE w.expires_at < clock_timestamp() - make_interval(days => %(days)s)
+          AND NOT EXISTS (SELECT 1 FROM wa_session s WHERE s.owner_id = w.id)"""
+    return execute(statement, {"days": WORKER_DAYS})

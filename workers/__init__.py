@@ -1,0 +1,32 @@
+"""The engine: Celery workers that own sessions, keep them connected and drain their queues.
+
+**Guarantee.** A session has one owner at most; only the owner sends for it; a message is committed as `sending`, with
+its WhatsApp id, before anything touches the wire; what came of it is settled once, or is known to be uncertain and
+sent again under the same id before anything else of that session. Nothing that was accepted is lost, whatever dies.
+
+**How.** A worker leases the right to own: its row's `expires_at` on the database's clock, renewed every 2 s for 6 s.
+A claim raises the session's `term`; every write of an owner, and every key write of its bridge, carries `(owner,
+term)`. The worker stops by itself one second before its lease would run out, on a clock that no one sets, and closes
+its sockets without logging out.
+
+What can fail, and what follows:
+
+- *The worker dies* (kill -9, power). Its bridge dies with it. Its lease runs out within 6 s; others claim its
+  sessions with higher terms, log in with the stored credentials, and settle what was under way: uncertain, resent
+  first. Started again under its name, it takes its own back at once.
+- *The worker is frozen and thaws*, or is cut off from PostgreSQL. Its lease has run out: it finds so before its next
+  act, its writes match no row.
+- *The bridge dies.* It is started again with backoff; after a few seconds without it the worker gives its sessions to
+  others. A worker whose bridge cannot run (no Node, no files) says so in its row and owns nothing.
+- *PostgreSQL is away.* Nothing is claimed; results wait in memory while the lease lasts, and are uncertain after it.
+  Work resumes by itself.
+- *Redis is away or flushed.* Wake-ups are lost; owners look for work themselves, about every second.
+- *A commit is in doubt.* Settling again is harmless; a claim nobody heard of is found and given back.
+- *SIGTERM.* Sends under way are finished, sockets closed, sessions released, the lease ended: within 10 s.
+
+Not guaranteed: that an uncertain message was not shown already. It is sent again under the same id, and WhatsApp's
+apps show one message for each chat and id.
+
+Reading order: `celery`, `steps` (thin shells), `runner` (the thread), `engine` (what runs in it), `ownership`,
+`links`, `drain`.
+"""

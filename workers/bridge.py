@@ -1,0 +1,231 @@
+"""Client of the bridge's HTTP contract (`node_bridge/README.md`). Every call has a timeout."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from sessions_app.policy.retry import Outcome
+from sessions_app.services.sending import Claim
+
+CALL_TIMEOUT_S = 10.0
+LOG_OUT_TIMEOUT_S = 20.0  # the bridge itself tries for 10
+SIGNAL_SILENCE_S = 15.0  # three pings missed
+MAX_SIGNAL_BYTES = 1 << 20
+
+
+class BridgeError(Exception):
+    """The bridge refused a call; `code` is the contract's."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class BridgeAway(BridgeError):
+    """The bridge does not answer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("bridge_unavailable", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A QR text or a pairing code, and how long it can be used."""
+
+    text: str
+    generated_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    session: UUID
+    term: int
+    state: str  # linking, connecting, connected, closed
+    phone: str = ""
+    lid: str = ""
+    name: str = ""
+    qr: Code | None = None
+    pairing_code: Code | None = None
+    close_reason: str = ""
+    close_detail: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_status(raw: dict[str, Any]) -> Status:
+    close = raw.get("close") or {}
+    return Status(
+        session=UUID(raw["id"]),
+        term=int(raw["term"]),
+        state=raw["state"],
+        phone=raw.get("phone") or "",
+        lid=raw.get("lid") or "",
+        name=raw.get("name") or "",
+        qr=_code(raw.get("qr"), "text"),
+        pairing_code=_code(raw.get("pairing_code"), "code"),
+        close_reason=close.get("reason") or "",
+        close_detail=_times(close.get("detail")),
+    )
+
+
+def _code(raw: dict[str, Any] | None, key: str) -> Code | None:
+    return Code(raw[key], _time(raw.get("generated_at")), _time(raw.get("expires_at"))) if raw else None
+
+
+def _time(raw: str | None) -> datetime | None:
+    return datetime.fromisoformat(raw) if raw else None
+
+
+def _times(detail: Any) -> dict[str, Any]:
+    if not isinstance(detail, dict):
+        return {"message": detail} if detail else {}
+    return {**detail, "until": _time(detail["until"])} if detail.get("until") else detail
+
+
+class Bridge:
+    """One worker's bridge. `base_url` is set anew whenever the process has (re)started, and empty while there is none."""
+
+    def __init__(self, *, secret: str, ack_timeout_s: float) -> None:
+        self.base_url = ""
+        self._secret = secret
+        self._ack_timeout_s = ack_timeout_s
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Bridge":
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+        headers = {"Authorization": f"Bearer {self._secret}"}
+        self._http = aiohttp.ClientSession(connector=connector, headers=headers, trust_env=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._http:
+            await self._http.close()
+
+    async def open(self, session: UUID, *, owner: str, term: int, link: dict[str, str] | None = None) -> Status:
+        body = {"owner": owner, "term": term, **({"link": link} if link else {})}
+        return parse_status(await self._call("PUT", f"/session/{session}", json=body))
+
+    async def close(self, session: UUID, *, term: int, log_out: bool = False) -> None:
+        query = {"term": str(term), **({"logout": "true"} if log_out else {})}
+        timeout = LOG_OUT_TIMEOUT_S if log_out else CALL_TIMEOUT_S
+        await self._call("DELETE", f"/session/{session}", params=query, timeout_s=timeout)
+
+    async def sessions(self) -> list[Status]:
+        answer = await self._call("GET", "/sessions")
+        return [parse_status(one) for one in answer["sessions"]]
+
+    async def signals(self) -> AsyncIterator[Status]:
+        """Statuses, first of all open sessions, then of every change. Ends with BridgeAway when it breaks or falls silent."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CALL_TIMEOUT_S, sock_read=SIGNAL_SILENCE_S)
+        try:
+            async with self._client().get(f"{self._base()}/signals", timeout=timeout, read_bufsize=MAX_SIGNAL_BYTES) as answer:
+                await _raise_for_error(answer)
+                async for line in answer.content:
+                    raw = json.loads(line)
+                    if "id" in raw:
+                        yield parse_status(raw)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise BridgeAway(f"signals: {type(error).__name__}") from error
+        raise BridgeAway("signals: the stream ended")
+
+    async def send(self, claim: Claim, *, typing_ms: int) -> Outcome:
+        """Never raises: what cannot be known is `unknown`, what surely did not reach the bridge is `not_sent`."""
+        timeout = self._ack_timeout_s + typing_ms / 1000 + CALL_TIMEOUT_S
+        try:
+            body = _send_body(claim, typing_ms)
+            answer = await self._call("POST", f"/session/{claim.session}/messages", json=body, timeout_s=timeout)
+        except BridgeError as error:
+            return _outcome_of_error(error)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return Outcome("unknown", "connection_lost")
+        return _outcome(answer)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: dict[str, Any] | None = None,
+        params: dict[str, str] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CALL_TIMEOUT_S)
+        try:
+            async with self._client().request(method, self._base() + path, json=json, params=params, timeout=timeout) as answer:
+                await _raise_for_error(answer)
+                taken: dict[str, Any] = await answer.json()
+                return taken
+        except aiohttp.ClientConnectorError as error:
+            raise BridgeAway(type(error).__name__) from error
+
+    def _client(self) -> aiohttp.ClientSession:
+        assert self._http is not None, "the client is used outside of its context"
+        return self._http
+
+    def _base(self) -> str:
+        if not self.base_url:
+            raise BridgeAway("it is not running")
+        return self.base_url
+
+
+def _send_body(claim: Claim, typing_ms: int) -> dict[str, Any]:
+    to = {"phone": claim.to_phone, "lid": claim.lid, "address": claim.address}
+    return {
+        "term": claim.term,
+        "id": claim.wa_id,
+        "to": {key: value for key, value in to.items() if value},
+        "content": {"type": "text", "text": claim.body},
+        "typing_ms": typing_ms,
+        "resend": claim.resend,
+        **({"expires_at": claim.expires_at.isoformat()} if claim.expires_at else {}),
+    }
+
+
+def _outcome(answer: dict[str, Any]) -> Outcome:
+    address = answer.get("address") or ""
+    match answer.get("outcome"):
+        case "acked":
+            return Outcome("acked", address=address)
+        case "rejected":
+            return Outcome("rejected", str(answer.get("code", "")), address)
+        case "not_sent":
+            return Outcome("not_sent", str(answer.get("reason", "")))
+        case _:
+            return Outcome("unknown", str(answer.get("reason") or "connection_lost"), address)
+
+
+# `internal` is left out on purpose: an unexpected error may have come after the socket write.
+_SURELY_NOT_SENT = {
+    "bridge_unavailable",
+    "unauthorized",
+    "invalid_request",
+    "not_found",
+    "stale_term",
+    "not_linked",
+    "not_connected",
+    "store_unavailable",
+}
+_AS_NOT_CONNECTED = {"not_found", "not_linked", "stale_term"}
+
+
+def _outcome_of_error(error: BridgeError) -> Outcome:
+    if error.code not in _SURELY_NOT_SENT:
+        return Outcome("unknown", "connection_lost")
+    if error.code == "unauthorized":
+        return Outcome("not_sent", "bridge_unavailable")
+    return Outcome("not_sent", "not_connected" if error.code in _AS_NOT_CONNECTED else error.code)
+
+
+async def _raise_for_error(answer: aiohttp.ClientResponse) -> None:
+    if answer.status < 400:
+        return
+    try:
+        error = (await answer.json())["error"]
+        code, message = str(error["code"]), str(error["message"])
+    except (aiohttp.ClientError, ValueError, KeyError, TypeError):
+        code, message = "internal", f"HTTP {answer.status}"
+    raise BridgeError(code, message)

@@ -1,0 +1,229 @@
+"""The worker's bridge: a Node process, its child, started again whenever it ends."""
+
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Protocol
+
+import structlog
+from django.conf import settings
+
+from sessions_app.policy.backoff import backoff
+from workers.clocks import steady
+
+log = structlog.get_logger(__name__)
+BRIDGE = Path(__file__).resolve().parent.parent / "node_bridge"
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 8.0
+STEADY_AFTER_S = 60.0
+OLDEST_GOOD_NODE = 24
+_PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
+_MENDS = "run `npm ci` in node_bridge, or set NODE_BINARY"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeStatus:
+    """`generation` counts the processes: another number means that every socket of the one before is gone."""
+
+    ready: bool = False
+    base_url: str = ""
+    detail: str = "starting"
+    generation: int = 0
+
+
+class BridgeHost(Protocol):
+    @property
+    def status(self) -> BridgeStatus: ...
+
+
+class BridgeMissing(Exception):
+    """Node or the bridge's files are not there."""
+
+
+def command() -> list[str]:
+    """How the bridge is started, by absolute paths. Raises BridgeMissing, naming what is missing and what mends it."""
+    main = BRIDGE / "src" / "main.js"
+    if not main.is_file():
+        raise BridgeMissing(f"{main} is missing: restore the checkout (git checkout -- node_bridge)")
+    if not (BRIDGE / "node_modules").is_dir():
+        raise BridgeMissing(f"{BRIDGE / 'node_modules'} is missing: {_MENDS.split(',')[0]}")
+    return [str(node_binary()), str(main)]
+
+
+def node_binary() -> Path:
+    """NODE_BINARY, else the Node 24 that came with the bridge's dependencies, else `node` on PATH."""
+    if settings.NODE_BINARY:
+        return _existing(Path(settings.NODE_BINARY), "NODE_BINARY names it")
+    system = {"Linux": "linux", "Darwin": "darwin"}.get(platform.system(), platform.system().lower())
+    machine = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    bundled = BRIDGE / "node_modules" / f"node-{system}-{machine}" / "bin" / "node"
+    if bundled.is_file():
+        return bundled
+    found = shutil.which("node")
+    if not found:
+        raise BridgeMissing(f"Node.js is missing: {_MENDS}")
+    _warn_if_old(found)
+    return Path(found).resolve()
+
+
+def _existing(path: Path, why: str) -> Path:
+    if not path.is_file():
+        raise BridgeMissing(f"{path} does not exist ({why})")
+    return path.resolve()
+
+
+def _warn_if_old(node: str) -> None:
+    try:
+        version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BridgeMissing(f"{node} does not run ({type(error).__name__}): {_MENDS}") from error
+    if int(version.lstrip("v").split(".")[0]) < OLDEST_GOOD_NODE:
+        log.warning("bridge.old_node", version=version, detail="a message costs three times the CPU before Node 24", mend=_MENDS)
+
+
+def environment(spool: Path) -> dict[str, str]:
+    """What the bridge may know, and nothing else of this process's environment."""
+    given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    optional = {"WA_SOCKET_URL": settings.WA_SOCKET_URL, "WA_MEDIA_HOST": os.environ.get("WA_MEDIA_HOST", "")}
+    return {
+        **given,
+        **{name: value for name, value in optional.items() if value},
+        "WHATSAPP_PORT": str(settings.WHATSAPP_PORT),
+        "WHATSAPP_SECRET": settings.WHATSAPP_SECRET,
+        "WEB_URL": settings.WEB_URL,
+        "BRIDGE_DATABASE_URL": settings.BRIDGE_DATABASE_URL,
+        "WA_ENCRYPTION_KEYS": settings.WA_ENCRYPTION_KEYS,
+        "BRIDGE_SPOOL_DIR": str(spool),
+        "SEND_ACK_TIMEOUT_S": f"{settings.SEND_ACK_TIMEOUT_S:g}",
+        "LOG_LEVEL": settings.LOG_LEVEL.lower(),
+        "BRIDGE_EXIT_WITH_PARENT": "1",
+    }
+
+
+class BridgeProcess:
+    """`status` may be read from any thread; one thread of its own starts, watches and restarts the process."""
+
+    def __init__(self, *, spool: Path, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> None:
+        self.status = BridgeStatus()
+        self._spool = spool
+        self._argv = argv
+        self._env = env
+        self._process: subprocess.Popen[str] | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._supervise, name="bridge", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it in order: the bridge closes its sockets without logging out and flushes its spool. At most 9 s."""
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+        self._thread.join(STOP_TIMEOUT_S)
+        if self._thread.is_alive():
+            self.kill()
+            self._thread.join(1)
+
+    def kill(self) -> None:
+        self._stopping.set()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _supervise(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            started = steady()
+            try:
+                self._run_once()
+            except BridgeMissing as error:
+                self._say(f"{error}")
+            except Exception as error:
+                log.exception("bridge.supervisor_failed")
+                self._say(f"the bridge could not be started: {type(error).__name__}")
+            failures = 1 if steady() - started > STEADY_AFTER_S else failures + 1
+            pause = backoff(failures, base=timedelta(seconds=0.5), cap=timedelta(seconds=30), jitter=random.random())
+            self._stopping.wait(pause.total_seconds())
+        self._say("stopped")
+
+    def _run_once(self) -> None:
+        """From start to end of one process."""
+        self._spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        argv = list(self._argv) if self._argv else command()
+        env = dict(self._env) if self._env is not None else environment(self._spool)
+        # The pipe on stdin stays open as long as this process lives: its end is how the bridge learns of our death.
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env, cwd=BRIDGE)
+        self._process = process
+        if self._stopping.is_set():
+            process.terminate()
+        assert process.stdin and process.stdout and process.stderr
+        threading.Thread(target=_forward, args=(process.stderr,), name="bridge-log", daemon=True).start()
+        deadline = threading.Timer(READY_TIMEOUT_S, process.kill)
+        deadline.start()
+        try:
+            self._become_ready(process.stdout, process.pid)
+            deadline.cancel()
+            for _ in process.stdout:  # until it ends
+                pass
+            self._wait(process)
+        finally:
+            deadline.cancel()
+            self._end(process)
+
+    def _become_ready(self, stdout: IO[str], pid: int) -> None:
+        line = stdout.readline()
+        try:
+            said = json.loads(line)
+            ready = bool(said["ready"])
+        except (ValueError, KeyError, TypeError):
+            said, ready = {"error": f"the bridge did not say that it is ready within {READY_TIMEOUT_S:g} s"}, False
+        if not ready:
+            self._say(str(said.get("error", "the bridge did not start")))
+            return
+        if self._stopping.is_set():
+            return
+        self.status = BridgeStatus(True, f"http://127.0.0.1:{int(said['port'])}", "", self.status.generation + 1)
+        log.info("bridge.ready", port=said["port"], pid=pid)
+
+    def _wait(self, process: subprocess.Popen[str]) -> None:
+        try:
+            code = process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        if not self._stopping.is_set():
+            log.error("bridge.ended", pid=process.pid, exit_code=code)
+            if self.status.ready:
+                self._say(f"the bridge ended with code {code}; it is being started again")
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                pipe.close()
+
+    def _say(self, detail: str) -> None:
+        if detail != self.status.detail and detail != "stopped":
+            log.error("bridge.not_ready", detail=detail)
+        self.status = BridgeStatus(False, "", detail, self.status.generation)
+
+
+def _forward(stderr: IO[str]) -> None:
+    """The bridge's JSON log lines, into this process's log as they are."""
+    for line in stderr:
+        os.write(2, line.encode())
+    stderr.close()

@@ -1,0 +1,21 @@
+"""The Celery app: `celery -A workers worker --sessions -P threads -c 2 -n sessions@%h` runs a session worker,
+`celery -A workers worker` a default worker, `celery -A workers beat` the clock of the sweeps."""
+
+import os
+
+import click
+from celery import Celery
+
+from restaurant_wa import celery_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "restaurant_wa.settings")
+
+celery_logging.connect()
+app = Celery("workers", include=["workers.tasks"])
+app.config_from_object("workers.celery_config")
+app.set_default()  # for every thread, not only this one
+app.user_options["worker"].add(
+    click.Option(["--sessions"], is_flag=True, help="Own WhatsApp sessions: run a bridge, and read this worker's own queue.")
+)
+# By name: they import models, which wait until Django is set up.
+app.steps["worker"].update({"workers.steps:BridgeStep", "workers.steps:RunnerStep"})

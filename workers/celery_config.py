@@ -1,0 +1,41 @@
+"""Celery's settings. Read `docs/decisions.md` before you change one: several were measured around crashes."""
+
+from pathlib import Path
+
+from django.conf import settings
+
+broker_url = settings.REDIS_URL
+broker_connection_retry_on_startup = True
+broker_connection_timeout = 5
+broker_transport_options = {
+    "visibility_timeout": 3_600,
+    "max_connections": 200,
+    "socket_connect_timeout": 5,
+    "socket_timeout": 30,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+# No results, no events: what matters is in PostgreSQL.
+task_ignore_result = True
+worker_send_task_events = False
+task_send_sent_event = False
+enable_utc = True
+timezone = "UTC"
+
+task_default_queue = "default"
+worker_prefetch_multiplier = 1
+task_acks_late = True
+task_reject_on_worker_lost = True
+task_time_limit = 120
+task_soft_time_limit = 100
+worker_soft_shutdown_timeout = 10
+worker_cancel_long_running_tasks_on_connection_loss = True
+worker_enable_remote_control = True
+
+beat_schedule_filename = str(Path(settings.DATA_DIR) / "celerybeat-schedule")
+beat_schedule = {
+    # `expires` keeps a backlog from building up while no default worker runs.
+    "wake-due": {"task": "workers.wake_due", "schedule": 2.0, "options": {"expires": 2}},
+    "expire": {"task": "workers.expire", "schedule": 5.0, "options": {"expires": 5}},
+    "tidy": {"task": "workers.tidy", "schedule": 300.0, "options": {"expires": 300}},
+}

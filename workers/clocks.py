@@ -1,0 +1,49 @@
+"""The two clocks of a worker: the database's, for everything that is stored, and one that nobody sets, for its lease."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+
+def steady() -> float:
+    """Seconds that only run forward, through suspends too where the system offers that."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class DatabaseClock:
+    """What the database's clock says now, told from its last known reading and the steady clock."""
+
+    def __init__(self, steady: Callable[[], float] = steady) -> None:
+        self._steady = steady
+        self._read_at = steady()
+        self._reading = datetime.now(UTC)
+
+    def sync(self, reading: datetime, *, asked_at: float, answered_at: float) -> None:
+        self._reading, self._read_at = reading, (asked_at + answered_at) / 2
+
+    def now(self) -> datetime:
+        return self._reading + timedelta(seconds=self._steady() - self._read_at)
+
+
+class Lease:
+    """Whether this worker may still act as an owner, by its own steady clock."""
+
+    def __init__(self, *, ttl_s: float, margin_s: float, steady: Callable[[], float] = steady) -> None:
+        if margin_s >= ttl_s:
+            raise ValueError("the lease's margin must be shorter than the lease")
+        self._good_for_s = ttl_s - margin_s
+        self._steady = steady
+        self._until: float | None = None
+
+    def renewed(self, asked_at: float) -> None:
+        """Counted from before the question: the database cannot have granted it any earlier."""
+        self._until = asked_at + self._good_for_s
+
+    def drop(self) -> None:
+        self._until = None
+
+    def held(self) -> bool:
+        return self._until is not None and self._steady() < self._until
+
+    def left_s(self) -> float:
+        return 0.0 if self._until is None else max(0.0, self._until - self._steady())

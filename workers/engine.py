@@ -1,0 +1,210 @@
+"""Everything that runs in a session worker's loop, put together."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from sessions_app.services import linking
+from workers.bridge import Bridge
+from workers.bridge_process import BridgeHost
+from workers.clocks import DatabaseClock, Lease, steady
+from workers.config import Config
+from workers.database import Database
+from workers.drain import Drain
+from workers.links import Links
+from workers.loops import LONGEST_PAUSE_S, attempt, every
+from workers.ownership import Ownership
+from workers.signals import Signals
+from workers.table import Owned, Table
+from workers.truths import Truths
+
+log = structlog.get_logger(__name__)
+BALANCE_S = 0.5
+CONSIDER_S = 0.25
+WATCH_S = 0.1
+COMPARE_S = 30.0
+FULL_LOOK_S = 10.0
+GATHER_S = 0.02
+SETTLE_AT_END_S = 2.0
+
+
+class Engine:
+    """`run` until `stop`. All of it lives in one event loop; `wake` alone may be called from elsewhere, through that loop."""
+
+    def __init__(self, *, config: Config, host: BridgeHost, on_replaced: Callable[[], None] = lambda: None) -> None:
+        self.config = config
+        self.host = host
+        self.table = Table()
+        self.clock = DatabaseClock()
+        self.lease = Lease(ttl_s=config.ttl_s, margin_s=config.margin_s)
+        self.bridge = Bridge(secret=config.secret, ack_timeout_s=config.ack_timeout_s)
+        self.beats = Database("beats")
+        self.work = Database("work")
+        self.truths = Truths(table=self.table, database=self.work, worker=lambda: self.ownership.worker)
+        self.links = Links(
+            name=config.name,
+            table=self.table,
+            bridge=self.bridge,
+            truths=self.truths,
+            clock=self.clock,
+            lease=self.lease,
+            max_opening=config.max_opening,
+        )
+        self.ownership = Ownership(
+            config=config,
+            table=self.table,
+            host=host,
+            links=self.links,
+            truths=self.truths,
+            clock=self.clock,
+            lease=self.lease,
+            beats=self.beats,
+            work=self.work,
+            on_replaced=on_replaced,
+        )
+        self.drain = Drain(
+            config=config,
+            table=self.table,
+            bridge=self.bridge,
+            database=self.work,
+            clock=self.clock,
+            lease=self.lease,
+            worker=lambda: self.ownership.worker,
+        )
+        self.signals = Signals(table=self.table, bridge=self.bridge, links=self.links)
+        self._wire()
+        self._generation = 0
+        self._full_look_at = 0.0
+        self._woken: set[UUID] = set()
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    def _wire(self) -> None:
+        self.links.on_release = self.ownership.release
+        self.truths.on_written = self._written
+        self.truths.on_lost = self.links.lose
+        self.drain.on_free = self.links.consider
+        self.drain.on_dead_socket = self.links.reconnect
+
+    def _written(self, owned: Owned) -> None:
+        """Its row says what is true: a claim for it can succeed from now on."""
+        if owned.may_send and not self.drain.paused:
+            self.drain.schedule(owned)
+
+    # --- From outside, in the loop's thread
+
+    def wake(self, sessions: Iterable[UUID]) -> None:
+        """A hint that these sessions have a message or a wish."""
+        self._woken.update(sessions)
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    # --- The loops
+
+    async def run(self) -> None:
+        async with self.bridge:
+            loops = [asyncio.create_task(loop, name=name) for name, loop in self._loops().items()]
+            try:
+                await self._stop.wait()
+                await self._finish()
+            finally:
+                for task in loops:
+                    task.cancel()
+                await asyncio.gather(*loops, return_exceptions=True)
+                await self.work.close()
+                await self.beats.close()
+
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        return {
+            "beat": every(self.config.heartbeat_s, self.ownership.beat, name="beat", kick=self.ownership.beat_now),
+            "watch": every(WATCH_S, self._watch, name="watch"),
+            "balance": every(BALANCE_S, self.ownership.balance, name="balance"),
+            "consider": every(CONSIDER_S, self.links.consider_all, name="consider"),
+            "look": every(self.config.look_every_s, self._look, name="look"),
+            "wake": every(3_600, self._take_wakes, name="wake", kick=self._wake),
+            "signals": every(CONSIDER_S, self.signals.follow, name="signals"),
+            "compare": every(COMPARE_S, self.signals.compare, name="compare", kick=self.signals.started),
+            "truths": every(3_600, self._write_truths, name="truths", kick=self.truths.changed),
+            "drain": self._drain(),
+        }
+
+    async def _watch(self) -> None:
+        await self.ownership.watch()
+        status = self.host.status
+        self.bridge.base_url = status.base_url
+        if self._generation and (not status.ready or status.generation != self._generation):
+            self.links.all_closed("bridge_unavailable")
+        self._generation = status.generation if status.ready else 0
+
+    async def _look(self) -> None:
+        """For wishes and for messages that no wake-up told of."""
+        worker = self.ownership.worker
+        if worker is None:
+            return
+        full = steady() >= self._full_look_at
+        asked_for = {owned.id: owned for owned in self.table}
+        rows = await self.work.call(linking.load, worker=worker, restless=not full)
+        self._take_rows(rows)
+        if full:
+            self._full_look_at = steady() + FULL_LOOK_S
+            for session in asked_for.keys() - {row.id for row in rows}:
+                self.links.lose(asked_for[session])
+        await self.drain.look()
+
+    def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
+        for row in rows:
+            if owned := self.table.get(row.id):
+                owned.pace = self.ownership.pace_of(row)
+                self.links.take_wishes(row)
+
+    async def _take_wakes(self) -> None:
+        if not self._woken:
+            return
+        await asyncio.sleep(GATHER_S)
+        woken, self._woken = self._woken, set()
+        mine = [owned for owned in map(self.table.get, woken) if owned]
+        for owned in mine:
+            if owned.may_send and not self.drain.paused:
+                self.drain.schedule(owned)
+        worker = self.ownership.worker
+        if mine and worker:
+            self._take_rows(await self.work.call(linking.load, worker=worker, sessions=[owned.id for owned in mine]))
+
+    async def _write_truths(self) -> None:
+        await asyncio.sleep(GATHER_S)
+        await self.truths.flush()
+
+    async def _drain(self) -> None:
+        failures = 0
+        while True:
+            await self.drain.wait()
+            failures = await attempt(self.drain.tick, name="drain", failures=failures)
+            if failures:
+                await asyncio.sleep(min(LONGEST_PAUSE_S, 0.05 * 2 ** min(failures, 6)))
+
+    # --- The end
+
+    async def _finish(self) -> None:
+        """Finishes the sends under way, closes sockets, releases sessions, ends the lease. The heartbeat goes on meanwhile."""
+        log.info("worker.stopping", name=self.config.name, sessions=len(self.table), under_way=self.drain.under_way())
+        self.ownership.draining = self.drain.paused = self.links.paused = True
+        await attempt(self.ownership.beat, name="last_beat", failures=0)  # others may take what is released
+        if not await self.drain.finish(self.config.finish_s):
+            log.warning("worker.sends_cut", under_way=self.drain.under_way())
+        owned = list(self.table)
+        await attempt(lambda: self.links.close_sockets(owned), name="close_sockets", failures=0)
+        await self.drain.finish(1.0)  # what was cut answers now
+        await attempt(self._settle_all, name="settle_all", failures=0)
+        await attempt(lambda: self.ownership.release(list(self.table), "worker_stops"), name="release", failures=0)
+        await attempt(self.ownership.leave, name="leave", failures=0)
+        log.info("worker.stopped", name=self.config.name)
+
+    async def _settle_all(self) -> None:
+        async with asyncio.timeout(SETTLE_AT_END_S):
+            while self.drain.under_way():  # noqa: ASYNC110 - the drain's own loop settles them
+                await asyncio.sleep(GATHER_S)

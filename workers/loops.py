@@ -1,0 +1,46 @@
+"""Loops that outlive their errors, and end when they are cancelled."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import structlog
+from django.db import Error as DatabaseError
+
+from workers.bridge import BridgeError
+
+log = structlog.get_logger(__name__)
+LONGEST_PAUSE_S = 2.0
+
+
+async def every(period_s: float, step: Callable[[], Awaitable[None]], *, name: str, kick: asyncio.Event | None = None) -> None:
+    """Runs `step` each `period_s`, and at once when kicked. An error is logged, and the pause grows to 2 s while it lasts."""
+    failures = 0
+    while True:
+        if kick:
+            kick.clear()
+        failures = await attempt(step, name=name, failures=failures)
+        pause = min(LONGEST_PAUSE_S, max(period_s, 0.1 * 2 ** min(failures, 6))) if failures else period_s
+        await pause_for(pause, None if failures else kick)
+
+
+async def attempt(step: Callable[[], Awaitable[None]], *, name: str, failures: int) -> int:
+    """Answers how many times in a row it has failed now; 0 when it went well."""
+    try:
+        await step()
+    except (DatabaseError, BridgeError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.warning("loop.failed", loop=name, failures=failures + 1, error=type(error).__name__, detail=str(error)[:300])
+        return failures + 1
+    except Exception:
+        log.exception("loop.crashed", loop=name, failures=failures + 1)
+        return failures + 1
+    return 0
+
+
+async def pause_for(seconds: float, kick: asyncio.Event | None) -> None:
+    if kick is None:
+        await asyncio.sleep(seconds)
+        return
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(kick.wait(), seconds)

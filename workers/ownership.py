@@ -1,0 +1,201 @@
+"""Leases this worker's right to own, and claims and releases sessions so that every worker has its fair share."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+
+from sessions_app.policy.pacing import Pace, effective_pace
+from sessions_app.services import linking, ownership
+from workers.bridge_process import BridgeHost
+from workers.clocks import DatabaseClock, Lease, steady
+from workers.config import Config
+from workers.database import Database
+from workers.links import Links
+from workers.table import Owned, Table, adopt, claims_of
+from workers.truths import Truths
+
+log = structlog.get_logger(__name__)
+CLAIM_AT_ONCE = 500
+
+
+class Ownership:
+    """`beats` is a database thread of its own, so that a slow drain never costs the lease."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        table: Table,
+        host: BridgeHost,
+        links: Links,
+        truths: Truths,
+        clock: DatabaseClock,
+        lease: Lease,
+        beats: Database,
+        work: Database,
+        on_replaced: Callable[[], None],
+    ) -> None:
+        self.draining = False
+        self.beat_now = asyncio.Event()
+        self._on_replaced = on_replaced
+        self._me: ownership.Registration | None = None
+        self._renewal: ownership.Renewal | None = None
+        self._config = config
+        self._table = table
+        self._host = host
+        self._links = links
+        self._truths = truths
+        self._clock = clock
+        self._lease = lease
+        self._beats = beats
+        self._work = work
+        self._told_ready = False  # whether the last renewal told the others that this worker takes its share
+        self._bridge_away_since: float | None = None
+
+    @property
+    def worker(self) -> UUID | None:
+        """Whom this worker's writes name; None while it holds no lease."""
+        return self._me.worker if self._me and self._lease.held() else None
+
+    # --- The lease
+
+    async def beat(self) -> None:
+        if self._me is None and not self.draining:
+            await self._register()
+        if self._me is not None:
+            await self._renew(self._me)
+
+    async def _register(self) -> None:
+        config = self._config
+        rival = await self._beats.call(ownership.holder, name=config.name)
+        if rival and not _is_gone(rival, config):
+            log.error("worker.name_taken", name=config.name, rival=f"{rival.hostname}:{rival.pid}", mend="give each its own -n")
+            return
+        self._me = await self._beats.call(
+            ownership.register,
+            name=config.name,
+            queue=config.queue,
+            hostname=config.hostname,
+            pid=config.pid,
+            capacity=config.capacity,
+            ttl_s=config.ttl_s,
+        )
+        log.info("worker.registered", name=config.name)
+
+    async def _renew(self, me: ownership.Registration) -> None:
+        asked_at = steady()
+        bridge = self._host.status
+        renewal = await self._beats.call(
+            ownership.renew,
+            me=me,
+            ttl_s=self._config.ttl_s,
+            bridge_ready=bridge.ready,
+            bridge_detail=bridge.detail,
+            draining=self.draining,
+        )
+        if renewal is None:
+            log.error("worker.lease_lost", name=self._config.name, sessions=len(self._table))
+            self._forget_lease()
+            if await self._beats.call(ownership.holder, name=self._config.name):
+                self._on_replaced()
+            return
+        self._clock.sync(renewal.now, asked_at=asked_at, answered_at=steady())
+        self._renewal, self._told_ready = renewal, bridge.ready
+        self._lease.renewed(asked_at)
+
+    async def watch(self) -> None:
+        """Stops by itself in time: nobody else can have claimed anything yet when this fires."""
+        if self._renewal is not None and not self._lease.held():
+            log.error("worker.lease_ran_out", name=self._config.name, sessions=len(self._table))
+            self._forget_lease()
+
+    def _forget_lease(self) -> None:
+        self._me = self._renewal = None
+        self._lease.drop()
+        self._links.lose_all()
+
+    # --- The sessions
+
+    async def balance(self) -> None:
+        if self._me is None or self._renewal is None or not self._lease.held() or self.draining:
+            return
+        if not self._host.status.ready:
+            await self._wait_for_bridge()
+            return
+        self._bridge_away_since = None
+        if not self._told_ready:
+            self.beat_now.set()
+            return
+        share = self._share(self._renewal)
+        if len(self._table) < share:
+            await self._claim(self._me, min(share - len(self._table), CLAIM_AT_ONCE))
+        elif len(self._table) > share:
+            self._give_up(len(self._table) - share)
+
+    def _share(self, renewal: ownership.Renewal) -> int:
+        workers = max(1, renewal.live_workers)
+        fair = -(-renewal.wanted_sessions // workers)
+        # Alone there is nobody to share with, and the count of wanted sessions may be a heartbeat old.
+        return self._config.capacity if workers == 1 else min(fair, self._config.capacity)
+
+    async def _claim(self, me: ownership.Registration, limit: int) -> None:
+        claimed = await self._work.call(ownership.claim, me=me, limit=limit)
+        if not claimed:
+            return
+        log.info("sessions.claimed", count=len(claimed))
+        rows = await self._work.call(linking.load, worker=me.worker, sessions=[one.session for one in claimed])
+        for row in rows:
+            owned = adopt(row, self.pace_of(row))
+            self._table.add(owned)
+            self._truths.mark(owned)
+            self._links.consider(owned)
+
+    def pace_of(self, row: linking.SessionRow) -> Pace:
+        return effective_pace(default=self._config.pace, min_ms=row.pace_min_ms, max_ms=row.pace_max_ms)
+
+    def _give_up(self, surplus: int) -> None:
+        """Those with nothing under way first. Each goes when its send has been settled and its socket is closed."""
+        leaving = sum(bool(owned.leaving) for owned in self._table)
+        staying = sorted((owned for owned in self._table if not owned.leaving), key=lambda owned: owned.in_flight)
+        for owned in staying[: max(0, surplus - leaving)]:
+            owned.leaving = "fair_share"
+            self._links.consider(owned)
+
+    async def _wait_for_bridge(self) -> None:
+        self._bridge_away_since = self._bridge_away_since or steady()
+        if len(self._table) and steady() - self._bridge_away_since > self._config.bridge_grace_s:
+            log.error("worker.gives_sessions_away", sessions=len(self._table), reason="no bridge")
+            await self.release(list(self._table), "no_bridge")
+
+    async def release(self, sessions: list[Owned], reason: str) -> None:
+        """Raises django.db.Error, and owns them still then."""
+        await self._truths.flush()
+        if self._me is None:
+            return
+        await self._work.call(ownership.release, me=self._me, owned=claims_of(sessions), reason=reason)
+        for owned in sessions:
+            self._table.remove(owned)
+
+    async def leave(self) -> None:
+        if self._me is not None:
+            await self._beats.call(ownership.leave, me=self._me)
+            self._me = self._renewal = None
+            self._lease.drop()
+
+
+def _is_gone(rival: ownership.Holder, config: Config) -> bool:
+    """Whether whoever holds the name is surely dead, on this machine. Elsewhere only its lease can tell."""
+    if rival.hostname != config.hostname:
+        return False
+    if rival.pid is None or rival.pid == config.pid:  # a container started again has the same pid
+        return True
+    try:
+        os.kill(rival.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

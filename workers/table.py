@@ -1,0 +1,105 @@
+"""The sessions this worker owns, as it knows them. Touched by the engine's loop alone, so nothing here is locked."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sessions_app.policy.pacing import Pace
+from sessions_app.policy.reconcile import Open, Wish
+from sessions_app.policy.reconcile import Truth as Known
+from sessions_app.services.linking import SessionRow, Truth
+from sessions_app.services.ownership import Claimed
+
+
+@dataclass(slots=True, eq=False)
+class Owned:
+    row: SessionRow  # wishes, as last read
+    truth: Truth  # as last told by the bridge; `linking.write_truths` makes the row say the same
+    pace: Pace
+    failures: int = 0
+    open: Open = "no"
+    linking_phone: str | None = None
+    opened_at: float = 0.0  # steady clock
+    up_since: float | None = None  # steady clock
+    heard: int = 0  # statuses taken from the bridge: tells a fresh answer from one that was overtaken
+    acting: bool = False  # a call to the bridge about its connection is under way
+    rest_until: float = 0.0  # steady clock: after an error
+    wipe: bool = False  # WhatsApp has logged it out: the credentials are to be wiped
+    leaving: str = ""  # why it is being released
+    in_flight: bool = False  # claimed and not settled
+    due: datetime | None = None  # its place in the heap
+    next_send_at: datetime | None = None
+
+    @property
+    def id(self) -> UUID:
+        return self.row.id
+
+    @property
+    def term(self) -> int:
+        return self.row.term
+
+    @property
+    def may_send(self) -> bool:
+        return self.open == "connected" and self.truth.state == "connected" and self.row.desired == "online" and not self.leaving
+
+    @property
+    def settled(self) -> bool:
+        """Connected, and nothing else is wished: the many, so this is looked at first."""
+        row = self.row
+        return self.may_send and not self.wipe and row.restart_wish <= self.truth.restart_done and row.link_until is None
+
+    def wish(self) -> Wish:
+        row = self.row
+        return Wish(row.desired, row.link_until, row.link_phone, restart_pending=row.restart_wish > self.truth.restart_done)
+
+    def known(self) -> Known:
+        truth = self.truth
+        return Known(truth.linked, truth.state, self.open, self.linking_phone, truth.retry_at)
+
+
+def adopt(row: SessionRow, pace: Pace) -> Owned:
+    truth = Truth(
+        session=row.id,
+        term=row.term,
+        state=row.state,
+        reason=row.state_reason,
+        detail=row.state_detail,
+        retry_at=row.retry_at,
+        failures=row.failures,
+        linked=row.linked_at is not None,
+        phone=row.phone,
+        lid=row.lid,
+        push_name=row.push_name,
+        connected_at=row.connected_at,
+        restart_done=row.restart_done,
+    )
+    return Owned(row=row, truth=truth, pace=pace, failures=row.failures, next_send_at=row.next_send_at)
+
+
+class Table:
+    def __init__(self) -> None:
+        self._owned: dict[UUID, Owned] = {}
+
+    def __len__(self) -> int:
+        return len(self._owned)
+
+    def __iter__(self) -> Iterator[Owned]:
+        return iter(list(self._owned.values()))
+
+    def get(self, session: UUID) -> Owned | None:
+        return self._owned.get(session)
+
+    def holds(self, owned: Owned) -> bool:
+        return self._owned.get(owned.id) is owned
+
+    def add(self, owned: Owned) -> None:
+        self._owned[owned.id] = owned
+
+    def remove(self, owned: Owned) -> None:
+        if self.holds(owned):
+            del self._owned[owned.id]
+
+
+def claims_of(sessions: Sequence[Owned]) -> list[Claimed]:
+    return [Claimed(owned.id, owned.term) for owned in sessions]

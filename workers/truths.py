@@ -1,0 +1,57 @@
+"""Writes what is true of the sessions into their rows, in batches."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
+
+from sessions_app.services import linking
+from workers.database import Database
+from workers.table import Owned, Table
+
+MOST_AT_ONCE = 500
+
+
+class Truths:
+    """`on_written` is told of each session whose row now says what it should, `on_lost` of each that has another owner."""
+
+    def __init__(self, *, table: Table, database: Database, worker: Callable[[], UUID | None]) -> None:
+        self.changed = asyncio.Event()
+        self.on_written: Callable[[Owned], None] = lambda _: None
+        self.on_lost: Callable[[Owned], None] = lambda _: None
+        self._table = table
+        self._database = database
+        self._worker = worker
+        self._dirty: dict[UUID, Owned] = {}
+
+    def mark(self, owned: Owned) -> None:
+        self._dirty[owned.id] = owned
+        self.changed.set()
+
+    async def flush(self) -> None:
+        """Everything marked so far. Raises django.db.Error, and forgets nothing then."""
+        while batch := self._take():
+            try:
+                await self._write(batch)
+            except BaseException:
+                self._dirty = {**{owned.id: owned for owned in batch}, **self._dirty}
+                raise
+
+    def _take(self) -> list[Owned]:
+        batch = list(self._dirty.values())[:MOST_AT_ONCE]
+        for owned in batch:
+            del self._dirty[owned.id]
+        return [owned for owned in batch if self._table.holds(owned)] or (self._take() if self._dirty else [])
+
+    async def _write(self, batch: list[Owned]) -> None:
+        worker = self._worker()
+        if worker is None:
+            return
+        copies = [replace(owned.truth, events=list(owned.truth.events)) for owned in batch]
+        written = await self._database.call(linking.write_truths, worker=worker, truths=copies)
+        for owned, copy in zip(batch, copies, strict=True):
+            del owned.truth.events[: len(copy.events)]
+            if owned.id in written:
+                self.on_written(owned)
+            else:
+                self.on_lost(owned)
