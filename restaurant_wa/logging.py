@@ -13,7 +13,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from restaurant_wa.scrubbing import scrub, scrub_text
 
-QUIET = ("urllib3", "asyncio", "celery.worker.strategy", "celery.app.trace", "amqp", "kombu")
+QUIET = ("urllib3", "asyncio", "celery.worker.strategy", "celery.app.trace", "celery.beat", "amqp", "kombu")
 
 
 def scrubbed(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
