@@ -11,6 +11,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from sessions_app.api import auth, problems
 from sessions_app.api.middleware import from_exception
 from sessions_app.api.problems import FieldProblem, Place, ProblemError, invalid
+from sessions_app.api.session_schemas import LINK_METHODS
 from sessions_app.errors import Conflict, DomainError, IdempotencyKeyReused, NotFound
 from sessions_app.services.messages import InvalidMessage
 from sessions_app.services.sessions import InvalidName, SessionRequired
@@ -18,6 +19,7 @@ from sessions_app.services.sessions import InvalidName, SessionRequired
 _STATUS: dict[type[DomainError], int] = {NotFound: 404, Conflict: 409, IdempotencyKeyReused: 422}
 _FIELD: dict[type[DomainError], str] = {SessionRequired: "session_id", InvalidName: "name"}
 _CODES = {"missing": "required", "extra_forbidden": "unknown_field", "model_type": "not_an_object"}
+_FIELD_WORDS = {"cursor": "Use next_cursor of the page before, unchanged."}
 _WORDS = {
     "missing": "This is required.",
     "extra_forbidden": "There is no such field.",
@@ -65,6 +67,7 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     place, *path = error["loc"]
     if place == "body":
         path = path[1:]  # the name of the route's parameter, which the caller never sees
+        path = path[1:] if path and path[0] in LINK_METHODS else path  # nor the branch of the union
     pointer = "".join(f"/{_escape(str(part))}" for part in path)
     code = _CODES.get(error["type"], error["type"])
     return FieldProblem(place=place, pointer=pointer, code=code, message=_words(error))
@@ -72,6 +75,8 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
 
 def _words(error: Mapping[str, Any]) -> str:
     message: str = error["msg"]
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in _FIELD_WORDS:
+        return _FIELD_WORDS[error["loc"][-1]]
     return _WORDS.get(error["type"], message.removeprefix("Value error, "))
 
 

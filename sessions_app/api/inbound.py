@@ -1,12 +1,11 @@
 """What customers wrote to the restaurant."""
 
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpRequest
 from ninja import Query, Router
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from sessions_app.api import cursors
 from sessions_app.api.auth import needs, restaurant_of
@@ -38,8 +37,8 @@ class InboundPage(Answer):
 
 class InboundFilters(BaseModel):
     session_id: UUID | None = None
-    cursor: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: cursors.IdCursor | None = None
+    limit: cursors.Limit = 50
 
 
 @router.get("", auth=needs(ApiKey.Scope.MESSAGES_READ), response={200: InboundPage}, openapi_extra=reading(422))

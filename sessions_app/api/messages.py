@@ -7,11 +7,12 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Header, Query, Router
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from sessions_app.api import cursors
 from sessions_app.api.auth import needs, restaurant_of
 from sessions_app.api.errors import blaming
+from sessions_app.api.fields import PhoneText
 from sessions_app.api.message_schemas import (
     MessageDetail,
     MessageIn,
@@ -46,12 +47,12 @@ IdempotencyKey = Annotated[
 ]
 
 
-class Filters(BaseModel):
+class MessageFilters(BaseModel):
     status: Message.Status | None = None
     session_id: UUID | None = None
-    to: Annotated[str, Field(min_length=1, max_length=40)] | None = None
-    cursor: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    to: PhoneText | None = None
+    cursor: cursors.SeqCursor | None = None
+    limit: cursors.Limit = 50
 
 
 @router.post("", auth=_write, response={202: MessageOut}, openapi_extra=writing(404, 409))
@@ -67,9 +68,9 @@ def send_message(
 
 
 @router.get("", auth=_read, response={200: MessagePage}, openapi_extra=reading(422))
-def list_messages(request: HttpRequest, filters: Query[Filters]) -> MessagePage:
+def list_messages(request: HttpRequest, filters: Query[MessageFilters]) -> MessagePage:
     """The newest first. Follow `next_cursor` for older ones."""
-    refuse_unknown(request, Filters)
+    refuse_unknown(request, MessageFilters)
     restaurant = restaurant_of(request)
     found = Message.objects.filter(restaurant=restaurant).order_by("-seq")
     if filters.status is not None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sessions_app.api.fields import VISIBLE, Answer, Body, PhoneText
 from sessions_app.models import Session
@@ -14,15 +14,18 @@ class SessionIn(Body):
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=VISIBLE)]
 
 
-class LinkIn(Body):
-    method: Literal["qr", "code"]
-    phone: PhoneText | None = Field(None, description="For a pairing code: the number to be linked.")
+class LinkByQr(Body):
+    method: Literal["qr"]
 
-    @model_validator(mode="after")
-    def _phone_belongs_to_code(self) -> "LinkIn":
-        if (self.method == "code") != (self.phone is not None):
-            raise ValueError("phone is required for the method code, and not taken for qr")
-        return self
+
+class LinkByCode(Body):
+    method: Literal["code"]
+    phone: PhoneText
+    """The number to be linked."""
+
+
+LINK_METHODS = ("qr", "code")
+LinkIn = Annotated[LinkByQr | LinkByCode, Field(discriminator="method")]
 
 
 class SessionOut(Answer):

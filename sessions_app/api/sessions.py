@@ -1,21 +1,20 @@
 """POST, GET and DELETE sessions, and what can be asked of one. Everything asked is done by the session's worker, soon."""
 
 import base64
-from typing import Annotated
 from uuid import UUID
 
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from ninja import Query, Router
-from pydantic import BaseModel, Field
+from ninja import Body, Query, Router
+from pydantic import BaseModel
 
 from sessions_app.api import cursors, qr, session_schemas
 from sessions_app.api.auth import actor_of, needs, restaurant_of
 from sessions_app.api.errors import blaming
 from sessions_app.api.openapi import reading, writing
 from sessions_app.api.queries import refuse_unknown
-from sessions_app.api.session_schemas import LinkIn, QrOut, SessionIn, SessionOut, SessionPage, SessionStatus
+from sessions_app.api.session_schemas import LinkByCode, LinkIn, QrOut, SessionIn, SessionOut, SessionPage, SessionStatus
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import ApiKey, Message, Session, Worker
 from sessions_app.services import estimates, sessions
@@ -29,8 +28,8 @@ _PNG["responses"][200] = {"content": {"image/png": {"schema": {"type": "string",
 
 
 class SessionFilters(BaseModel):
-    cursor: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: cursors.IdCursor | None = None
+    limit: cursors.Limit = 50
 
 
 @router.post("", auth=_write, response={201: SessionOut}, openapi_extra=writing(409))
@@ -84,11 +83,12 @@ def get_qr(request: HttpRequest, session_id: UUID) -> QrOut | HttpResponse:
 
 
 @router.post("/{uuid:session_id}/link", auth=_write, response={202: SessionOut}, openapi_extra=writing(404, 409))
-def link_session(request: HttpRequest, session_id: UUID, link: LinkIn) -> SessionOut:
+def link_session(request: HttpRequest, session_id: UUID, link: Body[LinkIn]) -> SessionOut:
     """Start linking a number: `…/qr` shows the code to scan, `…/status` the pairing code to type."""
     session = _own(request, session_id)
     with blaming(InvalidPhone, "body", "phone"):
-        return session_schemas.out(sessions.link(session=session, phone=link.phone or "", actor=actor_of(request)))
+        phone = link.phone if isinstance(link, LinkByCode) else ""
+        return session_schemas.out(sessions.link(session=session, phone=phone, actor=actor_of(request)))
 
 
 @router.post("/{uuid:session_id}/restart", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))

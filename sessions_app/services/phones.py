@@ -1,6 +1,7 @@
 """Phone numbers: read as people write them, kept as E.164, shown masked."""
 
 import re
+import unicodedata
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
@@ -29,8 +30,8 @@ def normalise(text: str, region: str) -> str:
     Raises InvalidPhone with the reason in words. The number itself is not in the message: it may end up in a log.
     """
     written = text.strip()
-    if not written or len(written) > MAX_INPUT_CHARACTERS or not written.isprintable():
-        raise _invalid("it is empty" if not written else "it is not written as one", region)
+    if not written or len(written) > MAX_INPUT_CHARACTERS or not all(map(_is_dialled, written)):
+        raise _invalid("it is not written as one" if written else "it is empty", region)
     number = _parse(written, region)
     if number.extension:
         raise _invalid("it has an extension, which WhatsApp does not know", region)
@@ -38,6 +39,11 @@ def normalise(text: str, region: str) -> str:
         length = phonenumbers.is_possible_number_with_reason(number)
         raise _invalid(_LENGTHS.get(length, "no such number is in use in its country"), region)
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def _is_dialled(character: str) -> bool:
+    """Digits of any script, signs and spaces: letters and control characters would be skipped over in silence."""
+    return not character.isalpha() and unicodedata.category(character) not in ("Cc", "Cs", "Co", "Cn")
 
 
 def mask(phone: str) -> str:
