@@ -1,0 +1,58 @@
+import Fastify from 'fastify';
+import { requireSecret } from './auth.js';
+import { BridgeError } from './errors.js';
+import { healthRoutes } from './routes/health.js';
+import { linkingRoutes } from './routes/linking.js';
+import { messageRoutes } from './routes/messages.js';
+import { sessionRoutes } from './routes/sessions.js';
+import { signalRoutes } from './routes/signals.js';
+
+/** @typedef {import('fastify').FastifyInstance} FastifyInstance */
+/** @typedef {{secret: string, log: import('./log.js').Log, sessions: import('./sessions.js').Sessions, signals: import('./signals.js').Signals, outbox: import('./events/outbox.js').Outbox}} Parts */
+
+const BODY_LIMIT = 128 * 1024; // bytes; 4,000 characters fit many times over
+
+/** The HTTP side, apart from listening. @param {Parts} parts @returns {FastifyInstance} */
+export function buildApp(parts) {
+  const app = Fastify({
+    loggerInstance: /** @type {import('fastify').FastifyBaseLogger} */ (/** @type {unknown} */ (parts.log)),
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT,
+    forceCloseConnections: true, // GET /signals never ends by itself
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const refusal = refuse(error);
+    if (refusal.status >= 500) request.log.error({ err: error, route: request.routeOptions.url }, 'a request failed');
+    return reply.code(refusal.status).send({ error: { code: refusal.code, message: refusal.message, detail: refusal.detail ?? null } });
+  });
+  app.register(async (guarded) => {
+    const hook = requireSecret(parts.secret);
+    guarded.addHook('preValidation', hook);
+    guarded.setNotFoundHandler({ preValidation: hook }, async () => {
+      throw new BridgeError('not_found', 'there is no such route');
+    });
+    sessionRoutes(guarded, parts);
+    messageRoutes(guarded, parts);
+    linkingRoutes(guarded, parts);
+    signalRoutes(guarded, parts);
+    healthRoutes(guarded, parts);
+  });
+  app.get('/health/live', async () => ({ status: 'ok' }));
+  return app;
+}
+
+/** @param {any} error @returns {BridgeError} */
+function refuse(error) {
+  if (error instanceof BridgeError) return error;
+  if (error.validation) return new BridgeError('invalid_request', 'the request is not valid', error.validation.map((/** @type {any} */ one) => problem(one, error.validationContext)));
+  if (error.statusCode >= 400 && error.statusCode < 500) return new BridgeError('invalid_request', error.message);
+  return new BridgeError('internal', 'the bridge failed; its log says why');
+}
+
+/** @param {any} error @param {string} where */
+function problem({ instancePath, params, message }, where) {
+  const name = params?.missingProperty ?? params?.additionalProperty;
+  const field = [where, ...instancePath.split('/').filter(Boolean), name].filter((part) => part !== undefined).join('.');
+  return { field, problem: message };
+}

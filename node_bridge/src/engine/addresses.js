@@ -1,0 +1,26 @@
+import { isLidUser, isPnUser, jidDecode, jidNormalizedUser } from 'baileys';
+
+/** `+4915112345678` as WhatsApp writes it. @param {string} phone - E.164 @returns {string} */
+export function phoneAddress(phone) {
+  return `${phone.replace('+', '')}@s.whatsapp.net`;
+}
+
+/** @param {string | null | undefined} address @returns {string | undefined} E.164, when the address is a phone number's */
+export function phoneOf(address) {
+  return address && isPnUser(address) ? `+${jidDecode(address)?.user}` : undefined;
+}
+
+/** @param {string | null | undefined} address @returns {string | undefined} `123@lid`, when the address is a LID */
+export function lidOf(address) {
+  return address && isLidUser(address) ? jidNormalizedUser(address) : undefined;
+}
+
+/** @param {string} lid - with or without `@lid` */
+export function lidAddress(lid) {
+  return lid.includes('@') ? lid : `${lid}@lid`;
+}
+
+/** @param {string} address @returns {string} */
+export function userOf(address) {
+  return jidDecode(address)?.user ?? '';
+}

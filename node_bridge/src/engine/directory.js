@@ -1,0 +1,101 @@
+import { USyncQuery, USyncUser } from 'baileys';
+import { lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
+import { NotSent, notSentBecause } from './outcomes.js';
+
+/** @typedef {import('../store/vault.js').Vault} Vault */
+/** @typedef {import('./lookups.js').Lookups} Lookups */
+/** @typedef {{phone: string, on_whatsapp: boolean, address: string | null, lid: string | null}} Found */
+
+/** Who is who on WhatsApp: what is known already is not asked again, and no answer is never taken for a no. */
+export class Directory {
+  #sock;
+  #vault;
+  #lookups;
+
+  /** @param {{sock: any, vault: Vault, lookups: Lookups}} options */
+  constructor({ sock, vault, lookups }) {
+    this.#sock = sock;
+    this.#vault = vault;
+    this.#lookups = lookups;
+  }
+
+  /**
+   * The address a message to this customer goes to: by LID where there is one, since a message to the number of a known contact may get
+   * 463 that is delivered by LID.
+   * @param {{phone: string, lid?: string, address?: string}} to @returns {Promise<string>} @throws {NotSent}
+   */
+  async resolve({ phone, lid, address }) {
+    if (address) return address;
+    if (lid) return lidAddress(lid);
+    const known = await this.#mapped(phoneAddress(phone));
+    if (known) return known;
+    const [found] = await this.find([phone]);
+    if (!found?.address) throw new NotSent('not_on_whatsapp');
+    return found.lid ?? found.address;
+  }
+
+  /** @param {string[]} phones @returns {Promise<Found[]>} @throws {NotSent} `lookup_failed` or `rate_limited` */
+  async find(phones) {
+    const now = Date.now();
+    const unknown = phones.filter((phone) => this.#lookups.get(phone, now) === undefined);
+    if (unknown.length > 0) await this.#ask(unknown, now);
+    return Promise.all(phones.map((phone) => this.#describe(phone, this.#lookups.get(phone, now) ?? null)));
+  }
+
+  /** Whether a user has a device to send to; fills the device cache. @param {string} address @returns {Promise<void>} @throws {NotSent} */
+  async requireDevices(address) {
+    const { creds, keys } = this.#sock.authState;
+    const own = (address.endsWith('@lid') && creds.me.lid) || creds.me.id;
+    const users = [own, address].map((jid) => jid.replace(/:\d+@/, '@'));
+    /** @type {any[]} */
+    const devices = await keys.transaction(() => this.#sock.getUSyncDevices(users, true, false), creds.me.id);
+    if (devices.some(({ user }) => user === userOf(address))) return;
+    throw new NotSent(await this.#whyNoDevices(address));
+  }
+
+  /** @param {string[]} phones @param {number} now */
+  async #ask(phones, now) {
+    // `undefined` when no answer came in time; a number that is missing from an answer is not on WhatsApp.
+    const answer = await this.#sock.onWhatsApp(...phones.map(phoneAddress));
+    if (!answer) throw new NotSent('lookup_failed');
+    for (const [at, phone] of phones.entries()) this.#lookups.set(phone, match(phone, answer, phones.length === 1 && at === 0), now);
+  }
+
+  /** @param {string} phone @param {string | null} address @returns {Promise<Found>} */
+  async #describe(phone, address) {
+    const lid = address ? ((await this.#mapped(address)) ?? (await this.#askLid(address))) : null;
+    return { phone, on_whatsapp: Boolean(address), address, lid };
+  }
+
+  /** @param {string} address - a phone number's @returns {Promise<string | null>} the LID that is on record */
+  async #mapped(address) {
+    const user = userOf(address);
+    const mapped = (await this.#vault.get('lid-mapping', [user]))[user];
+    return typeof mapped === 'string' ? lidAddress(mapped) : null;
+  }
+
+  /** @param {string} address @returns {Promise<string | null>} */
+  async #askLid(address) {
+    const lid = await this.#sock.signalRepository.lidMapping.getLIDForPN(address);
+    return lid ? lid.replace(/:\d+@/, '@') : null;
+  }
+
+  /** getUSyncDevices cannot tell an unanswered query from an empty answer. @param {string} address */
+  async #whyNoDevices(address) {
+    const query = new USyncQuery().withContext('message').withDeviceProtocol().withUser(new USyncUser().withId(address));
+    try {
+      return (await this.#sock.executeUSyncQuery(query)) ? 'no_devices' : 'lookup_failed';
+    } catch (error) {
+      return notSentBecause(error, false).reason;
+    }
+  }
+}
+
+/**
+ * Some countries' numbers come back in another spelling (Brazil's ninth digit): an answer to a single question is taken as it is.
+ * @param {string} phone @param {{jid: string, exists: boolean}[]} answer @param {boolean} single @returns {string | null}
+ */
+function match(phone, answer, single) {
+  const found = answer.find(({ jid }) => phoneOf(jid) === phone) ?? (single ? answer[0] : undefined);
+  return found?.exists ? found.jid : null;
+}

@@ -1,0 +1,79 @@
+import { getContentType, isJidBroadcast, isJidGroup, isJidNewsletter, jidNormalizedUser, normalizeMessageContent } from 'baileys';
+import { lidOf, phoneOf } from './addresses.js';
+
+const MAX_TEXT = 65_536;
+
+/** @type {Record<string, string>} */
+const KINDS = {
+  conversation: 'text',
+  extendedTextMessage: 'text',
+  imageMessage: 'image',
+  videoMessage: 'video',
+  audioMessage: 'audio',
+  documentMessage: 'document',
+  stickerMessage: 'sticker',
+  locationMessage: 'location',
+  liveLocationMessage: 'location',
+  contactMessage: 'contact',
+  contactsArrayMessage: 'contact',
+  reactionMessage: 'reaction',
+  buttonsResponseMessage: 'reply',
+  listResponseMessage: 'reply',
+  templateButtonReplyMessage: 'reply',
+};
+const NOT_TOLD = new Set(['protocolMessage', 'senderKeyDistributionMessage', 'messageContextInfo']);
+
+/** Chats this product has no business in: groups, status, newsletters. @param {string} jid */
+export function isForeign(jid) {
+  return Boolean(isJidGroup(jid) || isJidBroadcast(jid) || isJidNewsletter(jid));
+}
+
+/** @typedef {import('../store/lru.js').Lru<true>} Seen */
+
+/** Turns what customers write into events, each message once: the server may deliver it again. */
+export class Inbound {
+  #seen;
+  #tell;
+
+  /** @param {{seen: Seen, tell: (data: Record<string, unknown>) => void}} options */
+  constructor({ seen, tell }) {
+    this.#seen = seen;
+    this.#tell = tell;
+  }
+
+  /** @param {any} message - a decrypted message of the engine @param {boolean} offline - it waited while we were away */
+  take(message, offline) {
+    const content = normalizeMessageContent(message.message);
+    const type = content && getContentType(content);
+    if (!type || NOT_TOLD.has(type) || message.key.fromMe || isForeign(message.key.remoteJid)) return;
+    const data = describe(message, content, type);
+    const once = `${data.chat} ${data.sender} ${data.id}`;
+    if (this.#seen.get(once)) return;
+    this.#seen.set(once, true);
+    this.#tell({ ...data, offline });
+  }
+}
+
+/** @param {any} message @param {any} content @param {string} type */
+function describe({ key, pushName, messageTimestamp }, content, type) {
+  const chat = jidNormalizedUser(key.remoteJid);
+  const addresses = [key.remoteJid, key.remoteJidAlt, key.participant, key.participantAlt];
+  return {
+    id: key.id,
+    chat,
+    sender: jidNormalizedUser(key.participant || key.remoteJid),
+    phone: addresses.map(phoneOf).find(Boolean),
+    lid: addresses.map(lidOf).find(Boolean),
+    name: pushName ?? '',
+    kind: KINDS[type] ?? 'other',
+    text: textOf(content, type).slice(0, MAX_TEXT),
+    sent_at: new Date(Number(messageTimestamp) * 1000).toISOString(),
+  };
+}
+
+/** @param {any} content @param {string} type @returns {string} */
+function textOf(content, type) {
+  const part = content[type];
+  if (typeof part === 'string') return part;
+  return part?.text ?? part?.caption ?? part?.selectedDisplayText ?? part?.title ?? '';
+}

@@ -1,0 +1,21 @@
+import { Lru } from '../store/lru.js';
+
+const SIZE = 10_000;
+const PRESENT_MS = 24 * 60 * 60 * 1000;
+const ABSENT_MS = 6 * 60 * 60 * 1000; // people join
+
+/** Which numbers are on WhatsApp, as one session was told: asking often is itself held against a number. Outlives connections. */
+export class Lookups {
+  /** @type {Lru<{address: string | null, until: number}>} */ #known = new Lru(SIZE);
+
+  /** @param {string} phone @param {number} now @returns {string | null | undefined} its address, null when it is not on WhatsApp, undefined when unknown */
+  get(phone, now) {
+    const entry = this.#known.get(phone);
+    return entry && entry.until > now ? entry.address : undefined;
+  }
+
+  /** @param {string} phone @param {string | null} address @param {number} now */
+  set(phone, address, now) {
+    this.#known.set(phone, { address, until: now + (address ? PRESENT_MS : ABSENT_MS) });
+  }
+}

@@ -1,0 +1,10 @@
+import { Lru } from '../store/lru.js';
+import { Lookups } from './lookups.js';
+
+const SEEN = 2_000;
+
+/** What is worth knowing about a session beyond one connection of it, in this process only. */
+export class SessionMemory {
+  lookups = new Lookups();
+  /** @type {Lru<true>} the inbound messages that were told */ seen = new Lru(SEEN);
+}

@@ -1,0 +1,50 @@
+/** @typedef {import('../log.js').Log} Log */
+/** @typedef {(type: 'number.restricted' | 'number.chat_cap', data: Record<string, unknown>) => void} Tell */
+
+const ASK_AGAIN_MS = 60_000;
+
+/** Asks and listens for what WhatsApp forbids a number for now. */
+export class Restrictions {
+  #askedAt = -Infinity;
+  #sock;
+  #tell;
+  #log;
+
+  /** @param {{sock: any, tell: Tell, log: Log}} options */
+  constructor({ sock, tell, log }) {
+    this.#sock = sock;
+    this.#tell = tell;
+    this.#log = log;
+    // Pushed and fetched alike; Baileys gives an unknown kind a wrong name, so only `isActive` counts.
+    sock.ev.on('connection.update', (/** @type {any} */ { reachoutTimeLock }) => reachoutTimeLock && tell('number.restricted', restricted(reachoutTimeLock)));
+    sock.ev.on('message-capping.update', (/** @type {any} */ cap) => tell('number.chat_cap', capped(cap)));
+  }
+
+  /** At most once a minute: a burst of refused messages asks once. Baileys' own branch for this is never reached. Does not throw. */
+  async ask() {
+    if (performance.now() - this.#askedAt < ASK_AGAIN_MS) return;
+    this.#askedAt = performance.now();
+    try {
+      await this.#sock.fetchAccountReachoutTimelock(); // told through connection.update
+      this.#tell('number.chat_cap', capped(await this.#sock.fetchNewChatMessageCap()));
+    } catch (err) {
+      this.#log.debug({ err }, 'the restrictions of the number are not known');
+    }
+  }
+}
+
+/** @param {{isActive: boolean, timeEnforcementEnds?: Date, enforcementType?: string}} lock */
+function restricted({ isActive, timeEnforcementEnds, enforcementType }) {
+  return { active: isActive, kind: (enforcementType ?? 'DEFAULT').toLowerCase(), until: isActive ? timeEnforcementEnds?.toISOString() : undefined };
+}
+
+/** @param {any} cap - timestamps in seconds */
+function capped(cap) {
+  const ends = Number(cap?.cycle_end_timestamp);
+  return {
+    status: String(cap?.capping_status ?? 'NONE').toLowerCase(),
+    used: Number(cap?.used_quota ?? 0),
+    total: Number(cap?.total_quota ?? 0),
+    cycle_ends_at: ends > 0 ? new Date(ends * 1000).toISOString() : undefined,
+  };
+}

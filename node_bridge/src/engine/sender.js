@@ -1,0 +1,186 @@
+import { generateWAMessage, proto } from 'baileys';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AckBook } from './ack-book.js';
+import { phoneAddress, userOf } from './addresses.js';
+import { NotSent, notSentBecause } from './outcomes.js';
+
+/** @typedef {import('./outcomes.js').Outcome} Outcome */
+/** @typedef {import('./ack-book.js').Ack} Ack */
+/** @typedef {import('./directory.js').Directory} Directory */
+/** @typedef {import('./devices.js').DeviceCache} DeviceCache */
+/** @typedef {import('../store/vault.js').Vault} Vault */
+/** @typedef {import('../log.js').Log} Log */
+/** @typedef {{id: string, to: {phone: string, lid?: string, address?: string}, content: {type: 'text', text: string}, typing_ms: number, expires_at?: string, resend: boolean}} SendRequest */
+/** @typedef {{address: string, message: any}} Envelope */
+
+const ADDRESSING_ERROR = '400';
+const STALE_DEVICES_ERROR = '479';
+const RESTRICTED_ERROR = '463';
+
+/**
+ * Sends the messages of one connection, one unacked at a time and in the order they were asked for: a message that overtakes
+ * another, or reuses its place in the ratchet, is lost on the customer's device.
+ */
+export class Sender {
+  /** @type {Promise<unknown>} */ #last = Promise.resolve();
+  /** @type {Map<string, Promise<Outcome>>} */ #underway = new Map();
+  #encrypted = false;
+  #acks;
+  #with;
+
+  /**
+   * @param {{sock: any, vault: Vault, directory: Directory, devices: DeviceCache, ended: AbortSignal, ackTimeoutMs: number, log: Log,
+   *   onLateAck: (id: string, code: string | null) => void, onRestricted: () => void, onAcked: (address: string) => void}} options
+   */
+  constructor(options) {
+    this.#with = options;
+    this.#acks = new AckBook({ ws: options.sock.ws, onLate: (id, { code }) => options.onLateAck(id, code) });
+  }
+
+  /** A send of an id that is under way joins it. @param {SendRequest} request @returns {Promise<Outcome>} */
+  send(request) {
+    const joined = this.#underway.get(request.id);
+    if (joined) return joined;
+    const sending = this.#last.then(() => this.#attempt(request)).finally(() => this.#underway.delete(request.id));
+    this.#last = sending.catch(() => {});
+    this.#underway.set(request.id, sending);
+    return sending;
+  }
+
+  /** Something of this connection is about to be encrypted. */
+  noteEncryption() {
+    this.#encrypted = true;
+  }
+
+  /** @param {SendRequest} request @returns {Promise<Outcome>} */
+  async #attempt(request) {
+    const { ended, directory } = this.#with;
+    try {
+      refuseExpired(request);
+      const envelope = await this.#orEnded(this.#envelope(request));
+      await this.#type(envelope.address, request.typing_ms);
+      await this.#orEnded(directory.requireDevices(envelope.address));
+      refuseExpired(request);
+      const outcome = await this.#relay(request.id, envelope);
+      return this.#wantsNumber(outcome, request) ? await this.#relay(request.id, await this.#byNumber(request)) : outcome;
+    } catch (error) {
+      const { reason } = notSentBecause(error, ended.aborted);
+      this.#with.log.info({ message: request.id, reason, err: error instanceof NotSent ? undefined : error }, 'a message was not sent');
+      return { outcome: 'not_sent', reason };
+    }
+  }
+
+  /** What was stored under this id, else a new one, stored before anything touches the wire. @param {SendRequest} request @returns {Promise<Envelope>} */
+  async #envelope({ id, to, content }) {
+    const stored = await this.#with.vault.readSent(id);
+    if (stored) return { address: stored.address, message: proto.Message.decode(stored.message) };
+    return this.#store(id, await this.#with.directory.resolve(to), content);
+  }
+
+  /** @param {string} id @param {string} address @param {{text: string}} content @returns {Promise<Envelope>} */
+  async #store(id, address, { text }) {
+    const { sock, vault } = this.#with;
+    const options = /** @type {any} */ ({ userJid: sock.authState.creds.me.id, messageId: id });
+    const { message } = await generateWAMessage(address, { text }, options);
+    await vault.saveSent(id, { address, message: Buffer.from(proto.Message.encode(/** @type {any} */ (message)).finish()) });
+    return { address, message };
+  }
+
+  /** @param {string} id @param {Envelope} envelope @returns {Promise<Outcome>} */
+  async #relay(id, envelope) {
+    const acked = this.#acks.expect(id);
+    /** @type {Outcome | undefined} */
+    let outcome;
+    try {
+      outcome = await this.#relayed(id, envelope, acked);
+      return outcome;
+    } finally {
+      this.#acks.release(id, outcome?.outcome === 'unknown');
+    }
+  }
+
+  /** @param {string} id @param {Envelope} envelope @param {Promise<Ack>} acked @returns {Promise<Outcome>} */
+  async #relayed(id, { address, message }, acked) {
+    const { sock, ended, ackTimeoutMs } = this.#with;
+    this.#encrypted = false;
+    const relayed = sock.relayMessage(address, message, { messageId: id });
+    relayed.catch(() => {}); // it may still fail long after the session has ended
+    try {
+      await this.#orEnded(relayed);
+    } catch (error) {
+      const because = notSentBecause(error, ended.aborted);
+      if (!this.#encrypted || because.reason === 'encryption_failed') throw because;
+      return { outcome: 'unknown', reason: 'connection_lost' };
+    }
+    // Only after `relayed`: the ratchet must be on record before the message counts as sent.
+    return this.#judge(address, await within(acked, ackTimeoutMs, ended));
+  }
+
+  /** @param {string} address @param {Ack | 'late' | 'ended'} ack @returns {Outcome} */
+  #judge(address, ack) {
+    if (ack === 'ended') return { outcome: 'unknown', reason: 'connection_lost' };
+    if (ack === 'late') return { outcome: 'unknown', reason: 'ack_timeout' };
+    if (ack.stale || ack.code === STALE_DEVICES_ERROR) this.#with.devices.del(userOf(address)).catch(() => {});
+    if (ack.code === RESTRICTED_ERROR) this.#with.onRestricted();
+    if (ack.code) return { outcome: 'rejected', code: ack.code, address };
+    this.#with.onAcked(address);
+    return { outcome: 'acked', address, at: new Date().toISOString() };
+  }
+
+  /** The server refused the LID, plainly and for this message only. @param {Outcome} outcome @param {SendRequest} request */
+  #wantsNumber(outcome, request) {
+    return outcome.outcome === 'rejected' && outcome.code === ADDRESSING_ERROR && outcome.address.endsWith('@lid') && Boolean(request.to.phone);
+  }
+
+  /** @param {SendRequest} request */
+  async #byNumber({ id, to, content }) {
+    const address = phoneAddress(to.phone);
+    const envelope = await this.#store(id, address, content);
+    await this.#with.directory.requireDevices(address);
+    return envelope;
+  }
+
+  /** Shows "typing…"; nothing depends on it. @param {string} address @param {number} ms */
+  async #type(address, ms) {
+    const { sock, ended } = this.#with;
+    if (ms <= 0) return;
+    await this.#orEnded(sock.sendPresenceUpdate('composing', address)).catch(() => {});
+    await sleep(ms, undefined, { signal: ended }).catch(() => {});
+    await this.#orEnded(sock.sendPresenceUpdate('paused', address)).catch(() => {});
+  }
+
+  /**
+   * Baileys leaves what is under way hanging when it closes the socket itself.
+   * @template T @param {Promise<T>} work @returns {Promise<T>}
+   */
+  #orEnded(work) {
+    const { ended } = this.#with;
+    if (ended.aborted) return Promise.reject(new NotSent('not_connected'));
+    return new Promise((resolve, reject) => {
+      const end = () => reject(new NotSent('not_connected'));
+      ended.addEventListener('abort', end, { once: true });
+      work.then(resolve, reject).finally(() => ended.removeEventListener('abort', end));
+    });
+  }
+}
+
+/** @param {SendRequest} request */
+function refuseExpired({ expires_at }) {
+  if (expires_at && Date.parse(expires_at) <= Date.now()) throw new NotSent('expired');
+}
+
+/** @template T @param {Promise<T>} work @param {number} ms @param {AbortSignal} ended @returns {Promise<T | 'late' | 'ended'>} */
+function within(work, ms, ended) {
+  return new Promise((resolve) => {
+    const end = () => finish('ended');
+    const timer = setTimeout(() => finish('late'), ms);
+    const finish = (/** @type {T | 'late' | 'ended'} */ result) => {
+      clearTimeout(timer);
+      ended.removeEventListener('abort', end);
+      resolve(result);
+    };
+    ended.addEventListener('abort', end, { once: true });
+    if (ended.aborted) end();
+    work.then(finish);
+  });
+}

@@ -1,0 +1,266 @@
+import { initAuthCreds, S_WHATSAPP_NET } from 'baileys';
+import { EventEmitter, once } from 'node:events';
+import { BridgeError, StaleTerm } from '../errors.js';
+import { lidOf, phoneOf } from './addresses.js';
+import { classify } from './closes.js';
+import { Directory } from './directory.js';
+import { Inbound } from './inbound.js';
+import { Linking } from './linking.js';
+import { NotSent } from './outcomes.js';
+import { readReceipt } from './receipts.js';
+import { Restrictions } from './restrictions.js';
+import { Sender } from './sender.js';
+import { closeSocket, openSocket } from './socket.js';
+import { issueToken } from './tokens.js';
+
+/** @typedef {import('../sessions.js').Status} Status */
+/** @typedef {import('../sessions.js').Close} Close */
+/** @typedef {import('../sessions.js').Link} Link */
+/** @typedef {import('../store/vault.js').Vault} Vault */
+/** @typedef {import('../events/outbox.js').EventType} EventType */
+/** @typedef {import('./memory.js').SessionMemory} SessionMemory */
+/** @typedef {import('../log.js').Log} Log */
+/**
+ * @typedef {object} SessionOptions
+ * @property {string} id
+ * @property {number} term
+ * @property {Vault} vault
+ * @property {any | null} creds - null: not linked
+ * @property {Link | undefined} link - needed when there are no creds
+ * @property {SessionMemory} memory
+ * @property {string | undefined} socketUrl
+ * @property {number} ackTimeoutMs
+ * @property {Log} log
+ * @property {(type: EventType, data: Record<string, unknown>) => void} tell
+ * @property {() => void} onChange
+ * @property {() => void} onClosed
+ */
+
+const RESTART_AFTER_PAIRING = 515;
+const LOGOUT_MS = 10_000;
+
+/** One session under one term, from opening to its one close: nothing here reconnects, but for the restart that belongs to linking. */
+export class Session {
+  /** @type {Status['state']} */ #state;
+  #since = Date.now();
+  /** @type {number | null} */ #lastStanzaAt = null;
+  /** @type {Close | null} */ #close = null;
+  /** @type {Promise<void> | null} */ #finishing = null;
+  #ended = new AbortController();
+  #changes = new EventEmitter();
+  #paired = false;
+  #restarted = false;
+  #loggingOut = false;
+  /** @type {any} */ #creds;
+  /** @type {any} */ #sock = null;
+  /** @type {Linking | null} */ #linking = null;
+  /** @type {Sender | null} */ #sender = null;
+  /** @type {Directory | null} */ #directory = null;
+  #with;
+  #inbound;
+
+  /** @param {SessionOptions} options */
+  constructor(options) {
+    this.#with = options;
+    this.id = options.id;
+    this.term = options.term;
+    this.#creds = options.creds ?? initAuthCreds();
+    this.#state = options.creds ? 'connecting' : 'linking';
+    this.#inbound = new Inbound({ seen: options.memory.seen, tell: (data) => options.tell('message.received', data) });
+    options.vault.onBroken = (error) => this.end(error instanceof StaleTerm ? 'stale_term' : 'store_unavailable', { cause: error.message });
+  }
+
+  open() {
+    try {
+      this.#connect();
+    } catch (error) {
+      this.end('connect_failed', { cause: /** @type {Error} */ (error).message });
+    }
+  }
+
+  /** @returns {Status} */
+  get status() {
+    const me = this.#creds.account ? this.#creds.me : undefined;
+    return {
+      id: this.id,
+      term: this.term,
+      state: this.#state,
+      phone: phoneOf(me?.id) ?? null,
+      lid: lidOf(me?.lid) ?? null,
+      name: me?.name ?? null,
+      since: new Date(this.#since).toISOString(),
+      last_stanza_at: this.#lastStanzaAt === null ? null : new Date(this.#lastStanzaAt).toISOString(),
+      qr: this.#linking?.qr ?? null,
+      pairing_code: this.#linking?.pairingCode ?? null,
+      close: this.#close,
+    };
+  }
+
+  /** @param {import('./sender.js').SendRequest} request @returns {Promise<import('./outcomes.js').Outcome>} */
+  async send(request) {
+    if (this.#state !== 'connected' || !this.#sender) return { outcome: 'not_sent', reason: 'not_connected' };
+    return this.#sender.send(request);
+  }
+
+  /** @param {string[]} phones @returns {Promise<{results: object[], reason?: string}>} */
+  async check(phones) {
+    if (this.#state !== 'connected' || !this.#directory) throw new BridgeError('not_connected', 'the session is not connected');
+    try {
+      return { results: await this.#directory.find(phones) };
+    } catch (error) {
+      const reason = error instanceof NotSent ? error.reason : 'lookup_failed';
+      return { results: phones.map((phone) => ({ phone, on_whatsapp: null, address: null, lid: null })), reason };
+    }
+  }
+
+  /** @param {string} phone */
+  async requestPairingCode(phone) {
+    if (this.#creds.account) throw new BridgeError('already_linked', 'a number is linked already');
+    if (!this.#linking) throw new BridgeError('not_connected', 'the session is not linking');
+    const code = await this.#linking.requestCode(phone);
+    this.#with.onChange();
+    return code;
+  }
+
+  /** Closes; the link stays. @param {string} reason @param {unknown} [detail] @returns {Promise<void>} */
+  end(reason, detail = null) {
+    return this.#finish({ code: 0, reason, detail });
+  }
+
+  /** Closes and unlinks. @returns {Promise<boolean>} whether WhatsApp was told */
+  async logout() {
+    const told = await this.#tellLogout();
+    await this.#finish({ code: 0, reason: 'requested', detail: null }, true);
+    return told;
+  }
+
+  #connect() {
+    const { vault, socketUrl, log, tell } = this.#with;
+    const { sock, devices } = openSocket({
+      vault,
+      creds: this.#creds,
+      socketUrl,
+      log,
+      onEncrypt: () => this.#sender?.noteEncryption(),
+      onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
+      onMessage: (message, offline) => this.#inbound.take(message, offline),
+    });
+    this.#sock = sock;
+    this.#equip(devices);
+    sock.ws.on('frame', () => (this.#lastStanzaAt = Date.now()));
+    // In the same turn as Baileys' own listener, so that it is on disk before the receipt is acked.
+    sock.ws.on('CB:receipt', (/** @type {any} */ node) => readReceipt(node).forEach((data) => tell('message.receipt', data)));
+    sock.ev.on('creds.update', () => this.#saveCreds());
+    sock.ev.on('connection.update', (/** @type {any} */ update) => this.#update(sock, update));
+  }
+
+  /** @param {import('./devices.js').DeviceCache} devices */
+  #equip(devices) {
+    const { vault, memory, log, tell, ackTimeoutMs } = this.#with;
+    const sock = this.#sock;
+    const ended = this.#ended.signal;
+    const restrictions = new Restrictions({ sock, tell, log });
+    const directory = new Directory({ sock, vault, lookups: memory.lookups });
+    this.#linking = this.#creds.account ? null : new Linking({ sock, ended });
+    this.#directory = directory;
+    this.#sender = new Sender({
+      sock,
+      vault,
+      directory,
+      devices,
+      ended,
+      ackTimeoutMs,
+      log,
+      onLateAck: (id, code) => tell('message.ack', { id, ...(code ? { code } : {}) }),
+      onRestricted: () => restrictions.ask(),
+      onAcked: (address) => issueToken({ sock, vault, address, now: Date.now() }),
+    });
+    sock.ev.on('connection.update', (/** @type {any} */ { connection }) => connection === 'open' && restrictions.ask());
+  }
+
+  /** @param {any} sock @param {any} update */
+  #update(sock, { qr, isNewLogin, connection, lastDisconnect }) {
+    if (sock !== this.#sock || this.#finishing || this.#loggingOut) return;
+    if (qr) this.#showQr(qr);
+    if (isNewLogin) this.#pairedNow();
+    if (connection === 'open') this.#enter('connected');
+    if (connection === 'close') this.#closed(lastDisconnect?.error);
+  }
+
+  /** @param {string} text */
+  #showQr(text) {
+    const { link, log } = this.#with;
+    const first = !this.#linking?.qr;
+    this.#linking?.show(text);
+    this.#with.onChange();
+    if (!first || link?.mode !== 'code') return;
+    this.requestPairingCode(link.phone).catch((err) => {
+      log.warn({ err }, 'no pairing code could be had');
+      this.end('connect_failed', { cause: err.message });
+    });
+  }
+
+  #pairedNow() {
+    this.#paired = true;
+    this.#linking = null;
+    this.#enter('connecting');
+  }
+
+  /** @param {Status['state']} state */
+  #enter(state) {
+    if (this.#state !== state) this.#since = Date.now();
+    this.#state = state;
+    this.#changes.emit('change');
+    this.#with.onChange();
+  }
+
+  /** @param {any} error */
+  async #closed(error) {
+    const restart = this.#paired && !this.#restarted && error?.output?.statusCode === RESTART_AFTER_PAIRING;
+    if (!restart) return this.#finish(classify(error, { linking: this.#state === 'linking', now: Date.now() }));
+    this.#restarted = true;
+    await this.#with.vault.settle(); // the new credentials must be on record before they are used
+    if (!this.#finishing) this.open();
+  }
+
+  /** Credentials of a link that is not complete are worth nothing, and would be taken for a login. */
+  #saveCreds() {
+    if (this.#creds.account) this.#with.vault.saveCreds(this.#creds).catch(() => {}); // a failure ends the session through `onBroken`
+  }
+
+  async #tellLogout() {
+    if (!this.#creds.account || !(await this.#reached('connected', LOGOUT_MS))) return false;
+    const attrs = { jid: this.#creds.me.id, reason: 'user_initiated' };
+    const query = { tag: 'iq', attrs: { to: S_WHATSAPP_NET, type: 'set', xmlns: 'md' }, content: [{ tag: 'remove-companion-device', attrs }] };
+    this.#loggingOut = true; // the server answers and then closes with 401
+    this.#state = 'connecting'; // nothing is sent any more
+    return this.#sock.query(query, LOGOUT_MS).then(Boolean, () => false);
+  }
+
+  /** @param {Status['state']} state @param {number} withinMs @returns {Promise<boolean>} */
+  async #reached(state, withinMs) {
+    const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(withinMs)]);
+    while (this.#state !== state && !signal.aborted) await once(this.#changes, 'change', { signal }).catch(() => {});
+    return this.#state === state;
+  }
+
+  /** @param {Close} close @param {boolean} [wipe] @returns {Promise<void>} */
+  #finish(close, wipe = close.reason === 'logged_out') {
+    this.#finishing ??= this.#shut(close, wipe);
+    return this.#finishing;
+  }
+
+  /** @param {Close} close @param {boolean} wipe */
+  async #shut(close, wipe) {
+    const { vault, log } = this.#with;
+    this.#ended.abort();
+    if (this.#sock) closeSocket(this.#sock).catch(() => {});
+    await vault.retire();
+    if (wipe) await vault.wipe().catch((err) => log.error({ err }, 'the credentials could not be wiped'));
+    this.#linking = this.#sender = this.#directory = null;
+    this.#close = close;
+    this.#enter('closed');
+    log.info({ close }, 'session closed');
+    this.#with.onClosed();
+  }
+}

@@ -1,0 +1,68 @@
+import { makeWASocket, proto } from 'baileys';
+import { keyStore } from './auth-state.js';
+import { DeviceCache } from './devices.js';
+import { engineLog } from './engine-log.js';
+import { isForeign } from './inbound.js';
+import { takeMessagesEarly } from './traps/early-messages.js';
+import { ackMessages } from './traps/message-acks.js';
+import { guardNotifications } from './traps/notifications.js';
+import { repositoryWith } from './traps/repository.js';
+import { answerRetries } from './traps/retry-receipts.js';
+
+/** @typedef {import('../store/vault.js').Vault} Vault */
+/** @typedef {import('../log.js').Log} Log */
+
+const QUERY_TIMEOUT_MS = 20_000;
+const CLOSE_MS = 1_000;
+const HIDDEN = 2; // the stub of a message that did not decrypt
+
+/**
+ * A Baileys socket with every trap defused. Baileys never reconnects, and neither does this.
+ * @param {{vault: Vault, creds: any, socketUrl: string | undefined, log: Log, onEncrypt: () => void, onPasskey: () => void,
+ *   onMessage: (message: any, offline: boolean) => void}} options
+ * @returns {{sock: any, devices: DeviceCache}}
+ */
+export function openSocket({ vault, creds, socketUrl, log, onEncrypt, onPasskey, onMessage }) {
+  const devices = new DeviceCache(vault);
+  const findMessage = (/** @type {string} */ id) => findSent(vault, id);
+  const sock = makeWASocket({
+    auth: { creds, keys: keyStore(vault) },
+    logger: engineLog(log),
+    ...(socketUrl ? { waWebSocketUrl: socketUrl } : {}),
+    defaultQueryTimeoutMs: QUERY_TIMEOUT_MS,
+    emitOwnEvents: false, // own events would be merged with receipts and errors
+    markOnlineOnConnect: false, // else the restaurant's phone stops notifying
+    syncFullHistory: false, // but not off: LID mappings and trusted-contact tokens come with it
+    shouldIgnoreJid: isForeign,
+    userDevicesCache: devices,
+    transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 }, // the store has its own patience
+    makeSignalRepository: repositoryWith(onEncrypt),
+    getMessage: ({ id }) => findMessage(id ?? ''),
+  });
+  const decrypted = ackMessages(sock);
+  guardNotifications(sock, onPasskey);
+  answerRetries(sock, { findMessage, log });
+  takeMessagesEarly(sock.ev, ({ messages, type }) => {
+    for (const message of messages.filter((one) => one.messageStubType !== HIDDEN)) {
+      onMessage(message, type === 'append');
+      decrypted(message.key);
+    }
+  });
+  return { sock, devices };
+}
+
+/** Closes without logging out; a server that does not answer is cut off. @param {any} sock @returns {Promise<void>} */
+export async function closeSocket(sock) {
+  const cut = setTimeout(() => sock.ws.socket?.terminate(), CLOSE_MS);
+  try {
+    await sock.end(undefined);
+  } finally {
+    clearTimeout(cut);
+  }
+}
+
+/** @param {Vault} vault @param {string} id */
+async function findSent(vault, id) {
+  const stored = await vault.readSent(id);
+  return stored ? proto.Message.decode(stored.message) : undefined;
+}

@@ -1,0 +1,63 @@
+import { encodeSignedDeviceIdentity, encodeWAMessage, extractE2ESessionFromRetryReceipt, getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
+import { intercept } from './intercept.js';
+
+/** @typedef {import('../../log.js').Log} Log */
+/** @typedef {(id: string) => Promise<any | undefined>} FindMessage */
+
+const MOST_ANSWERS = 5; // to one device for one message
+
+/**
+ * Baileys #2781: its answer to the retry receipt of a one-to-one chat carries the message twice, as `<enc>` and in `<participants>`; the
+ * server refuses it with 479, and a customer's device that could not decrypt never recovers. Here such a receipt is answered with
+ * one `<enc>` for the one device that asked, under the same message id. All other receipts go to Baileys.
+ * @param {any} sock @param {{findMessage: FindMessage, log: Log}} options
+ */
+export function answerRetries(sock, { findMessage, log }) {
+  /** @type {Map<string, number>} */
+  const answered = new Map();
+  intercept(sock.ws, 'CB:receipt', (node, next) => {
+    if (!isRetryOfChat(node)) return next();
+    answer(sock, node, { findMessage, log, answered })
+      .catch((err) => log.warn({ err, message: node.attrs.id }, 'a retry receipt could not be answered'))
+      .finally(() => sock.sendMessageAck(node).catch(() => {}));
+  });
+}
+
+/** @param {any} node */
+function isRetryOfChat({ attrs }) {
+  return attrs.type === 'retry' && !attrs.participant && Boolean(isLidUser(attrs.from) || isPnUser(attrs.from));
+}
+
+/** @param {any} sock @param {any} node @param {{findMessage: FindMessage, log: Log, answered: Map<string, number>}} options */
+async function answer(sock, node, { findMessage, log, answered }) {
+  const { id, from } = node.attrs;
+  const times = (answered.get(`${id} ${from}`) ?? 0) + 1;
+  const message = times <= MOST_ANSWERS ? await findMessage(id) : undefined;
+  if (!message) return log.info({ message: id, times }, 'a retry receipt stays without an answer');
+  answered.set(`${id} ${from}`, times);
+  const { creds, keys } = sock.authState;
+  await keys.transaction(async () => {
+    await renewSession(sock, node);
+    await sock.sendNode(await stanza(sock, node, message));
+  }, creds.me.id);
+  log.info({ message: id, times }, 'a retry receipt was answered');
+}
+
+/** The device's own bundle when it sent one, else a fresh one from the server. @param {any} sock @param {any} node */
+async function renewSession(sock, node) {
+  const session = extractE2ESessionFromRetryReceipt(node);
+  if (session) await sock.signalRepository.injectE2ESession({ jid: node.attrs.from, session });
+  else await sock.assertSessions([node.attrs.from], true);
+}
+
+/** @param {any} sock @param {any} node @param {any} message */
+async function stanza(sock, node, message) {
+  const { id, from, recipient } = node.attrs;
+  const inner = recipient ? { deviceSentMessage: { destinationJid: jidNormalizedUser(recipient), message } } : message;
+  const { type, ciphertext } = await sock.signalRepository.encryptMessage({ jid: from, data: encodeWAMessage(inner) });
+  const count = getBinaryNodeChild(node, 'retry')?.attrs.count ?? '1';
+  const content = [{ tag: 'enc', attrs: { v: '2', type, count }, content: ciphertext }];
+  const identity = { tag: 'device-identity', attrs: {}, content: encodeSignedDeviceIdentity(sock.authState.creds.account, true) };
+  const attrs = { id, to: from, type: 'text', device_fanout: 'false', ...(recipient ? { recipient } : {}) };
+  return { tag: 'message', attrs, content: type === 'pkmsg' ? [...content, identity] : content };
+}

@@ -1,0 +1,44 @@
+/** @typedef {'unauthorized' | 'invalid_request' | 'not_found' | 'stale_term' | 'not_linked' | 'already_linked' | 'not_connected' | 'store_unavailable' | 'internal'} ErrorCode */
+
+/** @type {Record<ErrorCode, number>} */
+const STATUS = {
+  unauthorized: 401,
+  invalid_request: 400,
+  not_found: 404,
+  stale_term: 409,
+  not_linked: 409,
+  already_linked: 409,
+  not_connected: 409,
+  store_unavailable: 503,
+  internal: 500,
+};
+
+/** A refusal the caller is told in full: its code decides the HTTP status. */
+export class BridgeError extends Error {
+  /** @param {ErrorCode} code @param {string} message @param {unknown} [detail] */
+  constructor(code, message, detail) {
+    super(message);
+    this.name = 'BridgeError';
+    this.code = code;
+    this.status = STATUS[code];
+    this.detail = detail;
+  }
+}
+
+/** The database could not be reached or did not answer in time. Nothing may be concluded about what it holds. */
+export class StoreUnavailable extends BridgeError {
+  /** @param {string} message */
+  constructor(message) {
+    super('store_unavailable', message);
+    this.name = 'StoreUnavailable';
+  }
+}
+
+/** A higher term has opened the session: whatever this one still does must change nothing. */
+export class StaleTerm extends BridgeError {
+  /** @param {string} session @param {number} term */
+  constructor(session, term) {
+    super('stale_term', `session ${session} was opened under a term higher than ${term}`);
+    this.name = 'StaleTerm';
+  }
+}

@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** @typedef {import('./spool.js').Spool} Spool */
+/** @typedef {import('./spool.js').Batch} Batch */
+/** @typedef {import('../log.js').Log} Log */
+/** @typedef {'taken' | 'refused' | 'later'} Answer */
+
+const BATCH = 200;
+const TIMEOUT_MS = 5_000;
+const QUICK_MS = [0, 200, 800]; // the pauses before the three quick attempts
+const SLOW_MS = [1_000, 2_000, 5_000, 10_000]; // then these, the last one for ever
+const RETRYABLE = new Set([401, 408, 429]);
+
+/** Hands the spool's events to the web side, oldest first, until they are taken. */
+export class Delivery {
+  #stopping = new AbortController();
+  /** @type {Promise<void>} */ #running;
+  #wake = () => {};
+  #spool;
+  #log;
+  #url;
+  #secret;
+  #bridge;
+
+  /** @param {{spool: Spool, log: Log, webUrl: string, secret: string, bridge: string}} options */
+  constructor({ spool, log, webUrl, secret, bridge }) {
+    this.#spool = spool;
+    this.#log = log;
+    this.#url = `${webUrl}/internal/bridge/events`;
+    this.#secret = secret;
+    this.#bridge = bridge;
+    this.#running = this.#run();
+  }
+
+  /** There is something new in the spool. */
+  wake() {
+    this.#wake();
+  }
+
+  /** Ends the loop; one last attempt is made with what waits. The rest stays on disk. */
+  async stop() {
+    this.#stopping.abort();
+    this.#wake();
+    await this.#running;
+    const batch = this.#spool.peek(BATCH);
+    if (batch && (await this.#post(batch, 1_000)) === 'taken') this.#spool.advance(batch);
+    await this.#spool.sync();
+  }
+
+  async #run() {
+    while (!this.#stopping.signal.aborted) {
+      const woken = new Promise((resolve) => (this.#wake = () => resolve(undefined)));
+      try {
+        const batch = this.#spool.peek(BATCH);
+        await (batch ? this.#deliver(batch) : woken);
+      } catch (err) {
+        this.#log.error({ err }, 'the event spool cannot be read');
+        await this.#pause(SLOW_MS[1] ?? 0);
+      }
+    }
+  }
+
+  /** @param {Batch} batch */
+  async #deliver(batch) {
+    for (let attempt = 0; !this.#stopping.signal.aborted; attempt += 1) {
+      await this.#pause(QUICK_MS[attempt] ?? jittered(SLOW_MS[Math.min(attempt - QUICK_MS.length, SLOW_MS.length - 1)] ?? 0));
+      if (this.#stopping.signal.aborted) return;
+      const answer = await this.#post(batch, TIMEOUT_MS);
+      if (answer !== 'later') return this.#finish(batch, answer);
+      if (attempt + 1 >= QUICK_MS.length) await this.#keep(batch, attempt);
+    }
+  }
+
+  /** @param {Batch} batch @param {Answer} answer */
+  #finish(batch, answer) {
+    if (answer === 'refused') {
+      this.#log.error({ events: batch.lines.length }, 'the web side refuses a batch of events: it is put aside in rejected.ndjson');
+      this.#spool.reject(batch.lines);
+    }
+    this.#spool.advance(batch);
+  }
+
+  /** @param {Batch} batch @param {number} attempt */
+  async #keep(batch, attempt) {
+    if (attempt + 1 === QUICK_MS.length) this.#log.warn({ events: batch.lines.length, waiting: this.#spool.count }, 'the web side does not take events: they wait on disk');
+    await this.#spool.sync();
+  }
+
+  /** @param {Batch} batch @param {number} timeoutMs @returns {Promise<Answer>} */
+  async #post(batch, timeoutMs) {
+    const body = `{"bridge":${JSON.stringify(this.#bridge)},"events":[${batch.lines.join(',')}]}`;
+    try {
+      const response = await fetch(this.#url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${this.#secret}` },
+        body,
+        redirect: 'error',
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      await response.arrayBuffer(); // frees the connection
+      return judge(response.status);
+    } catch {
+      return 'later';
+    }
+  }
+
+  /** @param {number} ms */
+  async #pause(ms) {
+    if (ms > 0) await sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => {});
+  }
+}
+
+/** @param {number} status @returns {Answer} */
+function judge(status) {
+  if (status >= 200 && status < 300) return 'taken';
+  return status >= 400 && status < 500 && !RETRYABLE.has(status) ? 'refused' : 'later';
+}
+
+/** @param {number} ms */
+function jittered(ms) {
+  return ms * (0.75 + Math.random() / 2);
+}

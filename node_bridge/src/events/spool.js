@@ -1,0 +1,211 @@
+import fs from 'node:fs';
+import path from 'node:path';
+
+/** @typedef {import('../log.js').Log} Log */
+/** @typedef {{path: string, bytes: number, fd?: number}} Segment */
+/** @typedef {{lines: string[], bytes: number}} Batch */
+
+const SEGMENT_BYTES = 8 * 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
+const LOUD_EVERY_MS = 10_000;
+const NEWLINE = 10;
+
+/**
+ * Events that wait for the web side, on disk, in order: NDJSON segments, the oldest first. A line is in the system's
+ * hands when `append` returns, so that kill -9 of this process loses none; `sync` makes it survive a power cut. One process a directory.
+ * When it is full, what comes is dropped, loudly, and the oldest are kept.
+ */
+export class Spool {
+  /** @type {Segment[]} */ #segments = [];
+  #offset = 0; // how far the first segment has been taken
+  #bytes = 0;
+  #serial = 0;
+  #dropped = 0;
+  #loudAt = -Infinity;
+  #dir;
+  #maxBytes;
+  #log;
+  /** Events that wait. */
+  count = 0;
+
+  /** @param {{dir: string, maxBytes: number, log: Log}} options */
+  constructor({ dir, maxBytes, log }) {
+    this.#dir = dir;
+    this.#maxBytes = maxBytes;
+    this.#log = log;
+    fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
+    this.#adopt();
+    this.#begin();
+  }
+
+  /** @param {string} line - without its newline @returns {boolean} false when it had to be dropped */
+  append(line) {
+    const bytes = Buffer.from(`${line}\n`);
+    if (this.#bytes + bytes.length > this.#maxBytes) return this.#drop('the event spool is full');
+    try {
+      if (this.#last().bytes >= SEGMENT_BYTES) this.#begin();
+      this.#write(this.#last(), bytes);
+    } catch (error) {
+      return this.#drop(`the event spool cannot be written: ${/** @type {Error} */ (error).message}`);
+    }
+    this.#last().bytes += bytes.length;
+    this.#bytes += bytes.length;
+    this.count += 1;
+    return true;
+  }
+
+  /** The oldest lines, at most `max`; null when none wait. @param {number} max @returns {Batch | null} */
+  peek(max) {
+    while (this.#segments.length > 0) {
+      const batch = this.#read(this.#first(), max);
+      if (batch.lines.length > 0) return batch;
+      if (this.#segments.length === 1) return null;
+      this.#retire();
+    }
+    return null;
+  }
+
+  /** Gives up what `peek` returned. @param {Batch} batch */
+  advance(batch) {
+    this.#offset += batch.bytes;
+    this.count -= batch.lines.length;
+    if (this.#segments.length === 1 && this.#offset >= this.#last().bytes) this.#empty();
+    this.#remember();
+  }
+
+  /** Puts lines aside that the web side will never take. @param {string[]} lines */
+  reject(lines) {
+    const file = path.join(this.#dir, 'rejected.ndjson');
+    const size = fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (size > SEGMENT_BYTES) fs.renameSync(file, path.join(this.#dir, 'rejected.old.ndjson'));
+    fs.appendFileSync(file, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 });
+  }
+
+  /** @returns {Promise<void>} */
+  sync() {
+    const fd = this.#segments.at(-1)?.fd;
+    return new Promise((resolve) => (fd === undefined ? resolve() : fs.fdatasync(fd, () => resolve())));
+  }
+
+  close() {
+    for (const segment of this.#segments) if (segment.fd !== undefined) fs.closeSync(segment.fd);
+    if (this.#segments.length === 1 && this.#last().bytes === 0) fs.rmSync(this.#last().path, { force: true });
+    this.#segments = [];
+  }
+
+  /** Takes over what an earlier process left, torn last lines included. */
+  #adopt() {
+    const names = fs.readdirSync(this.#dir).filter((name) => /^\d{15}-\d+-\d+\.ndjson$/.test(name)).sort();
+    this.#segments = names.map((name) => ({ path: path.join(this.#dir, name), bytes: fs.statSync(path.join(this.#dir, name)).size }));
+    this.#bytes = this.#segments.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#offset = this.#recall(names[0]);
+    this.count = this.#segments.reduce((sum, segment) => sum + countLines(segment.path), 0) - countLines(this.#segments[0]?.path, this.#offset);
+  }
+
+  /** A line is written whole or not at all: half a line would spoil the next one. @param {Segment} segment @param {Buffer} bytes */
+  #write(segment, bytes) {
+    const fd = /** @type {number} */ (segment.fd);
+    try {
+      if (fs.writeSync(fd, bytes) !== bytes.length) throw new Error('the disk is full');
+    } catch (error) {
+      fs.ftruncateSync(fd, segment.bytes);
+      throw error;
+    }
+  }
+
+  #begin() {
+    const name = `${String(Date.now()).padStart(15, '0')}-${process.pid}-${this.#serial++}.ndjson`;
+    const file = path.join(this.#dir, name);
+    const before = this.#segments.at(-1);
+    if (before?.fd !== undefined) fs.closeSync(before.fd);
+    if (before) before.fd = undefined;
+    this.#segments.push({ path: file, bytes: 0, fd: fs.openSync(file, 'ax', 0o600) });
+  }
+
+  /** The first segment has been taken whole. */
+  #retire() {
+    const [done] = this.#segments.splice(0, 1);
+    if (!done) return;
+    this.#bytes -= done.bytes;
+    this.#offset = 0;
+    this.#remember(); // before the removal: an offset must never be read as one of another segment
+    fs.rmSync(done.path, { force: true });
+  }
+
+  /** Everything has been taken: the segment starts over. */
+  #empty() {
+    fs.ftruncateSync(/** @type {number} */ (this.#last().fd), 0);
+    this.#bytes -= this.#last().bytes;
+    this.#last().bytes = 0;
+    this.#offset = 0;
+  }
+
+  /** @param {Segment} segment @param {number} max @returns {Batch} */
+  #read(segment, max) {
+    const chunk = readAt(segment.path, this.#offset, READ_BYTES);
+    const lines = [];
+    let from = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0 && lines.length < max; end = chunk.indexOf(NEWLINE, from)) {
+      lines.push(chunk.toString('utf8', from, end));
+      from = end + 1;
+    }
+    return { lines, bytes: from };
+  }
+
+  /** Without it, events are told twice after a restart: not worth stopping for. */
+  #remember() {
+    const cursor = JSON.stringify({ file: path.basename(this.#first().path), offset: this.#offset });
+    try {
+      fs.writeFileSync(path.join(this.#dir, 'cursor.json'), cursor, { mode: 0o600 });
+    } catch (err) {
+      this.#log.warn({ err }, 'the place in the event spool could not be written down');
+    }
+  }
+
+  /** @param {string | undefined} name @returns {number} */
+  #recall(name) {
+    try {
+      const { file, offset } = JSON.parse(fs.readFileSync(path.join(this.#dir, 'cursor.json'), 'utf8'));
+      return file === name && Number.isInteger(offset) && offset <= (this.#segments[0]?.bytes ?? 0) ? offset : 0;
+    } catch {
+      return 0; // no cursor, or one torn by a crash: some events are told twice
+    }
+  }
+
+  /** @param {string} why @returns {false} */
+  #drop(why) {
+    this.#dropped += 1;
+    if (performance.now() - this.#loudAt > LOUD_EVERY_MS) {
+      this.#loudAt = performance.now();
+      this.#log.error({ dropped: this.#dropped, waiting: this.count, bytes: this.#bytes }, `${why}: events are being lost`);
+    }
+    return false;
+  }
+
+  #first() {
+    return /** @type {Segment} */ (this.#segments[0]);
+  }
+
+  #last() {
+    return /** @type {Segment} */ (this.#segments.at(-1));
+  }
+}
+
+/** @param {string} file @param {number} offset @param {number} length */
+function readAt(file, offset, length) {
+  const fd = fs.openSync(file, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(Math.min(length, Math.max(0, fs.fstatSync(fd).size - offset)));
+    return buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, offset));
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** @param {string | undefined} file @param {number} [upTo] */
+function countLines(file, upTo = Infinity) {
+  if (file === undefined || upTo === 0) return 0;
+  let lines = 0;
+  for (const byte of fs.readFileSync(file).subarray(0, upTo)) if (byte === NEWLINE) lines += 1;
+  return lines;
+}

@@ -1,0 +1,29 @@
+import { BridgeError } from '../errors.js';
+import { idOf, object, PHONE, SESSION_ONLY, sessionSchema, TERM } from './schemas.js';
+
+/** @typedef {import('../app.js').Parts} Parts */
+/** @typedef {import('fastify').FastifyInstance} FastifyInstance */
+
+const LINK = {
+  oneOf: [object({ mode: { const: 'qr' } }, ['mode']), object({ mode: { const: 'code' }, phone: PHONE }, ['mode', 'phone'])],
+};
+const OPEN = sessionSchema({ owner: { type: 'string', minLength: 1, maxLength: 200 }, term: TERM, link: LINK }, ['owner', 'term']);
+
+/** @param {FastifyInstance} app @param {Parts} parts */
+export function sessionRoutes(app, { sessions }) {
+  app.put('/session/:id', { schema: OPEN }, async (request, reply) => {
+    const body = /** @type {any} */ (request.body);
+    return reply.code(202).send(await sessions.open({ id: idOf(request), ...body }));
+  });
+
+  app.get('/session/:id/status', { schema: SESSION_ONLY }, async (request) => sessions.get(idOf(request)).status);
+
+  app.get('/sessions', async () => ({ sessions: sessions.list() }));
+
+  app.delete('/session/:id', { schema: SESSION_ONLY }, async (request) => {
+    const { term, logout } = /** @type {Record<string, string>} */ (request.query);
+    if (!/^\d{1,15}$/.test(term ?? '')) throw new BridgeError('invalid_request', 'the request is not valid', [{ field: 'querystring.term', problem: 'must be a whole number' }]);
+    return sessions.close(idOf(request), Number(term), logout === 'true' || logout === '1');
+  });
+}
+

@@ -1,0 +1,48 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { buildApp } from './app.js';
+import { Outbox } from './events/outbox.js';
+import { Sessions } from './sessions.js';
+import { Signals } from './signals.js';
+import { Store } from './store/store.js';
+
+/** @typedef {import('./config.js').Config} Config */
+/** @typedef {import('./log.js').Log} Log */
+
+const PRUNE_EVERY_MS = 60 * 60 * 1000;
+const GIVE_UP_MS = 4_000;
+
+/**
+ * Puts the parts together and listens on 127.0.0.1. `stop` closes every socket without logging out and takes 5 s at most.
+ * @param {Config} config @param {Log} log @returns {Promise<{port: number, stop: () => Promise<void>}>}
+ */
+export async function startServer(config, log) {
+  const store = new Store({ url: config.databaseUrl, connections: config.databaseConnections, ring: config.keyRing, log });
+  const outbox = new Outbox({ dir: config.spoolDir, maxBytes: config.spoolMaxBytes, webUrl: config.webUrl, secret: config.secret, log });
+  const signals = new Signals();
+  const sessions = new Sessions({ store, outbox, signals, socketUrl: config.socketUrl, ackTimeoutMs: config.ackTimeoutMs, log });
+  const app = buildApp({ secret: config.secret, log, sessions, signals, outbox });
+  const pruning = setInterval(() => prune(store, log), PRUNE_EVERY_MS * (0.9 + Math.random() / 5));
+  await app.listen({ port: config.port, host: '127.0.0.1' });
+
+  const stop = async () => {
+    clearInterval(pruning);
+    await atMost(GIVE_UP_MS, sessions.closeAll().then(() => store.close()));
+    signals.close();
+    await atMost(GIVE_UP_MS / 4, Promise.all([app.close(), outbox.close()]));
+  };
+  return { port: /** @type {import('node:net').AddressInfo} */ (app.server.address()).port, stop };
+}
+
+/** @param {Store} store @param {Log} log */
+async function prune(store, log) {
+  try {
+    log.info({ removed: await store.prune() }, 'old sent messages were removed');
+  } catch (err) {
+    log.warn({ err }, 'old sent messages could not be removed');
+  }
+}
+
+/** @param {number} ms @param {Promise<unknown>} work */
+async function atMost(ms, work) {
+  await Promise.race([work.catch(() => {}), sleep(ms, undefined, { ref: false })]);
+}

@@ -1,0 +1,150 @@
+import { BridgeError, StaleTerm } from './errors.js';
+import { SessionMemory } from './engine/memory.js';
+import { Session } from './engine/session.js';
+import { Lru } from './store/lru.js';
+
+/** @typedef {{code: number, reason: string, detail: unknown}} Close */
+/** @typedef {{mode: 'qr'} | {mode: 'code', phone: string}} Link */
+/**
+ * @typedef {object} Status
+ * @property {string} id
+ * @property {number} term
+ * @property {'linking' | 'connecting' | 'connected' | 'closed'} state
+ * @property {string | null} phone
+ * @property {string | null} lid
+ * @property {string | null} name
+ * @property {string} since
+ * @property {string | null} last_stanza_at
+ * @property {import('./engine/linking.js').Qr | null} qr
+ * @property {import('./engine/linking.js').PairingCode | null} pairing_code
+ * @property {Close | null} close
+ */
+/** @typedef {import('./store/store.js').Store} Store */
+/** @typedef {import('./events/outbox.js').Outbox} Outbox */
+/** @typedef {import('./signals.js').Signals} Signals */
+/** @typedef {import('./log.js').Log} Log */
+
+const REMEMBERED_SESSIONS = 10_000;
+
+/** The sessions that are open here. What is done to one session happens one after the other; sessions do not wait for each other. */
+export class Sessions {
+  /** @type {Map<string, Session>} */ #open = new Map();
+  /** @type {Map<string, Promise<unknown>>} */ #turns = new Map();
+  /** @type {Lru<SessionMemory>} */ #memories = new Lru(REMEMBERED_SESSIONS);
+  #with;
+
+  /** @param {{store: Store, outbox: Outbox, signals: Signals, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options */
+  constructor(options) {
+    this.#with = options;
+  }
+
+  /** @returns {Status[]} */
+  list() {
+    return [...this.#open.values()].map((session) => session.status);
+  }
+
+  get size() {
+    return this.#open.size;
+  }
+
+  get connected() {
+    return [...this.#open.values()].filter(({ status }) => status.state === 'connected').length;
+  }
+
+  /** @param {string} id @returns {Session} @throws {BridgeError} */
+  get(id) {
+    const session = this.#open.get(id);
+    if (!session) throw new BridgeError('not_found', 'the session is not open here');
+    return session;
+  }
+
+  /** The session, if it is open under this very term. @param {string} id @param {number} term @returns {Session} @throws {BridgeError} */
+  under(id, term) {
+    const session = this.get(id);
+    if (session.term > term) throw new StaleTerm(id, term);
+    if (session.term < term) throw new BridgeError('not_found', `the session is not open under term ${term}`);
+    return session;
+  }
+
+  /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Status>} */
+  open(wish) {
+    return this.#inTurn(wish.id, async () => {
+      const before = this.#open.get(wish.id);
+      if (before && before.term > wish.term) throw new StaleTerm(wish.id, wish.term);
+      if (before && before.term === wish.term) return before.status;
+      await before?.end('stale_term', { cause: `taken over under term ${wish.term}` });
+      return (await this.#start(wish)).status;
+    });
+  }
+
+  /** @param {string} id @param {number} term @param {boolean} logout @returns {Promise<{closed: true, logged_out: boolean}>} */
+  close(id, term, logout) {
+    return this.#inTurn(id, async () => {
+      const session = this.#open.get(id);
+      if (session && session.term > term) throw new StaleTerm(id, term);
+      if (logout) return { closed: true, logged_out: await this.#logout(session, id, term) };
+      await session?.end('requested');
+      return { closed: true, logged_out: false };
+    });
+  }
+
+  /** Closes every socket; the links stay. */
+  async closeAll() {
+    await Promise.all([...this.#open.values()].map((session) => session.end('requested')));
+  }
+
+  /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Session>} */
+  async #start({ id, owner, term, link }) {
+    const { store, outbox, signals, socketUrl, ackTimeoutMs } = this.#with;
+    const { vault, creds } = await store.open(id, term);
+    if (!creds?.account && !link) throw new BridgeError('not_linked', 'no number is linked: `link` is needed');
+    const log = this.#with.log.child({ session: id, term });
+    /** @type {Session} */
+    const session = new Session({
+      id,
+      term,
+      vault,
+      creds: creds?.account ? creds : null,
+      link,
+      memory: this.#memory(id),
+      socketUrl,
+      ackTimeoutMs,
+      log,
+      tell: (type, data) => outbox.tell(id, term, type, data),
+      onChange: () => signals.publish(session.status),
+      onClosed: () => this.#open.get(id) === session && this.#open.delete(id),
+    });
+    this.#open.set(id, session);
+    log.info({ owner, linking: !creds?.account }, 'session opened');
+    session.open();
+    signals.publish(session.status);
+    return session;
+  }
+
+  /** Logging out needs a connection: one that is not open is opened for it, as long as WhatsApp can be reached. @param {Session | undefined} session @param {string} id @param {number} term */
+  async #logout(session, id, term) {
+    if (session && session.term === term) return session.logout();
+    await session?.end('stale_term');
+    const { vault, creds } = await this.#with.store.open(id, term);
+    if (!creds) return false;
+    if (creds.account) return (await this.#start({ id, owner: 'logout', term })).logout();
+    await vault.wipe();
+    return false;
+  }
+
+  /** @param {string} id */
+  #memory(id) {
+    const memory = this.#memories.get(id) ?? new SessionMemory();
+    this.#memories.set(id, memory);
+    return memory;
+  }
+
+  /** @template T @param {string} id @param {() => Promise<T>} work @returns {Promise<T>} */
+  #inTurn(id, work) {
+    const turn = (this.#turns.get(id) ?? Promise.resolve()).then(work, work);
+    this.#turns.set(id, turn);
+    const forget = () => this.#turns.get(id) === turn && this.#turns.delete(id);
+    turn.then(forget, forget);
+    return turn;
+  }
+}

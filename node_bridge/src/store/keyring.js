@@ -1,0 +1,78 @@
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
+
+const VERSION = 1;
+const NONCE = 12;
+const TAG = 16;
+
+/** @typedef {import('node:crypto').KeyObject} KeyObject */
+
+/** A value could not be opened: an unknown key, a damaged value, or one that was moved from another row. */
+export class SealError extends Error {}
+
+/**
+ * AES-256-GCM under one of several keys. What is sealed reads: version, length of the key id, key id, nonce, ciphertext,
+ * tag. The first key of the ring seals; every key opens.
+ */
+export class KeyRing {
+  /** @type {Map<string, KeyObject>} */ #keys;
+  /** @type {string} */ #first;
+
+  /** @param {Map<string, KeyObject>} keys @param {string} first */
+  constructor(keys, first) {
+    this.#keys = keys;
+    this.#first = first;
+  }
+
+  /** Reads `id:base64 of 32 bytes[,id:…]`; never repeats a key in an error. @param {string} text @returns {KeyRing} */
+  static parse(text) {
+    const entries = text.split(',').map((part, at) => readKey(part.trim(), at + 1));
+    const keys = new Map(entries);
+    if (keys.size !== entries.length) throw new Error('two keys have the same id');
+    return new KeyRing(keys, /** @type {[string, KeyObject]} */ (entries[0])[0]);
+  }
+
+  /** @param {string} bound - what the value belongs to @param {Uint8Array} plain @returns {Buffer} */
+  seal(bound, plain) {
+    const nonce = randomBytes(NONCE);
+    const key = /** @type {KeyObject} */ (this.#keys.get(this.#first));
+    const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(bound));
+    const id = Buffer.from(this.#first);
+    const head = Buffer.from([VERSION, id.length]);
+    return Buffer.concat([head, id, nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  /** @param {string} bound @param {Buffer} sealed @returns {Buffer} @throws {SealError} */
+  open(bound, sealed) {
+    const { key, nonce, body, tag } = this.#parts(bound, sealed);
+    try {
+      const cipher = createDecipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(bound)).setAuthTag(tag);
+      return Buffer.concat([cipher.update(body), cipher.final()]);
+    } catch {
+      throw new SealError(`the stored value ${bound} is damaged or belongs elsewhere`);
+    }
+  }
+
+  /** @param {string} bound @param {Buffer} sealed */
+  #parts(bound, sealed) {
+    const start = 2 + (sealed[1] ?? 0);
+    if (sealed[0] !== VERSION || sealed.length < start + NONCE + TAG) throw new SealError(`the stored value ${bound} has an unknown form`);
+    const id = sealed.subarray(2, start).toString();
+    const key = this.#keys.get(id);
+    if (!key) throw new SealError(`the stored value ${bound} needs the encryption key "${id}", which is not in WA_ENCRYPTION_KEYS`);
+    const nonce = sealed.subarray(start, start + NONCE);
+    return { key, nonce, body: sealed.subarray(start + NONCE, -TAG), tag: sealed.subarray(-TAG) };
+  }
+}
+
+/** @param {string} part @param {number} at @returns {[string, KeyObject]} */
+function readKey(part, at) {
+  const colon = part.indexOf(':');
+  const id = part.slice(0, colon);
+  if (colon < 1 || !/^[\w.-]{1,64}$/.test(id)) throw new Error(`key ${at} must read id:base64 of 32 bytes`);
+  const encoded = part.slice(colon + 1);
+  const bytes = Buffer.from(encoded, 'base64');
+  if (bytes.length !== 32 || bytes.toString('base64').replace(/=+$/, '') !== encoded.replace(/=+$/, '')) {
+    throw new Error(`key ${at} ("${id}") is not the base64 of 32 bytes`);
+  }
+  return [id, createSecretKey(bytes)];
+}

@@ -1,0 +1,95 @@
+import { BridgeError, StaleTerm, StoreUnavailable } from '../errors.js';
+import { decode } from './codec.js';
+import { Database } from './database.js';
+import { Vault } from './vault.js';
+import { GroupWriter } from './writer.js';
+
+/** @typedef {import('./keyring.js').KeyRing} KeyRing */
+/** @typedef {import('../log.js').Log} Log */
+
+const PATIENCE_MS = 5_000;
+const KEEP_SENT_DAYS = 7;
+const PRUNE_AT_ONCE = 5_000;
+const FOREIGN_KEY_VIOLATION = '23503';
+
+const OPEN = `
+INSERT INTO bridge_creds AS c (session_id, fence, data, updated_at) VALUES ($1, $2, NULL, now())
+ON CONFLICT (session_id) DO UPDATE SET fence = EXCLUDED.fence, updated_at = now() WHERE c.fence <= EXCLUDED.fence
+RETURNING data`;
+
+const WIPE = `
+WITH held AS (UPDATE bridge_creds SET data = NULL, updated_at = now() WHERE session_id = $1 AND fence = $2 RETURNING session_id),
+gone AS (DELETE FROM bridge_key USING held WHERE bridge_key.session_id = held.session_id)
+SELECT 1 FROM held`;
+
+const PRUNE = `
+DELETE FROM bridge_sent WHERE ctid = ANY(ARRAY(
+  SELECT ctid FROM bridge_sent WHERE created_at < now() - make_interval(days => $1) LIMIT $2))
+RETURNING 1`;
+
+/** The three tables of the bridge. Opening a session raises its fence; every write after that is under that term. */
+export class Store {
+  /** @param {{url: string, connections: number, ring: KeyRing, log: Log}} options */
+  constructor({ url, connections, ring, log }) {
+    this.ring = ring;
+    this.db = new Database({ url, connections, log });
+    this.writer = new GroupWriter({ db: this.db, log });
+  }
+
+  /**
+   * @param {string} session @param {number} term
+   * @returns {Promise<{vault: Vault, creds: any | null}>} creds are null when the session was never linked
+   * @throws {StaleTerm} a higher term has opened it @throws {BridgeError} `not_found` when there is no such session
+   */
+  async open(session, term) {
+    const rows = await this.#ask(OPEN, [session, term]);
+    if (rows.length === 0) throw new StaleTerm(session, term);
+    const sealed = rows[0].data;
+    const creds = sealed && decode(this.ring.open(`${session}/creds/creds`, sealed).toString());
+    return { vault: new Vault({ store: this, session, term }), creds };
+  }
+
+  /** @param {string} session @param {number} term */
+  async wipe(session, term) {
+    const rows = await this.#ask(WIPE, [session, term]);
+    if (rows.length === 0) throw new StaleTerm(session, term);
+  }
+
+  /** @param {string} session @param {string} kind @param {string[]} names @param {number} patienceMs @returns {Promise<{name: string, data: Buffer}[]>} */
+  readKeys(session, kind, names, patienceMs) {
+    const sql = 'SELECT name, data FROM bridge_key WHERE session_id = $1 AND kind = $2 AND name = ANY($3)';
+    return this.db.query(sql, [session, kind, names], { patienceMs, name: 'read keys' });
+  }
+
+  /** @param {string} session @param {string} id @param {number} patienceMs @returns {Promise<{address: string, data: Buffer} | null>} */
+  async readSent(session, id, patienceMs) {
+    const sql = 'SELECT address, data FROM bridge_sent WHERE session_id = $1 AND wa_id = $2';
+    const rows = await this.db.query(sql, [session, id], { patienceMs, name: 'read sent' });
+    return rows[0] ?? null;
+  }
+
+  /** Removes sent messages that are too old for any retry receipt. @returns {Promise<number>} */
+  async prune() {
+    let removed = 0;
+    for (let found = PRUNE_AT_ONCE; found === PRUNE_AT_ONCE; removed += found) {
+      found = (await this.#ask(PRUNE, [KEEP_SENT_DAYS, PRUNE_AT_ONCE])).length;
+    }
+    return removed;
+  }
+
+  async close() {
+    await this.writer.idle();
+    await this.db.close();
+  }
+
+  /** @param {string} sql @param {unknown[]} values */
+  async #ask(sql, values) {
+    try {
+      return await this.db.query(sql, values, { patienceMs: PATIENCE_MS });
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw error;
+      if (/** @type {any} */ (error).code === FOREIGN_KEY_VIOLATION) throw new BridgeError('not_found', 'there is no such session');
+      throw new StoreUnavailable(`the database refused: ${/** @type {Error} */ (error).message}`);
+    }
+  }
+}

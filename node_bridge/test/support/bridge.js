@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { databaseUrl } from './database.js';
+import { start, stop } from './processes.js';
+
+export const SECRET = 'a-secret-for-tests';
+const KEYS = `k1:${randomBytes(32).toString('base64')}`;
+
+/** @returns {string} a directory of its own */
+export function scratch() {
+  return mkdtempSync(join(tmpdir(), 'bridge-test-'));
+}
+
+/** A bridge process, and the calls a worker makes to it. */
+export class Bridge {
+  /** @type {any[]} */ statuses = [];
+  /** @type {Set<() => void>} */ #listeners = new Set();
+  #reading = new AbortController();
+  /** @type {Awaited<ReturnType<typeof start>>} */ process;
+  /** @type {string} */ url;
+
+  /** @param {Awaited<ReturnType<typeof start>>} running */
+  constructor(running) {
+    this.process = running;
+    this.url = `http://127.0.0.1:${running.ready.port}`;
+  }
+
+  /** @param {Record<string, string>} [env] */
+  static async start(env = {}) {
+    const bridge = new Bridge(await start('src/main.js', { env: { ...Bridge.environment(), ...env } }));
+    await bridge.#follow();
+    return bridge;
+  }
+
+  static environment() {
+    return {
+      WHATSAPP_PORT: '0',
+      WHATSAPP_SECRET: SECRET,
+      BRIDGE_DATABASE_URL: databaseUrl,
+      WA_ENCRYPTION_KEYS: KEYS,
+      BRIDGE_SPOOL_DIR: scratch(),
+      WEB_URL: 'http://127.0.0.1:9',
+      LOG_LEVEL: 'debug',
+    };
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<{status: number, body: any}>} */
+  async call(method, path, body) {
+    const headers = { authorization: `Bearer ${SECRET}`, ...(body ? { 'content-type': 'application/json' } : {}) };
+    const response = await fetch(this.url + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(90_000) });
+    return { status: response.status, body: await response.json() };
+  }
+
+  /** @param {string} id @param {object} body */
+  open(id, body) {
+    return this.call('PUT', `/session/${id}`, { owner: 'worker-1', ...body });
+  }
+
+  /** @param {string} id @param {object} message */
+  send(id, message) {
+    return this.call('POST', `/session/${id}/messages`, message);
+  }
+
+  /** The next status of a session, told or already there, that fits. @param {string} id @param {(status: any) => unknown} fits @param {number} [withinMs] @returns {Promise<any>} */
+  status(id, fits, withinMs = 20_000) {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const found = this.statuses.findLast((status) => status.id === id && fits(status));
+        if (found) done(() => resolve(found));
+      };
+      const done = (/** @type {() => void} */ settle) => {
+        clearTimeout(timer);
+        this.#listeners.delete(look);
+        settle();
+      };
+      const last = () => JSON.stringify(this.statuses.findLast((status) => status.id === id) ?? null);
+      const timer = setTimeout(() => done(() => reject(new Error(`no such status; the last: ${last()}\n${this.process.log.slice(-10).join('\n')}`))), withinMs);
+      this.#listeners.add(look);
+      look();
+    });
+  }
+
+  /** Forgets the statuses told so far, so that only new ones are looked at. */
+  forget() {
+    this.statuses = [];
+  }
+
+  /** @param {NodeJS.Signals} [signal] */
+  async stop(signal) {
+    this.#reading.abort();
+    return stop(this.process, signal);
+  }
+
+  async #follow() {
+    const headers = { authorization: `Bearer ${SECRET}` };
+    const response = await fetch(`${this.url}/signals`, { headers, signal: this.#reading.signal });
+    const lines = createInterface({ input: Readable.fromWeb(/** @type {any} */ (response.body)).on('error', () => {}) });
+    lines.on('error', () => {}).on('line', (line) => this.#heard(JSON.parse(line)));
+  }
+
+  /** @param {any} status */
+  #heard(status) {
+    if (status.ping) return;
+    this.statuses.push(status);
+    for (const look of this.#listeners) look();
+  }
+}
