@@ -22,6 +22,11 @@ def write(data: Path, content: dict[str, Any]) -> None:
     write_private(data / "up.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def withdraw(data: Path) -> None:
+    """`up.json` is there while what it tells is running: whoever waits for it waits for this start."""
+    (data / "up.json").unlink(missing_ok=True)
+
+
 def curl(content: dict[str, Any]) -> str:
     body = json.dumps({"to": content["example_to"], "text": "Your order is on its way!"})
     return (

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -44,22 +44,26 @@ class House:
         self.supervisor = Supervisor(children=self._children, stop=stop, say=say)
         self.site: parts.Site | None = None
 
-    def open(self) -> parts.Site:
-        """Databases, schema and parts, in this order; returns when every part is ready."""
+    def open(self, *, furnish: Sequence[str] = (), env: Mapping[str, str] | None = None) -> parts.Site:
+        """Databases, schema and parts, in this order; returns when every part is ready and the command `furnish` is done."""
         _require_space(self.options.data)
         ports.require_free(self.options.port)
         node = node_binary()
         with step("Starting PostgreSQL and Valkey"):
             databases = self._databases()
-        self.site = self._site(databases, node)
+        site = self.site = self._site(databases, node)
+        first, *others = parts.all_parts(site, workers=self.options.workers)
         with step("Preparing the database"):
-            self.command("migrate", "--no-input", "-v", "0")
-            if self.site.env["BRIDGE_DATABASE_URL"] != self.site.env["DATABASE_URL"]:
-                self.command("bridge_role")
+            self.supervisor.start([first])  # the network or web, neither of which asks the database for anything yet
+            own_role = site.env["BRIDGE_DATABASE_URL"] != site.env["DATABASE_URL"]
+            self.command(*(("bridge_role", "--migrate") if own_role else ("migrate", "--no-input", "-v", "0")))
         with step("Starting the parts"):
-            self.supervisor.start(parts.all_parts(self.site, workers=self.options.workers))
             self.supervisor.wait_ready()
-        return self.site
+            self.supervisor.start(others)
+            if furnish:
+                self.command(*furnish, env=env)
+            self.supervisor.wait_ready()
+        return site
 
     def close(self) -> None:
         """Parts, then Valkey, then PostgreSQL; no process is left."""

@@ -48,8 +48,7 @@ def as_bridge(url: str) -> str:
 
 
 def migrate(env: Mapping[str, str]) -> None:
-    manage(env, "migrate", "--no-input", "-v", "0")
-    manage(env, "bridge_role")
+    manage(env, "bridge_role", "--migrate")
 
 
 def manage(env: Mapping[str, str], *arguments: str) -> str:

@@ -5,19 +5,16 @@ import sys
 import time
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from restaurant_wa.local import announce, lock
-from restaurant_wa.local.console import Problem, die, step
+from restaurant_wa.local.console import Problem, die
 from restaurant_wa.local.house import House, Options
 from restaurant_wa.local.places import make_data
 from restaurant_wa.local.stop import Stop, Stopped
 from restaurant_wa.local.vault import write_private
-
-DEMO_TIMEOUT_S = 120.0
 
 
 class Command(BaseCommand):
@@ -45,13 +42,15 @@ def run(options: Options) -> None:
     started = time.monotonic()
     lock.hold(options.data)
     _same_network(options)
-    (options.data / "up.json").unlink(missing_ok=True)  # whoever waits for it waits for this start
+    announce.withdraw(options.data)
     stop = Stop()
     stop.listen()
     house = House(options, stop=stop, say=lambda line: print(f"  {line}", file=sys.stderr, flush=True))
+    told = options.data / "secrets" / "demo.json"
     try:
-        site = house.open()
-        content = announce.facts(url=site.env["WEB_URL"], simulator_url=site.env.get("SIMULATOR_URL", ""), demo=_demo(house))
+        site = house.open(furnish=["demo", "--state", str(told)], env={"DEMO_ADMIN_PASSWORD": house.vault.get("ADMIN_PASSWORD")})
+        demo = json.loads(told.read_text())
+        content = announce.facts(url=site.env["WEB_URL"], simulator_url=site.env.get("SIMULATOR_URL", ""), demo=demo)
         announce.write(options.data, content)
         print(announce.block(content, data=options.data, seconds=time.monotonic() - started), flush=True)
         house.supervisor.run()
@@ -59,6 +58,7 @@ def run(options: Options) -> None:
         print("\nStopping …", flush=True)
     finally:
         house.close()
+        announce.withdraw(options.data)
     print("Stopped.", flush=True)
 
 
@@ -70,13 +70,3 @@ def _same_network(options: Options) -> None:
             f"{options.data} belongs to the {note.read_text().strip()} WhatsApp. Choose another directory with --data DIR."
         )
     write_private(note, f"{network}\n")
-
-
-def _demo(house: House) -> dict[str, Any]:
-    """Accounts and the demonstration restaurants, made by a command of their own and kept for the next start."""
-    told = house.options.data / "secrets" / "demo.json"
-    env = {"DEMO_ADMIN_PASSWORD": house.vault.get("ADMIN_PASSWORD")}
-    with step("Setting up the demonstration"):
-        house.command("demo", "--state", str(told), env=env, timeout=DEMO_TIMEOUT_S)
-    content: dict[str, Any] = json.loads(told.read_text())
-    return content
