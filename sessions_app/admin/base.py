@@ -34,7 +34,7 @@ class TenantAdmin(ModelAdmin[M]):
     actions: Any = None
     list_disable_select_all = True
     list_filter_submit = True
-    change_form_template: str | None = "sessions_app/admin/look.html"
+    change_form_template = "sessions_app/admin/look.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
         rows = super().get_queryset(request)

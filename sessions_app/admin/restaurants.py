@@ -41,7 +41,7 @@ class MembershipInline(TabularInline[Membership, Restaurant]):
 @admin.register(Restaurant)
 class RestaurantAdmin(TenantAdmin[Restaurant]):
     restaurant_field = "pk"
-    change_form_template = None
+    change_form_template = "admin/change_form.html"
     list_display = ("who", "numbers", "active")
     search_fields = ("name",)
     search_help_text = "Name"
