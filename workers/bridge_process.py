@@ -163,8 +163,9 @@ class BridgeProcess:
         argv = list(self._argv) if self._argv else command()
         env = dict(self._env) if self._env is not None else environment(self._spool)
         # The pipe on stdin stays open as long as this process lives: its end is how the bridge learns of our death.
+        # A group of its own: a signal meant for the worker's whole group must not end the bridge before its last sends.
         pipe = subprocess.PIPE
-        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env, cwd=BRIDGE)
+        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env, cwd=BRIDGE, process_group=0)
         self._process = process
         if self._stopping.is_set():
             process.terminate()
@@ -184,6 +185,8 @@ class BridgeProcess:
 
     def _become_ready(self, stdout: IO[str], pid: int) -> None:
         line = stdout.readline()
+        if self._stopping.is_set():
+            return
         try:
             said = json.loads(line)
             ready = bool(said["ready"])
@@ -191,8 +194,6 @@ class BridgeProcess:
             said, ready = {"error": f"the bridge did not say that it is ready within {READY_TIMEOUT_S:g} s"}, False
         if not ready:
             self._say(str(said.get("error", "the bridge did not start")))
-            return
-        if self._stopping.is_set():
             return
         self.status = BridgeStatus(True, f"http://127.0.0.1:{int(said['port'])}", "", self.status.generation + 1)
         log.info("bridge.ready", port=said["port"], pid=pid)

@@ -128,7 +128,7 @@ class Links:
         if not owned.truth.linked:
             reason = "requested" if owned.row.link_until is None else "link_expired"
             self._say(owned, "unlinked", reason, "" if reason == "requested" else "Nobody scanned the code in time.")
-            owned.truth.link_ended = owned.row.link_until if was_linking else None
+            owned.truth.link_ended = owned.row.link_until if was_linking else owned.truth.link_ended
         elif owned.row.desired == "offline":
             self._say(owned, "stopped", "requested", "")
 
@@ -213,7 +213,8 @@ class Links:
             owned.open, owned.up_since = "connected", steady()
             truth.connected_at = self._clock.now()
         self._hide_codes(owned)
-        truth.linked, truth.retry_at, truth.failures, truth.link_ended = True, None, 0, owned.row.link_until
+        truth.linked, truth.retry_at, truth.failures = True, None, 0
+        truth.link_ended = owned.row.link_until or truth.link_ended
         truth.phone, truth.lid, truth.push_name = (
             status.phone or truth.phone,
             status.lid or truth.lid,
@@ -242,7 +243,6 @@ class Links:
         owned.truth.retry_at = reaction.retry_at
         if reaction.end_link:
             owned.truth.link_ended = owned.row.link_until
-            owned.row = owned.row._replace(link_until=None)
         self._say(owned, reaction.state, reason, reaction.detail)
 
     def reconnect(self, owned: Owned) -> None:

@@ -50,8 +50,14 @@ class Owned:
         return self.may_send and not self.wipe and row.restart_wish <= self.truth.restart_done and row.link_until is None
 
     def wish(self) -> Wish:
-        row = self.row
-        return Wish(row.desired, row.link_until, row.link_phone, restart_pending=row.restart_wish > self.truth.restart_done)
+        row, ended = self.row, self.truth.link_ended
+        over = ended is not None and row.link_until is not None and row.link_until <= ended  # the row does not say so yet
+        return Wish(
+            desired=row.desired,
+            link_until=None if over else row.link_until,
+            link_phone="" if over else row.link_phone,
+            restart_pending=row.restart_wish > self.truth.restart_done,
+        )
 
     def known(self) -> Known:
         truth = self.truth
