@@ -1,4 +1,4 @@
-import Fastify from 'fastify';
+import Fastify, { LogController } from 'fastify';
 import { requireSecret } from './auth.js';
 import { BridgeError } from './errors.js';
 import { healthRoutes } from './routes/health.js';
@@ -16,7 +16,7 @@ const BODY_LIMIT = 128 * 1024; // bytes; 4,000 characters fit many times over
 export function buildApp(parts) {
   const app = Fastify({
     loggerInstance: /** @type {import('fastify').FastifyBaseLogger} */ (/** @type {unknown} */ (parts.log)),
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: true, // GET /signals never ends by itself
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },

@@ -4,17 +4,17 @@ import { maskNumbers } from '../mask.js';
 
 /**
  * The engine's own log lines carry stanzas, keys and message bodies: of each only its text passes, masked, and of an error
- * its message. Its `info` is our `debug`.
+ * its message. What it calls an error is mostly a closed socket, so everything comes down one level or two.
  * @param {Log} log @returns {any} what Baileys calls an ILogger
  */
 export function engineLog(log) {
-  /** @param {'debug' | 'warn'} level @returns {(fields: any, text?: string) => void} */
+  /** @param {'debug' | 'info'} level @returns {(fields: any, text?: string) => void} */
   const pass = (level) => (fields, text) => {
     if (!log.isLevelEnabled(level)) return;
     log[level]({ engine: true, cause: causeOf(fields) }, maskNumbers(text ?? (typeof fields === 'string' ? fields : '')));
   };
   const quiet = () => {};
-  const self = { level: 'info', trace: quiet, debug: quiet, info: pass('debug'), warn: pass('debug'), error: pass('warn'), child: () => self };
+  const self = { level: 'info', trace: quiet, debug: quiet, info: pass('debug'), warn: pass('debug'), error: pass('info'), child: () => self };
   return self;
 }
 
