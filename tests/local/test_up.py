@@ -1,0 +1,146 @@
+"""`manage.py up` as a person and a machine use it: one command, real parts, and no process left however it ends."""
+
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restaurant_wa.local.announce import curl
+from restaurant_wa.local.places import BASE_DIR
+from restaurant_wa.local.ports import free_port
+from tests.support.http import Json
+from tests.support.processes import tree
+from tests.support.stack import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
+START_S = 120.0
+STOP_S = 60.0
+
+
+class Up:
+    """One run of the command; its environment names no servers, so that it brings its own."""
+
+    def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
+        self.data = data
+        self.port = free_port()
+        dropped = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "WHATSAPP_SECRET", "WA_ENCRYPTION_KEYS", "DATA_DIR"}
+        env = {name: value for name, value in os.environ.items() if name not in dropped and not name.startswith("COV_")}
+        command = [sys.executable, "manage.py", "up", "--data", str(data), "--port", str(self.port), *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=BASE_DIR, env=env | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def told(self) -> dict[str, Any]:
+        """The content of up.json, once it is there."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, f"up ended early:\n{self.output()}"
+            return (self.data / "up.json").exists()
+
+        eventually(ready, timeout=START_S, what="up.json")
+        content: dict[str, Any] = json.loads((self.data / "up.json").read_text())
+        return content
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOP_S)
+
+    def output(self) -> str:
+        return self.process.communicate(timeout=STOP_S)[0]
+
+
+@pytest.fixture
+def ups(tmp_path: Path) -> Iterator[list[Up]]:
+    """Runs to be ended whatever the test does."""
+    started: list[Up] = []
+    yield started
+    for up in started:
+        if up.process.poll() is None:
+            up.end(signal.SIGTERM)
+        up.process.communicate(timeout=STOP_S)
+
+
+def test_its_curl_brings_a_message_to_a_virtual_phone_and_a_second_start_finds_everything(tmp_path: Path, ups: list[Up]) -> None:
+    data = tmp_path / "data"
+    ups.append(Up(data))
+    first = ups[0].told()
+    assert stat.S_IMODE((data / "up.json").stat().st_mode) == 0o600
+    _paste_curl(first)
+    phones = Json(first["simulator_url"])
+    shown = eventually(
+        lambda: phones.get(f"/api/phones/{first['example_to']}/shown")["messages"], what="the message on the phone"
+    )
+    assert [message["copies"] for message in shown] == [1]
+
+    assert ups[0].end(signal.SIGTERM) == 0
+    assert "SIMULATED" in ups[0].output()
+    ups.append(Up(data))
+    second = ups[1].told()
+    assert {name: second[name] for name in ("admin", "api_key", "restaurant")} == {
+        name: first[name] for name in ("admin", "api_key", "restaurant")
+    }
+    api = Json(second["url"]).with_key(second["api_key"])
+    assert [session["state"] for session in api.get("/api/v1/sessions")["items"]] == ["connected"]
+
+
+def test_it_leaves_no_process_behind(tmp_path: Path, ups: list[Up]) -> None:
+    ups.append(Up(tmp_path / "data", "--workers", "2"))
+    ups[0].told()
+    family = tree(ups[0].process.pid)
+    names = " ".join(each.command for each in family)
+    assert all(
+        part in names
+        for part in ("postgres", "valkey", "granian", "session-1@", "session-2@", "beat", "simulator", "src/main.js")
+    )
+
+    assert ups[0].end(signal.SIGINT) == 0
+    assert [each for each in family if each.alive()] == []
+
+
+def test_killed_it_leaves_no_orphans_and_its_data_can_be_used_again(tmp_path: Path, ups: list[Up]) -> None:
+    data = tmp_path / "data"
+    ups.append(Up(data))
+    ups[0].told()
+    refused = Up(data)
+    assert refused.process.wait(STOP_S) == 1
+    assert "is running on" in refused.output()
+
+    family = tree(ups[0].process.pid)
+    ups[0].end(signal.SIGKILL)
+    eventually(lambda: not [each for each in family if each.alive()], timeout=15, what="every process to end")
+    ups.append(Up(data))
+    assert ups[1].told()["url"]
+
+
+def test_a_part_that_dies_is_started_again_and_a_database_that_dies_is_the_end(tmp_path: Path, ups: list[Up]) -> None:
+    ups.append(Up(tmp_path / "data"))
+    url = ups[0].told()["url"]
+    family = tree(ups[0].process.pid)
+    os.kill(next(each.pid for each in family if "granian" in each.command), signal.SIGKILL)
+    eventually(lambda: _alive(url), timeout=30, what="web to come back")
+
+    os.kill(next(each.pid for each in family if "postgres -D" in each.command), signal.SIGKILL)
+    assert ups[0].process.wait(STOP_S) == 1
+    output = ups[0].output()
+    assert "web was killed by signal 9" in output
+    assert "error: postgres was killed by signal 9" in output
+
+
+def _alive(url: str) -> bool:
+    try:
+        return bool(Json(url).get("/livez"))
+    except OSError:
+        return False
+
+
+def _paste_curl(told: dict[str, Any]) -> None:
+    done = subprocess.run(shlex.split(curl(told).replace("\\\n", " ")), capture_output=True, text=True, timeout=20, check=True)
+    assert json.loads(done.stdout)["status"] == "queued"
