@@ -56,24 +56,29 @@ class Status:
     close_detail: dict[str, Any] = field(default_factory=dict)
 
 
+def _text(value: Any) -> str:
+    """Without NUL characters: PostgreSQL takes none, and people choose their own names."""
+    return str(value or "").replace("\0", "")
+
+
 def parse_status(raw: dict[str, Any]) -> Status:
     close = raw.get("close") or {}
     return Status(
         session=UUID(raw["id"]),
         term=int(raw["term"]),
         state=raw["state"],
-        phone=raw.get("phone") or "",
-        lid=raw.get("lid") or "",
-        name=raw.get("name") or "",
+        phone=_text(raw.get("phone")),
+        lid=_text(raw.get("lid")),
+        name=_text(raw.get("name")),
         qr=_code(raw.get("qr"), "text"),
         pairing_code=_code(raw.get("pairing_code"), "code"),
-        close_reason=close.get("reason") or "",
+        close_reason=_text(close.get("reason")),
         close_detail=_times(close.get("detail")),
     )
 
 
 def _code(raw: dict[str, Any] | None, key: str) -> Code | None:
-    return Code(raw[key], _time(raw.get("generated_at")), _time(raw.get("expires_at"))) if raw else None
+    return Code(_text(raw[key]), _time(raw.get("generated_at")), _time(raw.get("expires_at"))) if raw else None
 
 
 def _time(raw: str | None) -> datetime | None:
@@ -186,16 +191,16 @@ def _send_body(claim: Claim, typing_ms: int) -> dict[str, Any]:
 
 
 def _outcome(answer: dict[str, Any]) -> Outcome:
-    address = answer.get("address") or ""
+    address = _text(answer.get("address"))
     match answer.get("outcome"):
         case "acked":
             return Outcome("acked", address=address)
         case "rejected":
-            return Outcome("rejected", str(answer.get("code", "")), address)
+            return Outcome("rejected", _text(answer.get("code")), address)
         case "not_sent":
-            return Outcome("not_sent", str(answer.get("reason", "")))
+            return Outcome("not_sent", _text(answer.get("reason")))
         case _:
-            return Outcome("unknown", str(answer.get("reason") or "connection_lost"), address)
+            return Outcome("unknown", _text(answer.get("reason")), address)
 
 
 # `internal` is left out on purpose: an unexpected error may have come after the socket write.

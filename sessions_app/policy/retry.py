@@ -108,7 +108,7 @@ def _not_sent(reason: str, *, attempt: int, now: datetime, jitter: float) -> Ver
         return Verdict(Next.EXPIRED, on_wire=False, code="expired", detail="It expired before it could be sent.")
     if reason in _PERMANENT:
         return Verdict(Next.FAILED, on_wire=False, code=reason, detail=_PERMANENT[reason])
-    return _wait(reason, _NOT_SENT.get(reason, _NOT_SENT_OTHER), attempt=attempt, now=now, jitter=jitter)
+    return _wait(reason or "not_sent", _NOT_SENT.get(reason, _NOT_SENT_OTHER), attempt=attempt, now=now, jitter=jitter)
 
 
 def _wait(code: str, hold: _Hold, *, attempt: int, now: datetime, jitter: float) -> Verdict:
@@ -125,7 +125,7 @@ def _unknown(reason: str, *, attempt: int, now: datetime, jitter: float) -> Verd
     until = now + backoff(attempt, base=_SECOND, cap=5 * _MINUTE, jitter=jitter)
     silent = reason == "ack_timeout"
     detail = "WhatsApp did not confirm it in time." if silent else "The connection broke before WhatsApp confirmed it."
-    return Verdict(Next.UNCERTAIN, on_wire=True, code=reason, detail=detail, retry_at=until, reconnect=silent)
+    return Verdict(Next.UNCERTAIN, on_wire=True, code=reason or "unknown", detail=detail, retry_at=until, reconnect=silent)
 
 
 def _still_uncertain(verdict: Verdict, *, attempt: int) -> Verdict:

@@ -92,12 +92,13 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
     others have a new owner, and nothing of theirs was changed."""
     statement = """
         UPDATE wa_session s SET
-            state = t.state, state_reason = t.reason, state_detail = left(t.detail, 300),
+            state = t.state, state_reason = left(t.reason, 40), state_detail = left(t.detail, 300),
             state_changed_at = CASE WHEN s.state IS DISTINCT FROM t.state THEN clock_timestamp() ELSE s.state_changed_at END,
             retry_at = t.retry_at, failures = t.failures,
             linked_at = CASE WHEN t.linked THEN COALESCE(s.linked_at, clock_timestamp()) END,
-            phone = t.phone, lid = t.lid, push_name = left(t.push_name, 120),
-            qr = t.qr, qr_generated_at = t.qr_generated_at, qr_expires_at = t.qr_expires_at, pairing_code = t.pairing_code,
+            phone = left(t.phone, 16), lid = left(t.lid, 40), push_name = left(t.push_name, 120),
+            qr = t.qr, qr_generated_at = t.qr_generated_at, qr_expires_at = t.qr_expires_at,
+            pairing_code = left(t.pairing_code, 16),
             connected_at = t.connected_at, restart_done = GREATEST(s.restart_done, t.restart_done),
             link_until = CASE WHEN s.link_until <= t.link_ended THEN NULL ELSE s.link_until END,
             link_phone = CASE WHEN s.link_until <= t.link_ended THEN '' ELSE s.link_phone END,

@@ -114,11 +114,11 @@ _SETTLE = """
             status = CASE WHEN m.status = 'sending' THEN t.status ELSE m.status END,
             status_at = CASE WHEN m.status = 'sending' THEN t.at ELSE m.status_at END,
             sent_at = CASE WHEN t.status = 'sent' THEN COALESCE(m.sent_at, t.at) ELSE m.sent_at END,
-            address = CASE WHEN m.address = '' THEN t.address ELSE m.address END,
+            address = CASE WHEN m.address = '' THEN left(t.address, 80) ELSE m.address END,
             not_before = CASE WHEN m.status = 'sending' THEN COALESCE(t.not_before, m.not_before) ELSE m.not_before END,
-            hold_reason = CASE WHEN m.status = 'sending' AND t.hold_until IS NOT NULL THEN t.code ELSE '' END,
+            hold_reason = CASE WHEN m.status = 'sending' AND t.hold_until IS NOT NULL THEN left(t.code, 40) ELSE '' END,
             hold_until = CASE WHEN m.status = 'sending' THEN t.hold_until END,
-            error_code = CASE WHEN m.status = 'sending' THEN t.code ELSE m.error_code END,
+            error_code = CASE WHEN m.status = 'sending' THEN left(t.code, 40) ELSE m.error_code END,
             error_detail = CASE WHEN m.status = 'sending' THEN left(t.detail, 300) ELSE m.error_detail END
         FROM result t JOIN own ON own.id = t.session
         WHERE m.id = t.message AND m.claimed_term = t.term

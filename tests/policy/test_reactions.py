@@ -1,0 +1,96 @@
+"""One row of the signal table each."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions_app.policy.reactions import STABLE, Reaction, react
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TRANSIENT = [
+    "connection_lost", "timed_out", "server_error", "unavailable", "restart_required", "connect_failed", "store_unavailable",
+]  # fmt: skip
+EVERY = [
+    *TRANSIENT, "bridge_unavailable", "client_outdated", "replaced", "forbidden", "locked", "not_multidevice", "banned_temporarily",
+    "logged_out", "link_expired", "passkey_required", "requested", "stale_term", "a reason of a later version",
+]  # fmt: skip
+
+
+def reaction(reason: str, *, linked: bool = True, failures: int = 0, up: timedelta | None = None, **detail: Any) -> Reaction:
+    return react(reason, linked=linked, failures=failures, connected_for=up, detail=detail, now=NOW, jitter=0.5)
+
+
+@pytest.mark.parametrize("reason", TRANSIENT)
+def test_transient_ends_are_tried_again_soon_and_keep_the_link(reason: str) -> None:
+    got = reaction(reason)
+    assert (got.state, got.wipe, got.failures) == ("disconnected", False, 1)
+    assert got.retry_at is not None and NOW < got.retry_at <= NOW + timedelta(seconds=10)
+
+
+@given(st.sampled_from(EVERY), st.booleans(), st.integers(0, 50), st.floats(0, 1, exclude_max=True))
+def test_credentials_are_wiped_by_a_log_out_alone(reason: str, linked: bool, failures: int, jitter: float) -> None:
+    got = react(reason, linked=linked, failures=failures, connected_for=None, detail={}, now=NOW, jitter=jitter)
+    assert got.wipe == (reason == "logged_out")
+    assert got.detail
+
+
+def test_401_waits_for_a_person() -> None:
+    got = reaction("logged_out")
+    assert (got.state, got.retry_at) == ("logged_out", None)
+
+
+@pytest.mark.parametrize("reason", ["forbidden", "locked", "not_multidevice"])
+def test_bans_and_locks_are_parked(reason: str) -> None:
+    got = reaction(reason)
+    assert (got.state, got.retry_at) == ("blocked", None)
+
+
+def test_a_temporary_ban_ends_when_it_says() -> None:
+    until = NOW + timedelta(hours=3)
+    got = reaction("banned_temporarily", until=until)
+    assert got.state == "blocked"
+    assert got.retry_at is not None and until <= got.retry_at <= until + timedelta(minutes=1)
+
+
+def test_a_temporary_ban_without_an_end_is_asked_about_rarely() -> None:
+    got = reaction("banned_temporarily")
+    assert got.retry_at is not None and got.retry_at >= NOW + timedelta(minutes=30)
+
+
+def test_440_is_not_fought() -> None:
+    waits = [reaction("replaced", failures=n).retry_at for n in range(8)]
+    assert waits[0] is not None and waits[0] >= NOW + timedelta(seconds=15)
+    assert waits[-1] is not None and waits[-1] >= NOW + timedelta(minutes=15)
+
+
+def test_failures_in_a_row_wait_longer_up_to_a_cap() -> None:
+    waits = [(reaction("server_error", failures=n).retry_at or NOW) - NOW for n in range(20)]
+    assert waits == sorted(waits)
+    assert waits[-1] <= timedelta(minutes=5)
+
+
+def test_a_connection_that_lasted_starts_the_count_anew() -> None:
+    assert reaction("connection_lost", failures=9, up=STABLE).failures == 1
+    assert reaction("connection_lost", failures=9, up=STABLE - timedelta(seconds=1)).failures == 10
+
+
+def test_jitter_spreads_reconnections() -> None:
+    at = [
+        react("connection_lost", linked=True, failures=3, connected_for=None, detail={}, now=NOW, jitter=j / 10).retry_at
+        for j in range(10)
+    ]
+    assert len(set(at)) == 10
+
+
+def test_codes_that_ran_out_are_shown_anew_while_somebody_watches() -> None:
+    got = reaction("link_expired", linked=False)
+    assert (got.state, got.retry_at, got.end_link) == ("unlinked", NOW, False)
+
+
+def test_a_passkey_ends_linking_in_plain_words() -> None:
+    got = reaction("passkey_required", linked=False)
+    assert got.end_link
+    assert "passkey" in got.detail
