@@ -46,7 +46,15 @@ class TenantAdmin(ModelAdmin[M]):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
         only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().add_view(request, form_url, {**only_save, **(extra_context or {})})
+        try:
+            return super().add_view(request, form_url, {**only_save, **(extra_context or {})})
+        except DomainError as error:  # raised inside the view's transaction, so nothing was stored
+            return self.refuse(request, error, back_to=request.get_full_path())
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The filters name what may be asked. Django would let an address ask for any column, the digest of a key too."""
+        filters: Any = self.list_filter
+        return any(lookup in getattr(one, "parameter_names", (getattr(one, "parameter_name", None),)) for one in filters)
 
     def restaurant_of(self, obj: Model) -> uuid.UUID:
         return cast(uuid.UUID, getattr(obj, self.restaurant_field))

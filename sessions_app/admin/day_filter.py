@@ -28,6 +28,7 @@ class DaysForm(forms.Form):
 class DayFilter(ListFilter):
     title = "day"
     template = "unfold/filters/filters_field.html"
+    parameter_names = (FROM, UNTIL)
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
