@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { BridgeError } from '../errors.js';
 
 /** @typedef {{text: string, generated_at: string, expires_at: string}} Qr */
@@ -44,17 +44,18 @@ export class Linking {
     return this.pairingCode;
   }
 
-  /** @returns {Promise<'taken' | 'refused' | 'silent'>} */
+  /** How the server answers the next query of ours; Baileys does not say which id it gave that. @returns {Promise<'taken' | 'refused' | 'silent'>} */
   async #answer() {
-    const done = new AbortController();
-    const signal = AbortSignal.any([done.signal, this.#ended, AbortSignal.timeout(ANSWER_MS)]);
-    const heard = (/** @type {string} */ event) => once(this.#sock.ws, event, { signal });
-    const taken = heard('CB:iq,,link_code_companion_reg').then(() => /** @type {const} */ ('taken'));
-    const refused = heard('CB:iq,type:error').then(() => /** @type {const} */ ('refused'));
-    const answer = await Promise.any([taken, refused]).catch(() => /** @type {const} */ ('silent'));
-    done.abort();
-    await Promise.allSettled([taken, refused]);
-    return answer;
+    const ours = `${this.#sock.generateMessageTag().split('-')[0]}-`;
+    const signal = AbortSignal.any([this.#ended, AbortSignal.timeout(ANSWER_MS)]);
+    try {
+      for await (const [node] of on(this.#sock.ws, 'CB:iq', { signal })) {
+        if (node.attrs.id?.startsWith(ours)) return node.attrs.type === 'error' ? 'refused' : 'taken';
+      }
+    } catch {
+      // Nothing came in time: the code may still be good.
+    }
+    return 'silent';
   }
 
   /** @template T @param {Promise<T>} work @returns {Promise<T>} */

@@ -38,6 +38,7 @@ import { issueToken } from './tokens.js';
 
 const RESTART_AFTER_PAIRING = 515;
 const LOGOUT_MS = 10_000;
+const CONNECT_MS = 60_000;
 
 /** One session under one term, from opening to its one close: nothing here reconnects, but for the restart that belongs to linking. */
 export class Session {
@@ -72,6 +73,7 @@ export class Session {
 
   open() {
     try {
+      this.#watchConnecting();
       this.#connect();
     } catch (error) {
       this.end('connect_failed', { cause: /** @type {Error} */ (error).message });
@@ -150,6 +152,7 @@ export class Session {
     sock.ws.on('frame', () => (this.#lastStanzaAt = Date.now()));
     // In the same turn as Baileys' own listener, so that it is on disk before the receipt is acked.
     sock.ws.on('CB:receipt', (/** @type {any} */ node) => readReceipt(node).forEach((data) => tell('message.receipt', data)));
+    sock.ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => this.#refused(response.statusCode));
     sock.ev.on('creds.update', () => this.#saveCreds());
     sock.ev.on('connection.update', (/** @type {any} */ update) => this.#update(sock, update));
   }
@@ -178,6 +181,18 @@ export class Session {
     sock.ev.on('connection.update', (/** @type {any} */ { connection }) => connection === 'open' && restrictions.ask());
   }
 
+  /** Something answered HTTP instead of opening the WebSocket; Baileys would wait for ever. @param {number} code */
+  #refused(code) {
+    this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } });
+  }
+
+  /** A server that is silent, or talks without ever letting us in. */
+  #watchConnecting() {
+    const late = setTimeout(() => this.end('timed_out', { cause: 'no connection in time' }), CONNECT_MS);
+    this.#ended.signal.addEventListener('abort', () => clearTimeout(late));
+    this.#changes.on('change', () => (this.#state === 'connected' || this.#linking?.qr) && clearTimeout(late));
+  }
+
   /** @param {any} sock @param {any} update */
   #update(sock, { qr, isNewLogin, connection, lastDisconnect }) {
     if (sock !== this.#sock || this.#finishing || this.#loggingOut) return;
@@ -192,7 +207,7 @@ export class Session {
     const { link, log } = this.#with;
     const first = !this.#linking?.qr;
     this.#linking?.show(text);
-    this.#with.onChange();
+    this.#enter('linking');
     if (!first || link?.mode !== 'code') return;
     this.requestPairingCode(link.phone).catch((err) => {
       log.warn({ err }, 'no pairing code could be had');

@@ -84,6 +84,14 @@ export class Bridge {
     });
   }
 
+  /** Closes a session and waits until its close was told; forgets what was told before. @param {string} id @param {number} [term] */
+  async close(id, term = 1) {
+    const answer = await this.call('DELETE', `/session/${id}?term=${term}`);
+    await this.status(id, (status) => status.state === 'closed');
+    this.forget();
+    return answer;
+  }
+
   /** Forgets the statuses told so far, so that only new ones are looked at. */
   forget() {
     this.statuses = [];

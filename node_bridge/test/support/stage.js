@@ -8,9 +8,9 @@ import { Web } from './web.js';
 /** A bridge, a network and a web side for the tests of one file, taken down after them. */
 export class Stage {
   /** @type {TestDatabase} */ db;
-  /** @type {Network} */ network;
-  /** @type {Web} */ web;
-  /** @type {Bridge} */ bridge;
+  network = /** @type {Network} */ (/** @type {unknown} */ (undefined)); // these three are there once a test runs
+  web = /** @type {Web} */ (/** @type {unknown} */ (undefined));
+  bridge = /** @type {Bridge} */ (/** @type {unknown} */ (undefined));
   /** @type {Bridge[]} */ #bridges = [];
   #serial = 0;
   #env;

@@ -6,6 +6,8 @@ export class Web {
   /** @type {any[]} */ events = [];
   /** @type {{status: number, authorization: string | undefined, batch: any}[]} */ requests = [];
   /** What the next requests are answered with; 200 when it runs out. @type {number[]} */ answers = [];
+  /** The status that WebSocket upgrades are refused with. */
+  refuseUpgrades = 404;
   /** @type {Set<() => void>} */ #listeners = new Set();
   #server;
 
@@ -18,6 +20,7 @@ export class Web {
   static async start(port = 0) {
     /** @type {Web} */
     const web = new Web(createServer((request, response) => web.#serve(request, response)));
+    web.#server.on('upgrade', (_request, socket) => socket.end(`HTTP/1.1 ${web.refuseUpgrades} No\r\nConnection: close\r\n\r\n`));
     await once(web.#server.listen(port, '127.0.0.1'), 'listening');
     return web;
   }
