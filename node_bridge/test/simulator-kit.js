@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { BufferJSON, initAuthCreds, makeWASocket, proto } from 'baileys';
 import pino from 'pino';
 
+// libsignal prints sessions through console.
+console.info = () => {};
+
 const MAIN = fileURLToPath(new URL('../simulator/main.js', import.meta.url));
 const PATIENCE_MS = 30_000;
 

@@ -1,0 +1,129 @@
+import { encodeWAMessage } from 'baileys';
+import { randomBytes } from 'node:crypto';
+import { ControlError } from '../errors.js';
+import { addresses } from '../server/messages.js';
+import { jidOf } from '../wire/jids.js';
+import { el, seconds } from '../wire/nodes.js';
+import { addressOf, encrypt, hasSession, startSession } from './signal.js';
+
+/** @typedef {import('baileys').proto.IMessage} Message */
+/** @typedef {{number: string, device: number}} Target */
+/** @typedef {{to: string, message: Message, category?: 'peer'}} Sent */
+
+const KEPT = 500;
+
+/** What is typed on a phone, on its way to every device that should have it. */
+export class Outbox {
+  #net;
+  #phone;
+  /** @type {Map<string, Sent>} for those who could not decrypt */
+  #sent = new Map();
+
+  /** @param {import('../network.js').Network} net @param {import('./phone.js').Phone} phone */
+  constructor(net, phone) {
+    this.#net = net;
+    this.#phone = phone;
+    for (const [key, sent] of net.store.all(`sent/${phone.number}/`)) this.#sent.set(String(key.split('/')[2]), sent);
+  }
+
+  /** The person types a message. @param {{to: string, text: string, id?: string | undefined}} typed @returns {Promise<string>} its id */
+  async type({ to, text, id = messageId() }) {
+    const { number } = this.#phone;
+    if (!this.#phone.online) throw new ControlError(409, 'offline', 'the phone is offline');
+    if (!this.#net.registry.account(to)) throw new ControlError(404, 'not_on_whatsapp', `+${to} is not on WhatsApp`);
+    const via = { mode: this.#phone.settings.addressing, device: 0 };
+    this.#phone.show({ id, chat: to, from: number, from_me: true, text, kind: 'text', status: 'sent', via, media: undefined });
+    await this.send(id, { to, message: { conversation: text } });
+    return id;
+  }
+
+  /** To every device of the receiver, and to the phone's own linked ones. @param {string} id @param {Sent} sent */
+  async send(id, sent) {
+    this.#keep(id, sent);
+    this.#net.journal.count('inbound', sent.to);
+    const linked = (/** @type {string} */ number) => this.#net.registry.devicesOf(number).map(({ device }) => ({ number, device }));
+    const targets = [{ number: sent.to, device: 0 }, ...linked(sent.to), ...linked(this.#phone.number)];
+    await this.#phone.run(async () => {
+      for (const target of targets) await this.#sendTo(target, id, sent);
+    });
+  }
+
+  /** To one of the phone's own linked devices: what only they may know. @param {number} device @param {Message} message */
+  async sendToOwn(device, message) {
+    const id = messageId();
+    const target = { number: this.#phone.number, device };
+    await this.#phone.run(() => this.#sendTo(target, id, this.#keep(id, { to: target.number, message, category: 'peer' })));
+  }
+
+  /** A device could not decrypt: once more, in a new session. Runs inside the phone's turn.
+   * @param {string} id @param {{account: import('../registry.js').Account, device: number}} receiver
+   * @param {import('./keys.js').Bundle | undefined} bundle
+   */
+  async sendAgain(id, { account, device }, bundle) {
+    const sent = this.#sent.get(id);
+    const target = { number: account.number, device };
+    if (!sent || !(await this.#startSession(target, bundle))) return;
+    await this.#sendTo(target, id, sent);
+  }
+
+  /** @param {Target} target @param {string} id @param {Sent} sent */
+  async #sendTo(target, id, sent) {
+    const address = addressOf(this.#phone.number, target);
+    if (!(await hasSession(this.#phone.keys, address)) && !(await this.#startSession(target))) return;
+    const own = target.number === this.#phone.number && !sent.category;
+    const message = own ? { deviceSentMessage: { destinationJid: this.#jid(sent.to), message: sent.message } } : sent.message;
+    const { type, body } = await encrypt(this.#phone.keys, address, encodeWAMessage(/** @type {any} */ (message)));
+    const enc = el('enc', { v: '2', type }, body);
+    await this.#net.switchboard.deliver(target.number, target.device, this.#stanza(id, sent, own, enc));
+  }
+
+  /** @param {string} id @param {Sent} sent @param {boolean} own @param {import('baileys').BinaryNode} enc */
+  #stanza(id, sent, own, enc) {
+    const { account, settings } = this.#phone;
+    const mode = sent.category ? 'pn' : settings.addressing;
+    const chat = own ? this.#net.registry.account(sent.to) : undefined;
+    return el('message', {
+      id, type: 'text', category: sent.category, t: seconds(),
+      from: jidOf(account, mode),
+      recipient: chat && jidOf(chat, mode),
+      notify: account.name || undefined,
+      ...addresses({ sender: account, mode, chat }),
+    }, [enc]);
+  }
+
+  /** @param {string} number */
+  #jid(number) {
+    const account = this.#net.registry.account(number);
+    return account && jidOf(account, this.#phone.settings.addressing);
+  }
+
+  /** @param {Target} target @param {import('./keys.js').Bundle} [bundle] fetched when left out */
+  async #startSession(target, bundle = this.#net.bundles.take(target.number, target.device)) {
+    if (!bundle) return false;
+    const started = await startSession(this.#phone.keys, addressOf(this.#phone.number, target), bundle);
+    if (!started) this.#net.badSignature('signed-pre-key', target.number);
+    return started;
+  }
+
+  /** @param {string} id @param {Sent} sent */
+  #keep(id, sent) {
+    this.#sent.set(id, sent);
+    this.#net.store.put(`sent/${this.#phone.number}/${id}`, sent);
+    const oldest = this.#sent.size > KEPT ? this.#sent.keys().next().value : undefined;
+    if (oldest !== undefined) this.#forget(oldest);
+    return sent;
+  }
+
+  /** @param {string} id */
+  #forget(id) {
+    this.#sent.delete(id);
+    this.#net.store.delete(`sent/${this.#phone.number}/${id}`);
+  }
+
+  erase() {
+    for (const id of [...this.#sent.keys()]) this.#forget(id);
+  }
+}
+
+/** As a phone makes them. */
+const messageId = () => `3A${randomBytes(9).toString('hex').toUpperCase()}`;
