@@ -159,7 +159,9 @@ def _found(rows: QuerySet[Message], term: str, regions: list[str]) -> QuerySet[M
         pass
     numbers = _numbers(term, regions)
     by_reference = rows.filter(reference=term)
-    return rows.filter(to_phone__in=numbers) | by_reference if numbers else by_reference
+    # The index of numbers begins with the restaurant, so each is asked; a scan over all messages is not.
+    by_number = rows.filter(restaurant__in=Restaurant.objects.all(), to_phone__in=numbers)
+    return rows.filter(pk__in=by_reference.values("pk").union(by_number.values("pk"))) if numbers else by_reference
 
 
 def _numbers(term: str, regions: list[str]) -> list[str]:

@@ -86,6 +86,8 @@ class Message(UUIDModel):
             models.Index(fields=["restaurant", "-seq"], name="message_recent"),
             models.Index(fields=["session", "-seq"], name="message_session_recent"),
             models.Index(fields=["restaurant", "to_phone", "-seq"], name="message_to"),
+            # Searching by the caller's own reference; most have one, those without cost nothing.
+            models.Index(fields=["reference"], condition=~Q(reference=""), name="message_reference"),
         ]
         constraints = [models.UniqueConstraint(fields=["session", "wa_id"], name="message_wa_id_once")]
 
