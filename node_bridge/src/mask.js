@@ -1,10 +1,10 @@
 const LONG_NUMBER = /\+?\d{7,}/g;
+const STARS = '*****';
 
 /** `+4915112345678` becomes `+49151*****78`. @param {string} phone @returns {string} */
 export function maskPhone(phone) {
-  if (phone.length < 8) return '*'.repeat(phone.length);
   const shown = phone.startsWith('+') ? 6 : 5;
-  return phone.slice(0, shown) + '*'.repeat(Math.max(0, phone.length - shown - 2)) + phone.slice(-2);
+  return phone.length > shown + 2 ? phone.slice(0, shown) + STARS + phone.slice(-2) : STARS;
 }
 
 /** Masks every phone number and LID inside a text meant for the log. @param {string} text @returns {string} */

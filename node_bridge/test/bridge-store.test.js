@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { makeLog } from '../src/log.js';
+import { KeyRing } from '../src/store/keyring.js';
+import { Store } from '../src/store/store.js';
+import { databaseUrl, TestDatabase } from './support/database.js';
+import { Proxy } from './support/proxy.js';
+
+const ring = KeyRing.parse(`k:${randomBytes(32).toString('base64')}`);
+const log = makeLog('silent');
+
+describe('the store', () => {
+  const db = new TestDatabase();
+  const store = new Store({ url: databaseUrl, connections: 4, ring, log });
+  /** @type {string} */ let id;
+  before(async () => (id = await db.makeSession()));
+  after(async () => {
+    await store.close();
+    await db.close();
+  });
+
+  it('gives back what was written, bytes included, to a later opener', async () => {
+    const { vault, creds } = await store.open(id, 1);
+    assert.equal(creds, null);
+    const keyPair = { public: new Uint8Array([1, 2, 3]), private: Buffer.from('private') };
+    await vault.set({ 'pre-key': { 1: keyPair }, session: { 'a.0': { _sessions: {} }, 'b.0': { x: 1 } } });
+    await vault.saveCreds({ me: { id: '49151:1@s.whatsapp.net' }, noiseKey: keyPair });
+    const later = await store.open(id, 1);
+    assert.deepEqual(Buffer.from(later.creds.noiseKey.public), Buffer.from([1, 2, 3]));
+    const read = await later.vault.get('session', ['a.0', 'missing', 'b.0']);
+    assert.deepEqual(read, { 'a.0': { _sessions: {} }, 'b.0': { x: 1 } });
+    assert.deepEqual((await later.vault.get('pre-key', ['1']))['1'].private, Buffer.from('private'));
+  });
+
+  it('keeps nothing in the clear', async () => {
+    const { vault } = await store.open(id, 1);
+    await vault.set({ session: { 'c.0': { marker: 'in the clear' } } });
+    const rows = await db.rows('SELECT data FROM bridge_key WHERE session_id = $1', [id]);
+    assert.ok(rows.length > 0 && rows.every(({ data }) => !data.includes('in the clear')));
+  });
+
+  it('deletes with null', async () => {
+    const { vault } = await store.open(id, 1);
+    await vault.set({ session: { gone: { x: 1 } } });
+    await vault.set({ session: { gone: null } });
+    assert.deepEqual(await vault.get('session', ['gone']), {});
+    assert.deepEqual(await (await store.open(id, 1)).vault.get('session', ['gone']), {});
+  });
+
+  it('keeps the order of writes that overlap', async () => {
+    const { vault } = await store.open(id, 1);
+    await Promise.all(Array.from({ length: 50 }, (_, at) => vault.set({ session: { order: { at } } })));
+    assert.deepEqual((await (await store.open(id, 1)).vault.get('session', ['order'])).order, { at: 49 });
+  });
+
+  it('commits the writes of many sessions in few statements', async () => {
+    const ids = await Promise.all(Array.from({ length: 20 }, () => db.makeSession()));
+    const opened = await Promise.all(ids.map((one) => store.open(one, 1)));
+    const query = store.db.query.bind(store.db);
+    let statements = 0;
+    store.db.query = (...given) => {
+      statements += 1;
+      return query(...given);
+    };
+    await Promise.all(opened.map(({ vault }) => vault.set({ session: { 'a.0': { x: 1 } } })));
+    store.db.query = query;
+    assert.ok(statements <= 2, `${statements} statements`);
+  });
+
+  it('lets nobody open or write under a lower term', async () => {
+    const own = await db.makeSession();
+    const { vault: old } = await store.open(own, 3);
+    await old.set({ session: { 'a.0': { by: 'old' } } });
+    const { vault: current } = await store.open(own, 4);
+    /** @type {Error[]} */
+    const broken = [];
+    old.onBroken = (error) => broken.push(error);
+    await assert.rejects(old.set({ session: { 'a.0': { by: 'zombie' } } }), { code: 'stale_term' });
+    await assert.rejects(old.saveSent('ID', { address: 'x', message: Buffer.from('x') }), { code: 'stale_term' });
+    await assert.rejects(store.open(own, 3), { code: 'stale_term' });
+    assert.equal(broken.length, 1);
+    assert.deepEqual((await current.get('session', ['a.0']))['a.0'], { by: 'old' });
+    assert.deepEqual(await db.rows('SELECT 1 FROM bridge_sent WHERE session_id = $1', [own]), []);
+  });
+
+  it('loses no session when a neighbour in the same group is fenced off', async () => {
+    const [stale, good] = await Promise.all([db.makeSession(), db.makeSession()]);
+    const { vault: zombie } = await store.open(stale, 1);
+    await store.open(stale, 2);
+    const { vault } = await store.open(good, 1);
+    const [first, second] = await Promise.allSettled([zombie.set({ session: { a: 1 } }), vault.set({ session: { a: 1 } })]);
+    assert.deepEqual([first.status, second.status], ['rejected', 'fulfilled']);
+  });
+
+  it('takes a write and the opening by a higher term one after the other', async () => {
+    const own = await db.makeSession();
+    for (let term = 1; term < 40; term += 2) {
+      const { vault } = await store.open(own, term);
+      const write = vault.set({ session: { race: { term } } }).then(() => true, () => false);
+      const { vault: next } = await store.open(own, term + 1);
+      const seen = (await next.get('session', ['race'])).race?.term === term;
+      assert.equal(seen, await write, `term ${term}: seen ${seen}`);
+    }
+  });
+
+  it('refuses a session that does not exist', async () => {
+    await assert.rejects(store.open('00000000-0000-4000-8000-000000000000', 1), { code: 'not_found' });
+  });
+
+  it('never takes an unreadable value for an absent one', async () => {
+    const own = await db.makeSession();
+    const { vault } = await store.open(own, 1);
+    await vault.set({ session: { 'a.0': { x: 1 }, 'b.0': { x: 2 } } });
+    await db.rows("UPDATE bridge_key SET data = (SELECT data FROM bridge_key WHERE session_id = $1 AND name = 'a.0') WHERE session_id = $1 AND name = 'b.0'", [own]);
+    const { vault: later } = await store.open(own, 1);
+    await assert.rejects(later.get('session', ['b.0']), { code: 'store_unavailable' });
+    await assert.rejects(later.get('session', ['a.0']), { code: 'store_unavailable' }, 'a broken vault answers nothing more');
+    assert.equal((await db.rows('SELECT 1 FROM bridge_key WHERE session_id = $1', [own])).length, 2);
+  });
+
+  it('survives a short absence of the database and breaks after a long one', { timeout: 60_000 }, async () => {
+    const own = await db.makeSession();
+    const { proxy, url } = await Proxy.before(databaseUrl);
+    const remote = new Store({ url, connections: 2, ring, log });
+    const { vault } = await remote.open(own, 1);
+    proxy.cut();
+    const written = vault.set({ session: { 'a.0': { x: 1 } } });
+    setTimeout(() => proxy.mend(), 600);
+    await written;
+    proxy.cut();
+    await assert.rejects(vault.get('session', ['b.0']), { code: 'store_unavailable' });
+    proxy.mend();
+    await assert.rejects(vault.get('session', ['a.0']), { code: 'store_unavailable' }, 'what may have been missed is not known');
+    assert.deepEqual(await (await remote.open(own, 1)).vault.get('session', ['a.0']), { 'a.0': { x: 1 } });
+    await remote.close();
+    proxy.close();
+  });
+
+  it('wipes keys and credentials, and keeps sent messages until they are old', async () => {
+    const own = await db.makeSession();
+    const { vault } = await store.open(own, 1);
+    await vault.set({ session: { a: 1 } });
+    await vault.saveCreds({ account: {} });
+    await vault.saveSent('OLD', { address: 'a', message: Buffer.from('old') });
+    await vault.saveSent('NEW', { address: 'b', message: Buffer.from('new') });
+    await db.rows("UPDATE bridge_sent SET created_at = now() - interval '8 days' WHERE session_id = $1 AND wa_id = 'OLD'", [own]);
+    await vault.retire();
+    await vault.wipe();
+    assert.ok((await store.prune()) >= 1);
+    const opened = await store.open(own, 2);
+    assert.equal(opened.creds, null);
+    assert.deepEqual(await opened.vault.get('session', ['a']), {});
+    assert.equal(await opened.vault.readSent('OLD'), null);
+    assert.deepEqual(await opened.vault.readSent('NEW'), { address: 'b', message: Buffer.from('new') });
+  });
+});

@@ -1,0 +1,50 @@
+import { connect, createServer } from 'node:net';
+import { once } from 'node:events';
+
+/** A TCP way to a server that can be cut and mended. */
+export class Proxy {
+  /** @type {Set<import('node:net').Socket>} */ #sockets = new Set();
+  #cut = false;
+  #server;
+
+  /** @param {string} host @param {number} port */
+  constructor(host, port) {
+    this.#server = createServer((socket) => this.#join(socket, connect(port, host)));
+  }
+
+  /** Stands before the server of a URL. @param {string} url @returns {Promise<{proxy: Proxy, url: string}>} the same URL by way of the proxy */
+  static async before(url) {
+    const target = new URL(url);
+    const proxy = new Proxy(target.hostname, Number(target.port));
+    await once(proxy.#server.listen(0, '127.0.0.1'), 'listening');
+    target.port = String(/** @type {import('node:net').AddressInfo} */ (proxy.#server.address()).port);
+    return { proxy, url: target.href };
+  }
+
+  cut() {
+    this.#cut = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend() {
+    this.#cut = false;
+  }
+
+  close() {
+    this.cut();
+    this.#server.close();
+  }
+
+  /** @param {import('node:net').Socket} near @param {import('node:net').Socket} far */
+  #join(near, far) {
+    for (const [socket, other] of [[near, far], [far, near]]) {
+      this.#sockets.add(/** @type {any} */ (socket));
+      socket?.on('error', () => {}).on('close', () => {
+        this.#sockets.delete(/** @type {any} */ (socket));
+        other?.destroy();
+      });
+    }
+    if (this.#cut) return near.destroy();
+    near.pipe(far).pipe(near);
+  }
+}
