@@ -15,7 +15,7 @@ if not env.bool("RESTAURANT_WA_IGNORE_DOTENV", default=False):
 
 # --- Django -----------------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="insecure-development-key")
+SECRET_KEY = env.str("SECRET_KEY", default="") or "insecure-development-key"
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ROOT_URLCONF = "restaurant_wa.urls"

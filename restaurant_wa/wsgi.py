@@ -4,5 +4,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from sessions_app.checks import refuse_dangerous_production
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "restaurant_wa.settings")
 application = get_wsgi_application()
+refuse_dangerous_production()

@@ -8,9 +8,11 @@ import binascii
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+log = structlog.get_logger(__name__)
 MIN_SECRET_CHARACTERS = 32
 KEY_BYTES = 32
 
@@ -66,3 +68,12 @@ def _decoded(text: str) -> bytes:
 def _message(text: str, hint: str, code: str) -> CheckMessage:
     kind = Error if settings.ENVIRONMENT == "production" else Warning
     return kind(text, hint=hint, id=f"restaurant_wa.{code}")
+
+
+def refuse_dangerous_production(**_: Any) -> None:
+    """For programs that run no checks by themselves (web, workers, beat): end the process rather than serve like this."""
+    found = secrets_are_set(None)
+    for message in found:
+        log.warning("settings.dangerous", detail=message.msg, mend=message.hint, id=message.id)
+    if any(message.is_serious() for message in found):
+        raise SystemExit("error: refusing to start: " + " ".join(message.msg for message in found))

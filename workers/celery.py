@@ -6,11 +6,11 @@ import os
 import click
 from celery import Celery
 
-from restaurant_wa import celery_logging
+from restaurant_wa import celery_wiring
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "restaurant_wa.settings")
 
-celery_logging.connect()
+celery_wiring.connect()
 app = Celery("workers", include=["workers.tasks"])
 app.config_from_object("workers.celery_config")
 app.set_default()  # for every thread, not only this one

@@ -50,7 +50,7 @@ class Postgres:
         if not self.cluster.exists():
             self._initialise()
         self._reclaim()
-        self.port = free_port()
+        self.port = free_port(self.port)  # started again, it is found where it was
         child = children.spawn(self._program())
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers():

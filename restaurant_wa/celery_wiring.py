@@ -1,4 +1,5 @@
-"""Celery's half of the logging: its processes log as the web does, and lines of a task carry its name and id."""
+"""Celery's half of the wiring: its processes log as the web does, lines of a task carry its name and id, and none of them starts
+in production with dangerous settings."""
 
 import logging.config
 from typing import Any
@@ -7,12 +8,16 @@ import structlog
 from celery import signals
 from django.conf import settings
 
+from sessions_app.checks import refuse_dangerous_production
+
 
 def connect() -> None:
     """Called once by the Celery app's module. Weak references would let the handlers go."""
     signals.setup_logging.connect(_keep_ours, weak=False)
     signals.task_prerun.connect(_bind, weak=False)
     signals.task_postrun.connect(_unbind, weak=False)
+    signals.worker_init.connect(refuse_dangerous_production, weak=False)
+    signals.beat_init.connect(refuse_dangerous_production, weak=False)
 
 
 def _keep_ours(**_: Any) -> None:

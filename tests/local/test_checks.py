@@ -1,0 +1,76 @@
+"""Dangerous settings: warnings while developing, errors in production, and no program starts there over them."""
+
+import base64
+import os
+import subprocess
+import sys
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from restaurant_wa.local.places import BASE_DIR
+from sessions_app import checks
+
+GOOD = "k7Wq9-xN2vB5_mZ8cR4tY6uP1oL3jH0g"
+RING = "k1:" + base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture(autouse=True)
+def good(settings: Settings) -> None:
+    settings.ENVIRONMENT = "production"
+    settings.WHATSAPP_SECRET = settings.SECRET_KEY = GOOD
+    settings.WA_ENCRYPTION_KEYS = RING
+    settings.DEBUG = False
+
+
+def ids() -> list[str | None]:
+    return [message.id for message in checks.secrets_are_set(None) if message.is_serious()]
+
+
+def test_it_accepts_good_secrets() -> None:
+    assert checks.secrets_are_set(None) == []
+
+
+@pytest.mark.parametrize("name, code", [("WHATSAPP_SECRET", "W001"), ("SECRET_KEY", "W002")])
+@pytest.mark.parametrize("bad", ["short", "insecure-development-secret", "change-me", "a" * 40])
+def test_it_refuses_short_and_default_secrets(settings: Settings, name: str, code: str, bad: str) -> None:
+    setattr(settings, name, bad)
+    assert ids() == [f"restaurant_wa.{code}"]
+    settings.ENVIRONMENT = "development"
+    assert ids() == []
+    assert len(checks.secrets_are_set(None)) == 1
+
+
+def test_it_refuses_an_unset_secret(settings: Settings) -> None:
+    settings.WHATSAPP_SECRET = ""
+    assert ids() == ["restaurant_wa.W001"]
+
+
+@pytest.mark.parametrize("ring", ["", "k1:", "k1", "k1:c2hvcnQ=", f"{RING},{RING}", f"{RING},k2:?", ":" + RING[3:]])
+def test_it_refuses_a_malformed_key_ring_without_telling_the_key(settings: Settings, ring: str) -> None:
+    settings.WA_ENCRYPTION_KEYS = ring
+    assert ids() == ["restaurant_wa.W003"]
+    assert RING[3:] not in str(checks.secrets_are_set(None))
+
+
+def test_it_refuses_debug(settings: Settings) -> None:
+    settings.DEBUG = True
+    assert ids() == ["restaurant_wa.W004"]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["-c", "import restaurant_wa.wsgi"],
+        ["-m", "celery", "-A", "workers", "worker", "--sessions", "-P", "threads", "-c", "1"],
+        ["-m", "celery", "-A", "workers", "beat", "--pidfile="],
+    ],
+    ids=["web", "worker", "beat"],
+)
+def test_no_program_starts_in_production_with_a_default_secret(program: list[str]) -> None:
+    env = os.environ | {"ENVIRONMENT": "production", "WHATSAPP_SECRET": "change-me"}
+    done = subprocess.run(
+        [sys.executable, *program], cwd=BASE_DIR, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "WHATSAPP_SECRET is a default" in done.stderr.splitlines()[-1]

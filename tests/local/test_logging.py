@@ -1,0 +1,96 @@
+"""Log lines and error reports: JSON, with ids, without secrets, message texts and whole phone numbers."""
+
+import json
+import logging
+import uuid
+from typing import Any
+
+import pytest
+import structlog
+from django.conf import settings
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restaurant_wa import reporting
+from restaurant_wa.logging import RENDERING, SHARED
+from restaurant_wa.scrubbing import scrub, scrub_text
+
+KEY = "rwa_abcdefgh_" + "A1_-" * 10 + "xyz"
+
+
+def line(logger: str, message: str, *arguments: object, **fields: Any) -> dict[str, Any]:
+    """What one entry becomes by the formatter in force."""
+    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=RENDERING)
+    record = logging.LogRecord(logger, logging.INFO, "file.py", 1, message, arguments, None)
+    if fields:
+        record.msg, record.args = {"event": message, **fields}, ()
+        record._logger, record._name = logging.getLogger(logger), "info"
+    parsed: dict[str, Any] = json.loads(formatter.format(record))
+    return parsed
+
+
+def test_every_library_writes_json_with_level_and_time() -> None:
+    entry = line("celery.worker", "task %s is late by %d s", "x", 3)
+    assert entry["event"] == "task x is late by 3 s"
+    assert (entry["level"], entry["logger"]) == ("info", "celery.worker")
+    assert entry["timestamp"].endswith("Z")
+
+
+def test_ids_stay_whole() -> None:
+    session = uuid.UUID("01934567-1234-7234-8234-123456789012")
+    assert line("sessions_app", "sent", session=session, message=str(session))["session"] == str(session)
+    assert scrub_text(f"message {session} of 2026-11-23T12:34:56.123456Z") == f"message {session} of 2026-11-23T12:34:56.123456Z"
+
+
+@pytest.mark.parametrize(
+    "written", ["+4915112345678", "4915112345678", "4915112345678@s.whatsapp.net", "to 4915112345678:3@x", "(+4915112345678)"]
+)
+def test_phone_numbers_are_masked_wherever_they_stand(written: str) -> None:
+    assert "15112345678" not in scrub_text(written)
+    assert "*****78" in scrub_text(written)
+
+
+@given(st.integers(min_value=10**8, max_value=10**15 - 1), st.sampled_from(["", "a ", "to: "]), st.sampled_from(["", " b", ","]))
+def test_no_phone_number_survives(number: int, before: str, after: str) -> None:
+    assert str(number) not in scrub_text(f"{before}+{number}{after}")
+
+
+def test_secrets_are_hidden_by_name_and_by_shape() -> None:
+    entry = line("x", "hello", api_key=KEY, headers={"Authorization": f"Bearer {KEY}"}, text="Your order", note=f"key {KEY}")
+    assert KEY not in json.dumps(entry)
+    assert "Your order" not in json.dumps(entry)
+    assert "rwa_abcdefgh_" in entry["note"]  # the prefix identifies the key without opening anything
+    assert "geheim" not in scrub_text("connecting to postgresql://user:geheim@127.0.0.1:5432/x")
+
+
+def test_a_report_carries_no_body_cookies_or_query() -> None:
+    event: Any = {
+        "request": {"url": "http://x/", "data": "Your order", "cookies": "a", "query_string": "q", "headers": {"X-Api-Key": KEY}},
+        "extra": {"to": "+4915112345678"},
+    }
+    sent = json.dumps(reporting.before_send(event, {}))
+    assert all(secret not in sent for secret in ("Your order", KEY, "15112345678", "cookies"))
+
+
+def test_deep_data_cannot_smuggle_anything_out() -> None:
+    nested: Any = KEY
+    for _ in range(30):
+        nested = [nested]
+    assert KEY not in str(scrub(nested))
+
+
+def test_the_configuration_names_the_json_handler_alone() -> None:
+    assert settings.LOGGING["root"]["handlers"] == ["stderr"]
+    assert set(settings.LOGGING["handlers"]) == {"stderr"}
+
+
+def test_a_request_has_an_id_in_answer_and_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    answer = client.get("/livez", headers={"X-Request-ID": "order-77"})
+    assert answer.headers["X-Request-ID"] == "order-77"
+    with caplog.at_level(logging.INFO):
+        hostile = client.get("/no-such-page", headers={"X-Request-ID": "a\nb" * 50})
+    assert len(hostile.headers["X-Request-ID"]) == 32
+    entry = next(record.msg for record in caplog.records if record.name == "restaurant_wa.access")
+    assert isinstance(entry, dict)
+    assert (entry["status"], entry["request_id"]) == (404, hostile.headers["X-Request-ID"])
