@@ -39,7 +39,8 @@ def test_every_library_writes_json_with_level_and_time() -> None:
 
 def test_ids_stay_whole() -> None:
     session = uuid.UUID("01934567-1234-7234-8234-123456789012")
-    assert line("sessions_app", "sent", session=session, message=str(session))["session"] == str(session)
+    entry = line("sessions_app", "sent", session=session, restaurant=str(session))
+    assert entry["session"] == entry["restaurant"] == str(session)
     assert scrub_text(f"message {session} of 2026-11-23T12:34:56.123456Z") == f"message {session} of 2026-11-23T12:34:56.123456Z"
 
 

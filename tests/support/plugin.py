@@ -62,6 +62,7 @@ def _prepare() -> None:
     _directory.append(directory.parent)
     os.environ[databases.RUN] = secrets.token_hex(4)
     os.environ |= {"RESTAURANT_WA_IGNORE_DOTENV": "1", "RESTAURANT_WA_NO_BOOTSTRAP": "1", "DATA_DIR": str(directory)}
+    os.environ["STATIC_ROOT"] = str(make_private(directory / "static"))
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
     os.environ.setdefault("WHATSAPP_SECRET", secrets.token_urlsafe(32))
     os.environ.setdefault("WA_ENCRYPTION_KEYS", "k1:" + base64.b64encode(secrets.token_bytes(32)).decode())
