@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 HOW = "Send an API key as 'Authorization: Bearer …' or 'X-API-Key: …'."
 
 
-class _Bearer(HttpBearer):
+class ApiKeyBearer(HttpBearer):
     def __init__(self, scope: ApiKey.Scope) -> None:
         super().__init__()
         self.scope = scope
@@ -24,7 +24,7 @@ class _Bearer(HttpBearer):
         return admit(request, token.strip(), self.scope)
 
 
-class _Header(APIKeyHeader):
+class ApiKeyHeader(APIKeyHeader):
     param_name = "X-API-Key"
 
     def __init__(self, scope: ApiKey.Scope) -> None:
@@ -35,9 +35,9 @@ class _Header(APIKeyHeader):
         return admit(request, key.strip(), self.scope) if key else None
 
 
-def needs(scope: ApiKey.Scope) -> list[_Bearer | _Header]:
+def needs(scope: ApiKey.Scope) -> list[ApiKeyBearer | ApiKeyHeader]:
     """The `auth` of a route that only keys with this scope may use."""
-    return [_Bearer(scope), _Header(scope)]
+    return [ApiKeyBearer(scope), ApiKeyHeader(scope)]
 
 
 def restaurant_of(request: HttpRequest) -> Restaurant:

@@ -35,11 +35,12 @@ def receipt(message: Message, status: str, after_s: int = 0) -> dict[str, Any]:
 
 
 def ack(message: Message, code: str | None = None) -> dict[str, Any]:
-    return event(message.session, "message.ack", id=message.wa_id, **({"code": code} if code else {}))
+    data: dict[str, Any] = {"id": message.wa_id, "code": code} if code else {"id": message.wa_id}
+    return event(message.session, "message.ack", **data)
 
 
 def received(session: Session, **data: Any) -> dict[str, Any]:
-    standard = {"id": "A1", "chat": LID, "sender": LID, "name": "Ada", "kind": "text", "text": "hello"}
+    standard: dict[str, Any] = {"id": "A1", "chat": LID, "sender": LID, "name": "Ada", "kind": "text", "text": "hello"}
     return event(session, "message.received", **{**standard, "sent_at": START.isoformat(), "offline": False, **data})
 
 

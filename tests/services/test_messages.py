@@ -111,8 +111,8 @@ def test_no_message_slips_into_a_session_while_it_is_deleted(session: Session) -
     def enqueue() -> object:
         return messages.enqueue(session=Session.objects.select_related("restaurant").get(pk=session.pk), to=TO, body="hi")
 
-    def delete() -> object:
-        return sessions.delete(session=Session.objects.get(pk=session.pk))
+    def delete() -> None:
+        sessions.delete(session=Session.objects.get(pk=session.pk))
 
     *sent, deleted = at_once(*[enqueue] * 5, delete)
     assert deleted is None

@@ -1,0 +1,51 @@
+import json
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from sessions_app.models import Session, Worker
+from tests.api.client import ApiClient
+
+
+def worker(name: str, *, alive: bool = True, ready: bool = True, draining: bool = False) -> Worker:
+    now = timezone.now()
+    return Worker.objects.create(
+        name=name,
+        queue=name,
+        capacity=1,
+        bridge_ready=ready,
+        draining=draining,
+        started_at=now,
+        heartbeat_at=now,
+        expires_at=now + timedelta(seconds=6 if alive else -1),
+    )
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/v1/health"])
+def test_it_counts_workers_and_sessions(session: Session, path: str) -> None:
+    worker("a"), worker("b", alive=False), worker("c", ready=False), worker("d", draining=True)
+    Session.objects.update(state="connected")
+    answer = Client().get(path)
+    found = json.loads(answer.content)
+    assert answer.status_code == 200
+    assert (found["status"], found["database"], found["redis"]) == ("ok", True, True)
+    assert found["workers"] == {"alive": 3, "ready": 1, "draining": 1}
+    assert found["sessions"]["connected"] == 1 and sum(found["sessions"].values()) == 1
+
+
+def test_without_a_worker_it_is_degraded(db: None) -> None:
+    assert json.loads(ApiClient().get("/health").content)["status"] == "degraded"
+
+
+def test_probes_answer_at_the_root(db: None) -> None:
+    for path in ("/livez", "/readyz"):
+        assert json.loads(Client().get(path).content)["status"] == "ok"
+        assert Client().head(path).status_code == 200
+        assert Client().post(path).status_code == 405
+
+
+def test_being_alive_asks_no_database() -> None:
+    """Without the `db` fixture any query would fail."""
+    assert Client().get("/livez").status_code == 200
