@@ -1,5 +1,6 @@
 import { Faults } from './faults.js';
 import { Journal } from './events.js';
+import { selfSigned } from './media/certificate.js';
 import { MediaStore } from './media/store.js';
 import { Phones } from './phones/directory.js';
 import { greetings } from './phones/history.js';
@@ -34,10 +35,11 @@ export class Network {
   /** @type {WeakMap<Connection, (() => void)[]>} */
   #onClosed = new WeakMap();
 
-  /** @param {{store: import('./persistence.js').Store, log: import('pino').Logger, directory?: string | undefined}} parts */
-  constructor({ store, log, directory }) {
+  /** @param {{store: import('./persistence.js').Store, log: import('pino').Logger, directory?: string | undefined, host: string}} parts */
+  constructor({ store, log, directory, host }) {
     this.store = store;
     this.log = log;
+    this.certificate = keptCertificate(store, host);
     this.media = new MediaStore(directory);
     this.registry = new Registry(store);
     this.queues = new Queues(store);
@@ -163,3 +165,12 @@ export class Network {
   }
 }
 
+
+/** The media host's certificate outlives a restart, so that whoever trusts it goes on doing so.
+ * @param {import('./persistence.js').Store} store @param {string} host
+ */
+function keptCertificate(store, host) {
+  const certificate = store.get(`certificate/${host}`) ?? selfSigned(host);
+  store.put(`certificate/${host}`, certificate);
+  return certificate;
+}

@@ -1,4 +1,5 @@
 import { buildApp } from './control/app.js';
+import { Front } from './front.js';
 import { Network } from './network.js';
 import { memoryStore, openStore } from './persistence.js';
 
@@ -10,19 +11,19 @@ import { memoryStore, openStore } from './persistence.js';
  * @throws {Error} with one clear line: the port is taken, the data directory is in use or not writable
  */
 export async function startSimulator({ port, host, data, log }) {
-  const net = new Network({ store: data ? await openStore(data) : memoryStore(), log, directory: data });
+  const net = new Network({ store: data ? await openStore(data) : memoryStore(), log, directory: data, host });
   const app = await buildApp(net);
+  await app.ready();
+  const front = new Front(app, net.certificate);
   const close = async () => {
+    await front.close();
     await app.close();
     await net.close();
   };
-  try {
-    await app.listen({ port, host });
-  } catch (error) {
+  const taken = await front.listen({ port, host }).catch(async (error) => {
     await close();
-    throw new Error(listenProblem(/** @type {NodeJS.ErrnoException} */ (error), `${host}:${port}`));
-  }
-  const taken = /** @type {import('node:net').AddressInfo} */ (app.server.address()).port;
+    throw new Error(listenProblem(error, `${host}:${port}`));
+  });
   net.mediaHost = `${host}:${taken}`;
   return { net, port: taken, url: `http://${host}:${taken}`, socketUrl: `ws://${host}:${taken}/ws/chat`, close };
 }

@@ -16,6 +16,8 @@ export async function networkRoutes(app, net) {
     rss_mb: Math.round(process.memoryUsage.rss() / 1024 / 1024),
   }));
 
+  app.get('/api/certificates', async () => ({ media_ca: net.certificate.cert, noise_root: net.identity.root.toString('hex') }));
+
   app.get('/api/stats', async () => net.journal.stats());
 
   app.get('/api/faults', async () => ({ faults: net.faults.list() }));
