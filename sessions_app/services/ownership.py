@@ -102,25 +102,61 @@ def claim(*, me: Registration, limit: int) -> list[Claimed]:
 
     Sends of the former owner that were under way become uncertain in the same transaction.
     """
+    free = _lock_free(me, limit)
+    if not free:
+        return []
+    claimed = _take(me, free, gone=_bury([one.owner for one in free if one.owner and one.owner != me.worker]))
+    if claimed:
+        _leave_uncertain([one.session for one in claimed])
+    return claimed
+
+
+class _Free(NamedTuple):
+    session: UUID
+    owner: UUID | None
+
+
+class _Worker(NamedTuple):
+    id: UUID
+
+
+def _lock_free(me: Registration, limit: int) -> list[_Free]:
+    """Candidates. A claim that committed between this statement's snapshot and its lock may be among them, since a row that
+    changed is judged anew without its join: `_take` looks again, in a later snapshot, at rows that cannot change any more."""
     statement = f"""
-        WITH free AS (
-            SELECT s.id FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
-            WHERE {WANTED}
-              AND (w.id IS NULL OR w.expires_at <= clock_timestamp()
-                   OR (w.id = %(worker)s AND s.claimed_at < %(incarnation)s))
-              AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.started_at = %(incarnation)s
-                          AND me.expires_at > clock_timestamp() AND NOT me.draining)
-            ORDER BY s.owner_id = %(worker)s DESC NULLS LAST
-            LIMIT %(limit)s
-            FOR NO KEY UPDATE OF s SKIP LOCKED
-        ), claimed AS (
+        SELECT s.id, s.owner_id FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
+        WHERE {WANTED}
+          AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR (w.id = %(worker)s AND s.claimed_at < %(incarnation)s))
+          AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.started_at = %(incarnation)s
+                      AND me.expires_at > clock_timestamp() AND NOT me.draining)
+        ORDER BY s.owner_id = %(worker)s DESC NULLS LAST
+        LIMIT %(limit)s
+        FOR NO KEY UPDATE OF s SKIP LOCKED"""
+    return fetch(_Free, statement, {"limit": limit, **me._asdict()})
+
+
+def _bury(owners: Sequence[UUID]) -> list[UUID]:
+    """Those whose lease has run out. Writing to the row makes a renewal that is just under way look again, and fail."""
+    statement = """
+        UPDATE worker SET bridge_ready = false, bridge_detail = 'its lease ran out'
+        WHERE id IN (SELECT id FROM worker WHERE id = ANY(%(owners)s) AND expires_at <= clock_timestamp()
+                     FOR NO KEY UPDATE SKIP LOCKED)
+        RETURNING id"""
+    return [row.id for row in fetch(_Worker, statement, {"owners": list(set(owners))})] if owners else []
+
+
+def _take(me: Registration, free: Sequence[_Free], *, gone: Sequence[UUID]) -> list[Claimed]:
+    statement = """
+        WITH claimed AS (
             UPDATE wa_session s SET owner_id = %(worker)s, term = s.term + 1, claimed_at = clock_timestamp(),
                 state = CASE WHEN s.state IN ('connected', 'connecting') THEN 'disconnected'
                              WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
                 state_changed_at = CASE WHEN s.state IN ('connected', 'connecting', 'linking') THEN clock_timestamp()
                                         ELSE s.state_changed_at END,
                 qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', updated_at = clock_timestamp()
-            FROM free WHERE s.id = free.id
+            WHERE s.id = ANY(%(sessions)s)
+              AND (s.owner_id IS NULL OR s.owner_id = ANY(%(gone)s)
+                   OR (s.owner_id = %(worker)s AND s.claimed_at < %(incarnation)s))
             RETURNING s.id, s.term
         ), log AS (
             INSERT INTO wa_session_event (session_id, at, kind, detail)
@@ -128,10 +164,7 @@ def claim(*, me: Registration, limit: int) -> list[Claimed]:
             FROM claimed c, worker w WHERE w.id = %(worker)s
         )
         SELECT id, term FROM claimed"""
-    claimed = fetch(Claimed, statement, {"limit": limit, **me._asdict()})
-    if claimed:
-        _leave_uncertain([session for session, _ in claimed])
-    return claimed
+    return fetch(Claimed, statement, {"sessions": [one.session for one in free], "gone": list(gone), **me._asdict()})
 
 
 def _leave_uncertain(sessions: Sequence[UUID]) -> None:

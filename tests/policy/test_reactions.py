@@ -14,7 +14,8 @@ TRANSIENT = [
     "connection_lost", "timed_out", "server_error", "unavailable", "restart_required", "connect_failed", "store_unavailable",
 ]  # fmt: skip
 EVERY = [
-    *TRANSIENT, "bridge_unavailable", "client_outdated", "replaced", "forbidden", "locked", "not_multidevice", "banned_temporarily",
+    *TRANSIENT, "bridge_unavailable", "client_outdated", "replaced", "forbidden", "locked", "not_multidevice",
+    "banned_temporarily",
     "logged_out", "link_expired", "passkey_required", "requested", "stale_term", "a reason of a later version",
 ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A bridge without WhatsApp: the HTTP contract of `node_bridge/README.md`, answered from memory.
 
-For tests of the worker alone and for benchmarks of its pace. `python -m tests.support.stub_bridge --latency-ms 50` runs it as a process
-that behaves towards its parent as the real one does.
+For tests of the worker alone and for benchmarks of its pace. `python -m tests.support.stub_bridge --latency-ms 50` runs it as a
+process that behaves towards its parent as the real one does.
 """
 
 import argparse

@@ -1,0 +1,170 @@
+"""One owner at most, a rising term, and a former owner that can do nothing."""
+
+import pytest
+from django.db import connection
+
+from sessions_app.models import Restaurant, Session, SessionEvent
+from sessions_app.services import ownership
+from sessions_app.services.ownership import Claimed
+from tests.support.owning import ago, connected, expire, in_threads, linked, linked_sessions, queued, register, timeline
+
+
+def claim_one(session: Session, name: str = "w1@here") -> Claimed:
+    return next(one for one in ownership.claim(me=register(name), limit=10) if one.session == session.pk)
+
+
+def test_it_claims_what_needs_an_owner_and_raises_the_term(session: Session) -> None:
+    linked(session, term=7)
+    me = register()
+    assert ownership.claim(me=me, limit=10) == [Claimed(session.pk, 8)]
+    session.refresh_from_db()
+    assert (session.owner_id, session.term) == (me.worker, 8)
+    assert session.events.filter(kind="claimed", detail__term=8).exists()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "wanted"),
+    [
+        ({"desired": "online"}, True),
+        ({"desired": "online", "linked_at": None}, False),
+        ({"desired": "online", "linked_at": None, "link_until": ago(minutes=-5)}, True),
+        ({"desired": "online", "linked_at": None, "link_until": ago(minutes=1)}, False),
+        ({"desired": "offline"}, True),
+        ({"desired": "offline", "state": "stopped"}, False),
+        ({"desired": "unlinked"}, True),
+        ({"desired": "unlinked", "linked_at": None}, False),
+        ({"desired": "unlinked", "deleted_at": ago(minutes=1)}, True),
+    ],
+)
+def test_it_leaves_sessions_alone_that_need_no_owner(session: Session, wishes: dict[str, object], wanted: bool) -> None:
+    linked(session, **wishes)
+    assert bool(ownership.claim(me=register(), limit=10)) is wanted
+
+
+def test_a_living_owner_keeps_its_sessions(session: Session) -> None:
+    linked(session)
+    claim_one(session)
+    assert ownership.claim(me=register("w2@here"), limit=10) == []
+
+
+def test_a_dead_owners_sessions_are_taken_over(session: Session) -> None:
+    linked(session)
+    first = claim_one(session)
+    Session.objects.update(state="connected", qr="old")
+    expire("w1@here")
+    second = claim_one(session, "w2@here")
+    assert second.term == first.term + 1
+    session.refresh_from_db()
+    assert (session.state, session.qr) == ("disconnected", "")
+
+
+def test_a_restarted_worker_takes_its_own_back_at_once(session: Session) -> None:
+    linked(session)
+    first = claim_one(session)
+    assert claim_one(session).term == first.term + 1
+
+
+def test_it_claims_its_own_first(restaurant: Restaurant) -> None:
+    mine, *_ = linked_sessions(restaurant, 5)
+    Session.objects.filter(pk=mine.pk).update(owner=register().worker, claimed_at=ago(minutes=1))
+    assert [one.session for one in ownership.claim(me=register(), limit=1)] == [mine.pk]
+
+
+def test_the_former_process_of_a_name_has_lost_everything(session: Session) -> None:
+    linked(session)
+    old = register()
+    new = register()
+    assert ownership.renew(me=old, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False) is None
+    assert ownership.claim(me=old, limit=10) == []
+    assert len(ownership.claim(me=new, limit=10)) == 1
+
+
+def test_a_lease_that_ran_out_cannot_be_renewed(session: Session) -> None:
+    linked(session)
+    me = register()
+    expire("w1@here")
+    assert ownership.renew(me=me, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False) is None
+    assert ownership.claim(me=me, limit=10) == []
+
+
+def test_a_renewal_tells_how_much_there_is_to_share(restaurant: Restaurant) -> None:
+    linked_sessions(restaurant, 3)
+    me = register("w1@here")
+    register("w2@here")
+    register("w3@here", ready=False)
+    gone = register("w4@here")
+    ownership.leave(me=gone)
+    renewal = ownership.renew(me=me, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False)
+    assert renewal and (renewal.live_workers, renewal.wanted_sessions) == (2, 3)
+
+
+def test_a_name_is_held_as_long_as_its_lease(db: None) -> None:
+    assert ownership.holder(name="w1@here") is None
+    register()
+    assert ownership.holder(name="w1@here") == ("here", 1)
+    expire("w1@here")
+    assert ownership.holder(name="w1@here") is None
+
+
+def test_what_was_under_way_becomes_uncertain_with_the_claim(session: Session) -> None:
+    linked(session)
+    sending, waiting = queued(session, status="sending", claimed_term=1), queued(session)
+    claim_one(session)
+    sending.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (sending.status, sending.error_code, waiting.status) == ("uncertain", "owner_lost", "queued")
+    assert timeline(sending) == ["uncertain"]
+
+
+def test_releasing_lets_another_claim_at_once(session: Session) -> None:
+    me = register()
+    mine = connected(session, me)
+    assert ownership.release(me=me, owned=[mine], reason="fair_share") == 1
+    session.refresh_from_db()
+    assert (session.owner_id, session.state, session.state_reason) == (None, "disconnected", "released")
+    assert claim_one(session, "w2@here").term == mine.term + 1
+
+
+def test_a_former_owner_releases_nothing(session: Session) -> None:
+    me = register()
+    mine = connected(session, me)
+    expire("w1@here")
+    claim_one(session, "w2@here")
+    assert ownership.release(me=me, owned=[mine], reason="late") == 0
+    session.refresh_from_db()
+    assert session.owner is not None and session.owner.name == "w2@here"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("left_by", ["nobody", "a dead worker"])
+def test_many_workers_at_once_claim_each_session_once(restaurant: Restaurant, left_by: str) -> None:
+    sessions = linked_sessions(restaurant, 60)
+    if left_by != "nobody":
+        Session.objects.update(owner=register("dead@here").worker)
+        expire("dead@here")
+
+    def claim_all(number: int) -> list[Claimed]:
+        me, mine = register(f"w{number}@here"), list[Claimed]()
+        while Session.objects.filter(term=0).exists():
+            mine += ownership.claim(me=me, limit=7)
+        return mine
+
+    claimed = [one.session for claims in in_threads(6, claim_all) for one in claims]
+    assert sorted(claimed) == sorted(session.pk for session in sessions)
+    assert SessionEvent.objects.filter(kind="claimed").count() == 60
+    assert set(Session.objects.values_list("term", flat=True)) == {1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_passes_over_a_session_that_is_locked(restaurant: Restaurant) -> None:
+    locked, free = linked_sessions(restaurant, 2)
+
+    def claim(_: int) -> list[Claimed]:
+        return ownership.claim(me=register(), limit=10)
+
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT 1 FROM wa_session WHERE id = %s FOR UPDATE", [locked.pk])
+        claimed = in_threads(1, claim)[0]
+        cursor.execute("ROLLBACK")
+    assert [one.session for one in claimed] == [free.pk]

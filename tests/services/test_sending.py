@@ -1,0 +1,262 @@
+"""Claims and settlements: in order, one at a time, by the owner alone, and a status that only rises."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from sessions_app.models import Contact, Message, Restaurant, Session
+from sessions_app.services import ownership, sending
+from sessions_app.services.ownership import Claimed, Registration
+from sessions_app.services.sending import Claim, Settlement
+from tests.support.owning import ago, connected, expire, in_threads, linked_sessions, queued, register, timeline
+
+
+@pytest.fixture
+def me(db: None) -> Registration:
+    return register()
+
+
+@pytest.fixture
+def mine(session: Session, me: Registration) -> Claimed:
+    return connected(session, me)
+
+
+def claim(me: Registration, *mine: Claimed) -> list[Claim]:
+    return sending.tick(worker=me.worker, settlements=[], due=list(mine))
+
+
+def settle(me: Registration, claim: Claim, status: str = "sent", **more: Any) -> None:
+    now = timezone.now()
+    one = Settlement(message=claim.message, session=claim.session, term=claim.term, status=status, at=now, **more)
+    sending.tick(worker=me.worker, settlements=[one], due=[])
+
+
+def test_a_claim_commits_the_attempt_before_anybody_hears_of_it(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session, "your order", hold_reason="rate_limited", hold_until=ago(seconds=1))
+    got = claim(me, mine)[0]
+    assert (got.message, got.wa_id, got.body, got.attempt, got.resend) == (message.pk, message.wa_id, "your order", 1, False)
+    message.refresh_from_db()
+    assert (message.status, message.attempts, message.claimed_term) == ("sending", 1, mine.term)
+    assert (message.hold_reason, message.hold_until) == ("", None)
+    assert timeline(message) == ["sending"]
+
+
+def test_one_message_of_a_session_is_under_way_at_a_time(session: Session, me: Registration, mine: Claimed) -> None:
+    queued(session), queued(session)
+    assert len(claim(me, mine)) == 1
+    assert claim(me, mine) == []
+
+
+def test_the_order_is_priority_then_acceptance(session: Session, me: Registration, mine: Claimed) -> None:
+    for body, priority in [("third", 2), ("fourth", 2), ("first", 0), ("fifth", 3), ("second", 1)]:
+        queued(session, body, priority=priority)
+    order = []
+    for _ in range(5):
+        got = claim(me, mine)[0]
+        order.append(got.body)
+        settle(me, got)
+    assert order == ["first", "second", "third", "fourth", "fifth"]
+
+
+def test_what_is_not_due_or_too_old_is_passed_over(session: Session, me: Registration, mine: Claimed) -> None:
+    queued(session, "later", not_before=ago(seconds=-60))
+    queued(session, "too old", expires_at=ago(seconds=1))
+    queued(session, "withdrawn", status="canceled")
+    assert sending.ready(worker=me.worker, sessions=[session.pk]) == []
+    assert claim(me, mine) == []
+    queued(session, "now")
+    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    assert [got.body for got in claim(me, mine)] == ["now"]
+
+
+def test_the_unanswered_goes_first_and_holds_up_the_rest_until_it_may(session: Session, me: Registration, mine: Claimed) -> None:
+    queued(session, "urgent", priority=0)
+    unanswered = queued(session, "unanswered", status="uncertain", attempts=1, not_before=ago(seconds=-60))
+    assert claim(me, mine) == []
+    Message.objects.filter(pk=unanswered.pk).update(not_before=ago(seconds=1))
+    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    got = claim(me, mine)[0]
+    assert (got.body, got.wa_id, got.resend, got.attempt) == ("unanswered", unanswered.wa_id, True, 2)
+
+
+def test_without_resends_the_unanswered_waits_for_a_person_and_the_queue_goes_on(
+    session: Session, me: Registration, mine: Claimed
+) -> None:
+    Restaurant.objects.update(resend_uncertain=False)
+    queued(session, "unanswered", status="uncertain", attempts=1, not_before=ago(seconds=1))
+    assert sending.ready(worker=me.worker, sessions=[session.pk]) == []
+    queued(session, "next")
+    assert [got.body for got in claim(me, mine)] == ["next"]
+
+
+def test_nobody_but_the_owner_claims_under_its_term_while_connected(session: Session, me: Registration, mine: Claimed) -> None:
+    queued(session)
+    other = register("w2@here")
+    assert claim(other, mine) == []
+    assert claim(me, mine._replace(term=mine.term - 1)) == []
+    Session.objects.update(state="disconnected")
+    assert claim(me, mine) == []
+
+
+def test_one_statement_claims_for_many_sessions(restaurant: Restaurant, me: Registration) -> None:
+    sessions = linked_sessions(restaurant, 20)
+    mine = ownership.claim(me=me, limit=100)
+    Session.objects.update(state="connected")
+    for session in sessions:
+        queued(session), queued(session)
+    got = claim(me, *mine)
+    assert sorted(one.session for one in got) == sorted(session.pk for session in sessions)
+
+
+def test_the_customers_lid_goes_along(session: Session, me: Registration, mine: Claimed) -> None:
+    Contact.objects.create(restaurant=session.restaurant, session=session, phone="+4915112345678", lid="77@lid")
+    queued(session)
+    assert claim(me, mine)[0].lid == "77@lid"
+
+
+def test_the_pause_that_applied_is_kept_with_the_message(session: Session, me: Registration, mine: Claimed) -> None:
+    first = queued(session)
+    now = timezone.now()
+    settle(me, claim(me, mine)[0], sent_at=now, next_send_at=now + timedelta(seconds=3), delay_ms=3_000)
+    waited = queued(session)
+    claim(me, mine)
+    first.refresh_from_db()
+    waited.refresh_from_db()
+    assert (first.delay_ms, waited.delay_ms) == (0, 3_000)
+    session.refresh_from_db()
+    assert (session.last_sent_at, session.next_send_at, session.next_delay_ms) == (now, now + timedelta(seconds=3), 3_000)
+
+
+def test_a_settlement_writes_status_timeline_and_address(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session)
+    settle(me, claim(me, mine)[0], address="4915112345678@s.whatsapp.net")
+    message.refresh_from_db()
+    assert (message.status, message.address) == ("sent", "4915112345678@s.whatsapp.net")
+    assert message.sent_at is not None
+    assert timeline(message) == ["sending", "sent"]
+
+
+def test_a_held_message_says_why_and_until_when(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session)
+    until = ago(seconds=-30)
+    settle(me, claim(me, mine)[0], "queued", code="no_devices", detail="…", not_before=until, hold_until=until)
+    message.refresh_from_db()
+    assert (message.status, message.hold_reason, message.hold_until, message.not_before) == ("queued", "no_devices", until, until)
+
+
+@pytest.mark.parametrize("status", ["delivered", "read"])
+def test_a_receipt_that_was_faster_is_never_taken_back(session: Session, me: Registration, mine: Claimed, status: str) -> None:
+    message = queued(session)
+    got = claim(me, mine)[0]
+    Message.objects.update(status=status, delivered_at=timezone.now())
+    settle(me, got, address="a@lid")
+    message.refresh_from_db()
+    assert (message.status, message.address) == (status, "a@lid")
+    assert message.sent_at is not None
+
+
+@pytest.mark.parametrize("status", ["queued", "failed", "uncertain", "expired"])
+def test_nothing_else_moves_a_message_that_has_arrived(session: Session, me: Registration, mine: Claimed, status: str) -> None:
+    message = queued(session)
+    got = claim(me, mine)[0]
+    Message.objects.update(status="delivered")
+    settle(me, got, status, code="late")
+    message.refresh_from_db()
+    assert (message.status, message.error_code) == ("delivered", "")
+
+
+def test_settling_twice_changes_nothing(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session)
+    got = claim(me, mine)[0]
+    settle(me, got)
+    message.refresh_from_db()
+    before = (message.sent_at, timeline(message))
+    settle(me, got)
+    settle(me, got, "failed", code="late")
+    message.refresh_from_db()
+    assert (message.status, message.sent_at, timeline(message)) == ("sent", *before)
+
+
+def test_a_former_owner_settles_nothing(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session)
+    got = claim(me, mine)[0]
+    register()
+    new = register()
+    ownership.claim(me=new, limit=10)
+    settle(me, got)
+    settle(new, got)  # the right worker with the wrong term
+    message.refresh_from_db()
+    assert message.status == "uncertain"
+    session.refresh_from_db()
+    assert session.last_sent_at is None
+
+
+def test_overlong_words_from_the_wire_do_no_harm(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session)
+    until = ago(seconds=-5)
+    settle(me, claim(me, mine)[0], "queued", code="c" * 99, detail="d" * 999, address="a" * 99, hold_until=until)
+    message.refresh_from_db()
+    assert (len(message.hold_reason), len(message.error_detail), len(message.address)) == (40, 300, 80)
+
+
+def test_a_claim_in_doubt_is_given_back(session: Session, me: Registration, mine: Claimed) -> None:
+    first = queued(session)
+    claim(me, mine)
+    assert sending.give_back(worker=me.worker, sessions=[mine]) == 1
+    first.refresh_from_db()
+    assert first.status == "queued"
+    claim(me, mine)
+    sending.give_back(worker=me.worker, sessions=[mine])
+    first.refresh_from_db()
+    assert first.status == "uncertain"
+    assert sending.give_back(worker=register("w2@here").worker, sessions=[mine]) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_session_claimed_from_many_threads_hands_out_one(session: Session) -> None:
+    me = register()
+    mine = connected(session, me)
+    for _ in range(10):
+        queued(session)
+    got = [one for claims in in_threads(8, lambda _: claim(me, mine)) for one in claims]
+    assert len(got) == 1
+    assert Message.objects.filter(status="sending").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_withdrawn_during_the_claim_is_not_sent(session: Session) -> None:
+    me = register()
+    mine = connected(session, me)
+    message = queued(session)
+
+    def withdraw_or_claim(number: int) -> int:
+        if number:
+            return len(claim(me, mine))
+        return Message.objects.filter(pk=message.pk, status="queued").update(status="canceled")
+
+    withdrawn, claimed = in_threads(2, withdraw_or_claim)
+    assert withdrawn + claimed == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_take_over_and_a_claim_at_once_leave_no_message_between_two_owners(session: Session) -> None:
+    for _ in range(5):
+        Session.objects.update(owner=None)
+        me = register("w1@here")
+        mine = connected(session, me)
+        message = queued(session)
+        other = register("w2@here")
+        expire("w1@here")
+
+        def act(number: int, me: Registration = me, mine: Claimed = mine, other: Registration = other) -> int:
+            return len(claim(me, mine)) if number else len(ownership.claim(me=other, limit=1))
+
+        taken_over, claimed = in_threads(2, act)
+        message.refresh_from_db()
+        if taken_over:
+            assert message.status == ("uncertain" if claimed else "queued")
+        else:
+            assert message.status == "sending"
+        message.delete()

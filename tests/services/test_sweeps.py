@@ -1,0 +1,97 @@
+"""What passes by itself."""
+
+import pytest
+
+from sessions_app.models import IdempotencyRecord, Session, Worker
+from sessions_app.services import ownership, sweeps
+from tests.support.owning import ago, expire, linked, queued, register, timeline
+
+
+def test_scheduled_messages_come_due(session: Session) -> None:
+    due, later = (
+        queued(session, status="scheduled", not_before=ago(seconds=1)),
+        queued(session, status="scheduled", not_before=ago(seconds=-60)),
+    )
+    assert sweeps.release_scheduled() == [session.pk]
+    due.refresh_from_db()
+    later.refresh_from_db()
+    assert (due.status, later.status) == ("queued", "scheduled")
+    assert timeline(due) == ["queued"]
+    assert sweeps.release_scheduled() == []
+
+
+@pytest.mark.parametrize("status", ["queued", "scheduled"])
+def test_old_messages_expire(session: Session, status: str) -> None:
+    old, fresh = (
+        queued(session, status=status, expires_at=ago(seconds=1)),
+        queued(session, status=status, expires_at=ago(seconds=-60)),
+    )
+    assert sweeps.expire_messages() == 1
+    old.refresh_from_db()
+    fresh.refresh_from_db()
+    assert (old.status, old.error_code, fresh.status) == ("expired", "expired", status)
+    assert timeline(old) == ["expired"]
+
+
+@pytest.mark.parametrize("status", ["sending", "uncertain", "sent", "delivered", "canceled"])
+def test_what_was_handed_over_does_not_expire(session: Session, status: str) -> None:
+    queued(session, status=status, expires_at=ago(seconds=1))
+    assert sweeps.expire_messages() == 0
+
+
+def test_the_unconfirmed_fail_after_a_day_unless_a_person_decides(session: Session) -> None:
+    old = queued(session, status="uncertain", sending_at=ago(hours=25))
+    queued(session, status="uncertain", sending_at=ago(hours=23))
+    session.restaurant.resend_uncertain = False
+    session.restaurant.save()
+    assert sweeps.fail_unconfirmed() == 0
+    session.restaurant.resend_uncertain = True
+    session.restaurant.save()
+    assert sweeps.fail_unconfirmed() == 1
+    old.refresh_from_db()
+    assert (old.status, old.error_code) == ("failed", "unconfirmed")
+
+
+def test_codes_nobody_can_scan_any_more_disappear_without_a_worker(session: Session) -> None:
+    Session.objects.update(state="linking", qr="old", link_until=ago(seconds=1))
+    assert sweeps.expire_links() == 1
+    session.refresh_from_db()
+    assert (session.state, session.qr, session.link_until, session.state_reason) == ("unlinked", "", None, "link_expired")
+    assert sweeps.expire_links() == 0
+
+
+def test_a_living_owner_ends_its_links_itself(session: Session) -> None:
+    Session.objects.update(link_until=ago(seconds=-60))
+    ownership.claim(me=register(), limit=1)
+    Session.objects.update(state="linking", qr="shown", link_until=ago(seconds=1))
+    assert sweeps.expire_links() == 0
+    expire()
+    assert sweeps.expire_links() == 1
+
+
+def test_a_window_still_open_stays(session: Session) -> None:
+    Session.objects.update(link_until=ago(seconds=-60))
+    assert sweeps.expire_links() == 0
+
+
+def test_a_linked_session_is_no_link_to_expire(session: Session) -> None:
+    linked(session, state="connected", link_until=ago(seconds=1))
+    assert sweeps.expire_links() == 0
+
+
+def test_idempotency_records_are_forgotten_after_a_week(session: Session) -> None:
+    for key, age in [("old", 8), ("fresh", 6)]:
+        IdempotencyRecord.objects.create(restaurant=session.restaurant, key=key, fingerprint=b"", message=queued(session))
+        IdempotencyRecord.objects.filter(key=key).update(created_at=ago(days=age))
+    assert sweeps.forget_idempotency_records() == 1
+    assert IdempotencyRecord.objects.get().key == "fresh"
+
+
+def test_workers_long_gone_are_forgotten_unless_they_own_something(session: Session) -> None:
+    linked(session)
+    ownership.claim(me=register("owner@here"), limit=1)
+    register("idle@here")
+    Worker.objects.update(expires_at=ago(days=8))
+    register("fresh@here")
+    assert sweeps.forget_workers() == 1
+    assert set(Worker.objects.values_list("name", flat=True)) == {"owner@here", "fresh@here"}
