@@ -8,6 +8,7 @@ import { Spool } from './spool.js';
 /** What happens on the bridge's side and the web side must hear of. Telling never waits for the web side. */
 export class Outbox {
   #seq = 0;
+  /** @type {Promise<void> | null} */ #closing = null;
   #spool;
   #delivery;
 
@@ -30,7 +31,7 @@ export class Outbox {
   }
 
   async close() {
-    await this.#delivery.stop();
-    this.#spool.close();
+    this.#closing ??= this.#delivery.stop().then(() => this.#spool.close());
+    await this.#closing;
   }
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 
@@ -9,6 +10,7 @@ const SEGMENT_BYTES = 8 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 const LOUD_EVERY_MS = 10_000;
 const NEWLINE = 10;
+const SEGMENT_NAME = /^\d{15}-\d{6}-[0-9a-f]{8}\.ndjson$/; // sorts by time and order
 
 /**
  * Events that wait for the web side, on disk, in order: NDJSON segments, the oldest first. A line is in the system's
@@ -95,7 +97,7 @@ export class Spool {
 
   /** Takes over what an earlier process left, torn last lines included. */
   #adopt() {
-    const names = fs.readdirSync(this.#dir).filter((name) => /^\d{15}-\d+-\d+\.ndjson$/.test(name)).sort();
+    const names = fs.readdirSync(this.#dir).filter((name) => SEGMENT_NAME.test(name)).sort();
     this.#segments = names.map((name) => ({ path: path.join(this.#dir, name), bytes: fs.statSync(path.join(this.#dir, name)).size }));
     this.#bytes = this.#segments.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#offset = this.#recall(names[0]);
@@ -114,7 +116,7 @@ export class Spool {
   }
 
   #begin() {
-    const name = `${String(Date.now()).padStart(15, '0')}-${process.pid}-${this.#serial++}.ndjson`;
+    const name = `${pad(Date.now(), 15)}-${pad(this.#serial++, 6)}-${randomBytes(4).toString('hex')}.ndjson`;
     const file = path.join(this.#dir, name);
     const before = this.#segments.at(-1);
     if (before?.fd !== undefined) fs.closeSync(before.fd);
@@ -208,4 +210,9 @@ function countLines(file, upTo = Infinity) {
   let lines = 0;
   for (const byte of fs.readFileSync(file).subarray(0, upTo)) if (byte === NEWLINE) lines += 1;
   return lines;
+}
+
+/** @param {number} number @param {number} length */
+function pad(number, length) {
+  return String(number).padStart(length, '0');
 }

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { Outbox } from '../src/events/outbox.js';
+import { Spool } from '../src/events/spool.js';
+import { makeLog } from '../src/log.js';
+import { scratch, SECRET } from './support/bridge.js';
+import { Web } from './support/web.js';
+
+const log = makeLog('silent');
+const SESSION = '11111111-1111-4111-8111-111111111111';
+
+/** @param {import('node:test').TestContext} t @param {string} webUrl @param {string} [dir] */
+function outboxTo(t, webUrl, dir = scratch()) {
+  const outbox = new Outbox({ dir, maxBytes: 1_000_000, webUrl, secret: SECRET, log });
+  t.after(() => outbox.close());
+  return outbox;
+}
+
+/** @param {import('node:test').TestContext} t @param {number} [port] */
+async function startWeb(t, port) {
+  const web = await Web.start(port);
+  t.after(() => web.stop());
+  return web;
+}
+
+/** @param {Outbox} outbox @param {number} count */
+function tell(outbox, count, from = 0) {
+  for (let at = from; at < from + count; at += 1) outbox.tell(SESSION, 1, 'message.receipt', { id: `M${at}`, address: 'a', status: 'read' });
+}
+
+/** @param {Web} web */
+const ids = (web) => web.events.map((event) => event.data.id);
+
+describe('the outbox', () => {
+  it('delivers in order, with ids, sequence numbers and the secret, at most 200 at once', async (t) => {
+    const web = await startWeb(t);
+    const outbox = outboxTo(t, web.url);
+    tell(outbox, 450);
+    await web.until(() => web.events.length === 450);
+    assert.deepEqual(ids(web), Array.from({ length: 450 }, (_, at) => `M${at}`));
+    assert.deepEqual(web.events.map((event) => event.seq), Array.from({ length: 450 }, (_, at) => at + 1));
+    assert.equal(new Set(web.events.map((event) => event.id)).size, 450);
+    assert.ok(web.requests.every(({ authorization, batch }) => authorization === `Bearer ${SECRET}` && batch.events.length <= 200 && batch.bridge === outbox.bridge));
+  });
+
+  it('tries three times quickly and then goes on until taken, in order', { timeout: 30_000 }, async (t) => {
+    const web = await startWeb(t);
+    web.answers = [500, 503, 429, 401];
+    const outbox = outboxTo(t, web.url);
+    tell(outbox, 3);
+    await web.until(() => web.requests.length === 3);
+    tell(outbox, 2, 3);
+    await web.until(() => web.events.length === 5);
+    assert.deepEqual(ids(web), ['M0', 'M1', 'M2', 'M3', 'M4']);
+  });
+
+  it('puts a refused batch aside and goes on', async (t) => {
+    const web = await startWeb(t);
+    web.answers = [422];
+    const dir = scratch();
+    const outbox = outboxTo(t, web.url, dir);
+    tell(outbox, 1);
+    await web.until(() => web.requests.length === 1);
+    tell(outbox, 1, 1);
+    await web.until(() => web.events.length === 1);
+    assert.deepEqual(ids(web), ['M1']);
+    assert.equal(JSON.parse(readFileSync(join(dir, 'rejected.ndjson'), 'utf8')).data.id, 'M0');
+  });
+
+  it('keeps what was not taken for the next process, and tells it before anything new', async (t) => {
+    const gone = await Web.start();
+    const { port } = gone;
+    await gone.stop();
+    const dir = scratch();
+    const first = outboxTo(t, `http://127.0.0.1:${port}`, dir);
+    tell(first, 250);
+    assert.equal(first.waiting, 250);
+    await first.close();
+    const web = await startWeb(t, port);
+    const second = outboxTo(t, web.url, dir);
+    assert.equal(second.waiting, 250);
+    tell(second, 1, 250);
+    await web.until(() => web.events.length === 251);
+    assert.deepEqual(ids(web), Array.from({ length: 251 }, (_, at) => `M${at}`));
+    await second.close();
+    assert.equal(second.waiting, 0);
+  });
+});
+
+describe('the spool', () => {
+  const lines = (/** @type {Spool} */ spool) => spool.peek(1_000)?.lines ?? [];
+
+  it('goes on where the last process stopped', () => {
+    const dir = scratch();
+    const first = new Spool({ dir, maxBytes: 10_000, log });
+    for (const line of ['a', 'b', 'c']) first.append(line);
+    first.advance(/** @type {any} */ (first.peek(2)));
+    first.close();
+    const second = new Spool({ dir, maxBytes: 10_000, log });
+    second.append('d');
+    assert.equal(second.count, 2);
+    assert.deepEqual(lines(second), ['c']);
+    second.advance(/** @type {any} */ (second.peek(10)));
+    assert.deepEqual(lines(second), ['d']);
+    second.close();
+  });
+
+  it('ignores a last line that was torn by a crash', () => {
+    const dir = scratch();
+    const first = new Spool({ dir, maxBytes: 10_000, log });
+    first.append('whole');
+    const [name] = readdirSync(dir).filter((file) => /^\d/.test(file));
+    appendFileSync(join(dir, name ?? ''), 'torn');
+    const second = new Spool({ dir, maxBytes: 10_000, log });
+    second.append('next');
+    assert.deepEqual(lines(second), ['whole']);
+    second.advance(/** @type {any} */ (second.peek(10)));
+    assert.deepEqual(lines(second), ['next']);
+  });
+
+  it('is bounded: keeps the oldest, drops what comes, and takes again once there is room', () => {
+    const spool = new Spool({ dir: scratch(), maxBytes: 100, log });
+    const kept = Array.from({ length: 50 }, (_, at) => `line ${at}`).filter((line) => spool.append(line));
+    assert.deepEqual(lines(spool), kept);
+    assert.ok(kept.length > 10 && kept.length < 20 && kept[0] === 'line 0');
+    spool.advance(/** @type {any} */ (spool.peek(1_000)));
+    assert.equal(spool.append('room again'), true);
+  });
+
+  it('takes no room once everything was taken', () => {
+    const dir = scratch();
+    const spool = new Spool({ dir, maxBytes: 100_000_000, log });
+    const line = 'x'.repeat(1_000);
+    for (let at = 0; at < 20_000; at += 1) spool.append(line);
+    assert.equal(readdirSync(dir).filter((file) => /^\d/.test(file)).length, 3);
+    let taken = 0;
+    for (let batch = spool.peek(200); batch; batch = spool.peek(200)) {
+      taken += batch.lines.length;
+      spool.advance(batch);
+    }
+    assert.equal(taken, 20_000);
+    assert.equal(readdirSync(dir).reduce((sum, file) => sum + statSync(join(dir, file)).size, 0) < 200, true);
+  });
+});
