@@ -51,18 +51,19 @@ def create(*, restaurant: Restaurant, name: str, actor: str = "") -> Session:
 
 def get(*, restaurant: Restaurant, session_id: UUID) -> Session:
     """Raises NotFound for an unknown, a deleted and another restaurant's session alike."""
-    session = Session.objects.select_related("restaurant").filter(restaurant=restaurant, pk=session_id, deleted_at=None).first()
-    if session is None:
-        raise NotFound("This restaurant has no such session.")
-    return session
+    for session in Session.objects.filter(restaurant=restaurant, pk=session_id, deleted_at=None).order_by():
+        session.restaurant = restaurant
+        return session
+    raise NotFound("This restaurant has no such session.")
 
 
 def for_sending(*, restaurant: Restaurant, session_id: UUID | None) -> Session:
     """The session named, or the only one there is. Raises NotFound, SessionRequired."""
     if session_id is not None:
         return get(restaurant=restaurant, session_id=session_id)
-    found = list(Session.objects.select_related("restaurant").filter(restaurant=restaurant, deleted_at=None)[:2])
+    found = list(Session.objects.filter(restaurant=restaurant, deleted_at=None).order_by()[:2])
     if len(found) == 1:
+        found[0].restaurant = restaurant
         return found[0]
     raise SessionRequired if found else SessionRequired("This restaurant has no session yet: create and link one first.")
 
