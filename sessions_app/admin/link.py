@@ -6,6 +6,7 @@ QR nor template is rendered. Opening the page changes nothing; its buttons post 
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from sessions_app.admin.link_words import LinkView
 from sessions_app.admin.qr_image import qr_svg
 from sessions_app.admin.queries import usable_worker_exists
 from sessions_app.admin.verbs import VerbsAdmin
-from sessions_app.errors import DomainError
+from sessions_app.errors import DomainError, InvalidPhone
 from sessions_app.models import Session
 from sessions_app.services import sessions
 
@@ -88,24 +89,35 @@ class LinkPages:
         return session
 
     def _do(self, request: HttpRequest, session: Session) -> HttpResponse:
-        actor = request.user.get_username()
-        phone = request.POST.get("phone", "").strip()
-        deeds: dict[str, tuple[str, Callable[[], object]]] = {
-            "qr": ("Asked for a QR code", lambda: sessions.link(session=session, actor=actor)),
-            "code": ("Asked for a pairing code", lambda: sessions.link(session=session, phone=phone, actor=actor)),
-            "stop": ("Stopped linking", lambda: sessions.stop_linking(session=session, actor=actor)),
-        }
-        wanted = request.POST.get("do", "")
-        if wanted not in deeds:
+        deed = DEEDS.get(request.POST.get("do", ""))
+        if deed is None:
             return HttpResponse("Unknown action.", status=400)
-        said, deed = deeds[wanted]
         try:
-            deed()
+            deed.run(session, request.POST.get("phone", "").strip(), request.user.get_username())
         except DomainError as error:
             messages.error(request, str(error))
         else:
-            self._admin.log_change(request, session, said)
+            self._admin.log_change(request, session, deed.said)
         return redirect_to(session)
+
+
+@dataclass(frozen=True)
+class Deed:
+    said: str  # in the admin's history
+    run: Callable[[Session, str, str], object]  # the session, the number that was typed, who asked
+
+
+def _ask_for_pairing_code(session: Session, phone: str, actor: str) -> Session:
+    if not phone:
+        raise InvalidPhone("Enter the number of the restaurant's WhatsApp: the pairing code is made for it.")
+    return sessions.link(session=session, phone=phone, actor=actor)
+
+
+DEEDS = {
+    "qr": Deed("Asked for a QR code", lambda session, _, actor: sessions.link(session=session, actor=actor)),
+    "code": Deed("Asked for a pairing code", _ask_for_pairing_code),
+    "stop": Deed("Stopped linking", lambda session, _, actor: sessions.stop_linking(session=session, actor=actor)),
+}
 
 
 def _view_of(session: Session) -> LinkView:
