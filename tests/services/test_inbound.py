@@ -295,3 +295,10 @@ def test_restrictions_go_into_the_activity_log(session: Session) -> None:
     assert set(logged) == {"number_restricted", "chat_cap"}
     assert logged["number_restricted"].at == START
     assert logged["number_restricted"].detail["until"] == "2026-01-02T00:00:00Z"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_restriction_delivered_twice_at_one_moment_is_logged_once(session: Session) -> None:
+    told = event(session, "number.restricted", active=True)
+    at_once(*[lambda: record(told)] * 6)
+    assert SessionEvent.objects.filter(kind="number_restricted").count() == 1
