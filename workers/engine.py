@@ -142,19 +142,24 @@ class Engine:
         self._generation = status.generation if status.ready else 0
 
     async def _look(self) -> None:
-        """For wishes and for messages that no wake-up told of."""
+        """For wishes and messages that no wake-up told of, sessions that were taken away, claims that nobody heard of."""
         worker = self.ownership.worker
         if worker is None:
             return
-        full = steady() >= self._full_look_at
-        asked_for = {owned.id: owned for owned in self.table}
+        believed = {owned.id: owned for owned in self.table}
+        full = steady() >= self._full_look_at or await self.work.call(linking.count, worker=worker) != len(believed)
         rows = await self.work.call(linking.load, worker=worker, restless=not full)
         self._take_rows(rows)
         if full:
             self._full_look_at = steady() + FULL_LOOK_S
-            for session in asked_for.keys() - {row.id for row in rows}:
-                self.links.lose(asked_for[session])
+            self.ownership.adopt(rows)
+            for session in believed.keys() - {row.id for row in rows}:
+                self._lost(believed[session])
         await self.drain.look()
+
+    def _lost(self, owned: Owned) -> None:
+        if self.table.holds(owned) and not owned.leaving:  # a release is written before the table forgets it
+            self.links.lose(owned)
 
     def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
         for row in rows:

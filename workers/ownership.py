@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 import structlog
@@ -147,11 +147,16 @@ class Ownership:
             return
         log.info("sessions.claimed", count=len(claimed))
         rows = await self._work.call(linking.load, worker=me.worker, sessions=[one.session for one in claimed])
+        self.adopt(rows)
+
+    def adopt(self, rows: Iterable[linking.SessionRow]) -> None:
+        """Takes charge of sessions that this worker owns; those it has charge of already are left as they are."""
         for row in rows:
-            owned = adopt(row, self.pace_of(row))
-            self._table.add(owned)
-            self._truths.mark(owned)
-            self._links.consider(owned)
+            if self._table.get(row.id) is None:
+                owned = adopt(row, self.pace_of(row))
+                self._table.add(owned)
+                self._truths.mark(owned)
+                self._links.consider(owned)
 
     def pace_of(self, row: linking.SessionRow) -> Pace:
         return effective_pace(default=self._config.pace, min_ms=row.pace_min_ms, max_ms=row.pace_max_ms)

@@ -57,6 +57,15 @@ def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool
     return fetch(SessionRow, statement, {"worker": worker, "sessions": list(sessions or [])})
 
 
+class _Count(NamedTuple):
+    n: int
+
+
+def count(*, worker: UUID) -> int:
+    """How many sessions the worker owns: fewer than it believes to own means that some were taken from it."""
+    return fetch(_Count, "SELECT count(*) FROM wa_session WHERE owner_id = %(worker)s", {"worker": worker})[0].n
+
+
 @dataclass(slots=True)
 class Truth:
     """What is true of a session's connection, whole: the owner is its only writer."""

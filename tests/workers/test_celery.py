@@ -1,0 +1,63 @@
+"""The Celery shells: which worker runs what, and which queue it reads."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from workers import tasks, wakes
+from workers.celery import app
+from workers.steps import BridgeStep, RunnerStep, queue_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_sweep_in_the_schedule_is_a_task() -> None:
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
+
+
+def test_the_steps_sit_on_the_workers_blueprint_and_the_bridge_starts_first() -> None:
+    assert {"workers.steps:BridgeStep", "workers.steps:RunnerStep"} <= app.steps["worker"]
+    assert BridgeStep in RunnerStep.requires
+
+
+def test_a_default_worker_runs_neither() -> None:
+    class Shell:
+        """What a step sees of a worker before it is included."""
+
+    for step in (BridgeStep, RunnerStep):
+        assert not step(Shell()).include_if(Shell())
+        assert step(Shell(), sessions=True).include_if(Shell())
+
+
+def test_a_wake_up_reaches_the_runner_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    session = uuid4()
+    tasks.wake([str(session)])  # nobody listens: dropped
+    monkeypatch.setattr(wakes, "receiver", heard.extend)
+    tasks.wake([str(session)])
+    assert heard == [session]
+
+
+def test_wake_ups_go_to_a_queue_that_one_worker_reads() -> None:
+    assert queue_of("sessions-1@host") == "worker.sessions-1@host"
+
+
+def test_a_session_worker_refuses_a_forking_pool() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "workers", "worker", "--sessions", "-P", "prefork", "-n", "x@here"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "start it with `--sessions -P threads`" in done.stdout + done.stderr
+
+
+@pytest.mark.django_db
+def test_sweeps_run_on_an_empty_database() -> None:
+    tasks.wake_due()
+    tasks.expire()
+    tasks.tidy()

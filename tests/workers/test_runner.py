@@ -1,0 +1,556 @@
+"""A worker's engine on a real database: links, drains, fails, heals and lets go. Only the bridge is a stub of its contract."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
+from sessions_app.policy.pacing import Pace
+from sessions_app.services import ownership, sessions
+from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
+from tests.support.stack import eventually
+from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
+from tests.workers.conftest import MakeRunner
+from workers.bridge_process import BridgeStatus
+
+SCANNED = "+4915199999999"
+CUT_EVERY_OTHER_CONNECTION = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"""
+
+
+def fresh(session: Session) -> Session:
+    session.refresh_from_db()
+    return session
+
+
+def until_state(session: Session, state: str) -> Session:
+    eventually(lambda: fresh(session).state == state, what=f"{state}, was {session.state} ({session.state_reason})")
+    return session
+
+
+def until_status(message: Message, status: str) -> Message:
+    def reached() -> bool:
+        message.refresh_from_db()
+        return message.status == status
+
+    eventually(reached, what=f"{status}, was {message.status} ({message.error_code})")
+    return message
+
+
+def online(session: Session, stub: StubBridge) -> Session:
+    """Linked before: it only has to log in."""
+    stub.linked.add(str(session.pk))
+    return linked(session)
+
+
+def tell(bridge: StubBridgeThread, act: Any) -> None:
+    bridge.do(act)
+
+
+# --- Linking
+
+
+def test_it_links_by_qr_and_keeps_who_it_is(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    make_runner()
+    sessions.link(session=session)
+    until_state(session, "linking")
+    assert session.qr == f"qr-of-{session.pk}"
+    assert session.qr_expires_at is not None and session.qr_expires_at > timezone.now()
+    tell(bridge, lambda: stub.scan(str(session.pk), SCANNED))
+    until_state(session, "connected")
+    assert (session.phone, session.lid, session.push_name, session.qr) == (SCANNED, "1@lid", "Luigi", "")
+    assert session.linked_at is not None
+    eventually(lambda: fresh(session).link_until is None, what="the wish to end")
+    states = [event.detail["to"] for event in session.events.filter(kind="state").order_by("id")]
+    assert states == ["linking", "connected"]
+
+
+def test_it_links_by_pairing_code(session: Session, make_runner: MakeRunner) -> None:
+    make_runner()
+    sessions.link(session=session, phone="+4915112345678")
+    until_state(session, "linking")
+    assert (session.pairing_code, session.qr) == ("ABCD1234", "")
+
+
+def test_it_changes_from_qr_to_code_while_linking(session: Session, make_runner: MakeRunner) -> None:
+    make_runner()
+    sessions.link(session=session)
+    until_state(session, "linking")
+    sessions.link(session=session, phone="+4915112345678")
+    eventually(lambda: fresh(session).pairing_code == "ABCD1234", what="a pairing code")
+    assert session.qr == ""
+
+
+def test_codes_that_ran_out_are_shown_anew_while_somebody_watches(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    make_runner()
+    sessions.link(session=session)
+    until_state(session, "linking")
+    tell(bridge, lambda: stub.close(str(session.pk), "link_expired"))
+    eventually(lambda: len([call for call in stub.calls if call[0] == "PUT"]) == 2, what="a second link")
+    until_state(session, "linking")
+
+
+def test_a_window_that_ends_takes_the_code_away_and_frees_the_session(session: Session, make_runner: MakeRunner) -> None:
+    make_runner()
+    sessions.link(session=session)
+    until_state(session, "linking")
+    Session.objects.update(link_until=ago(seconds=0))
+    until_state(session, "unlinked")
+    assert (session.qr, session.state_reason) == ("", "link_expired")
+    eventually(lambda: fresh(session).owner_id is None, what="its release")
+
+
+def test_a_passkey_is_said_in_plain_words_and_ends_linking(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    make_runner()
+    sessions.link(session=session)
+    until_state(session, "linking")
+    tell(bridge, lambda: stub.close(str(session.pk), "passkey_required"))
+    until_state(session, "unlinked")
+    assert session.state_reason == "passkey_required"
+    assert "passkey" in session.state_detail
+    eventually(lambda: fresh(session).owner_id is None, what="its release")
+
+
+# --- Wishes
+
+
+def test_stop_start_restart_and_log_out(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    sessions.stop(session=session)
+    until_state(session, "stopped")
+    sessions.start(session=session)
+    until_state(session, "connected")
+    opened = len([call for call in stub.calls if call[0] == "PUT"])
+    sessions.restart(session=session)
+    eventually(lambda: fresh(session).restart_done == 1, what="the restart")
+    until_state(session, "connected")
+    assert len([call for call in stub.calls if call[0] == "PUT"]) == opened + 1
+    sessions.log_out(session=session)
+    until_state(session, "unlinked")
+    assert (session.linked_at, session.phone) == (None, "")
+    assert stub.calls[-1][2].get("logout") == "true"
+    eventually(lambda: fresh(session).owner_id is None, what="its release")
+
+
+# --- Connections that end
+
+
+@pytest.mark.parametrize("reason", ["connection_lost", "restart_required"])
+def test_it_reconnects_by_itself(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner, reason: str
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    tell(bridge, lambda: stub.close(str(session.pk), reason))
+    eventually(lambda: SessionEvent.objects.filter(detail__reason=reason).exists(), what="the loss in the log")
+    until_state(session, "connected")
+    assert fresh(session).failures == 0
+
+
+def test_a_log_out_on_the_phone_wipes_and_the_queue_waits(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    tell(bridge, lambda: stub.close(str(session.pk), "logged_out"))
+    eventually(lambda: fresh(session).linked_at is None, what="the end of the link")
+    assert (session.state, session.state_reason) == ("logged_out", "logged_out")
+    assert str(session.pk) not in stub.linked
+    message = queued(session)
+    eventually(lambda: fresh(session).owner_id is None, what="its release")
+    message.refresh_from_db()
+    assert message.status == "queued"
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"), [("forbidden", "blocked"), ("replaced", "disconnected"), ("banned_temporarily", "blocked")]
+)
+def test_it_does_not_fight(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner, reason: str, state: str
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    until = (timezone.now() + timedelta(hours=2)).isoformat()
+    tell(bridge, lambda: stub.close(str(session.pk), reason, {"until": until}))
+    until_state(session, state)
+    assert session.state_reason == reason
+    assert session.retry_at is None or session.retry_at > timezone.now() + timedelta(seconds=10)
+    assert [call[0] for call in stub.calls].count("PUT") == 1
+    assert str(session.pk) in stub.linked
+
+
+def test_missing_credentials_are_said(session: Session, make_runner: MakeRunner) -> None:
+    linked(session)
+    make_runner()
+    until_state(session, "logged_out")
+    assert (session.state_reason, session.linked_at) == ("not_linked", None)
+
+
+def test_a_login_refused_for_a_while_is_tried_again_with_the_link_kept(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    stub.refuse_open[str(session.pk)] = (503, "store_unavailable")
+    make_runner()
+    until_state(session, "disconnected")
+    eventually(lambda: fresh(session).state_reason == "store_unavailable", what="the reason")
+    stub.refuse_open.clear()
+    until_state(session, "connected")
+
+
+# --- Draining
+
+
+def test_it_drains_in_order_and_says_what_it_did(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    online(session, stub)
+    waiting = [queued(session, f"message {n}") for n in range(10)]
+    make_runner()
+    until_status(waiting[-1], "sent")
+    assert [send["content"]["text"] for _, send in stub.sends] == [f"message {n}" for n in range(10)]
+    assert [send["id"] for _, send in stub.sends] == [message.wa_id for message in waiting]
+    assert {send["term"] for _, send in stub.sends} == {1}
+    for message in waiting:
+        message.refresh_from_db()
+        assert (message.status, message.attempts, message.address) == ("sent", 1, "4915112345678@s.whatsapp.net")
+        assert timeline(message) == ["sending", "sent"]
+
+
+def test_the_pace_lies_between_its_bounds_and_the_first_goes_at_once(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    waiting = [queued(session) for _ in range(6)]
+    make_runner(pace=Pace(150, 300))
+    until_status(waiting[-1], "sent")
+    sent = list(Message.objects.order_by("seq"))
+    assert [message.delay_ms == 0 for message in sent] == [True] + [False] * 5
+    for before, after in pairwise(sent):
+        assert before.sent_at and after.sent_at and after.delay_ms
+        gap = (after.sent_at - before.sent_at).total_seconds() * 1_000
+        assert 150 <= after.delay_ms <= 300
+        assert gap >= after.delay_ms - 1
+
+
+def test_a_restaurants_own_pace_counts(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    Restaurant.objects.update(pace_min_delay_ms=200, pace_max_delay_ms=200)
+    online(session, stub)
+    waiting = [queued(session) for _ in range(3)]
+    make_runner()
+    until_status(waiting[-1], "sent")
+    assert list(Message.objects.order_by("seq").values_list("delay_ms", flat=True)) == [0, 200, 200]
+
+
+def test_a_wake_up_starts_an_idle_session_at_once(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    online(session, stub)
+    runner = make_runner(look_every_s=3_600)
+    until_state(session, "connected")
+    message = queued(session)
+    runner.wake([session.pk])
+    until_status(message, "sent")
+
+
+def test_work_is_found_without_a_wake_up(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    until_status(queued(session), "sent")
+
+
+def test_many_sessions_drain_side_by_side(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
+    many = linked_sessions(restaurant, 40)
+    stub.linked.update(str(session.pk) for session in many)
+    for session in many:
+        queued(session, "one"), queued(session, "two")
+    make_runner()
+    eventually(lambda: not Message.objects.exclude(status="sent").exists(), what="everything sent")
+    for session in many:
+        assert [send["content"]["text"] for who, send in stub.sends if who == str(session.pk)] == ["one", "two"]
+
+
+# --- Sends that go wrong
+
+
+class Script:
+    """Answers by the number of attempts a message has had."""
+
+    def __init__(self, *answers: Json | None) -> None:
+        self.answers = list(answers)
+        self.seen: Counter[str] = Counter()
+
+    async def __call__(self, session: str, send: Json) -> Json:
+        self.seen[send["id"]] += 1
+        answer = self.answers.pop(0) if self.answers else None
+        return answer or await acked(session, send)
+
+
+def test_silence_is_resent_first_under_the_same_id_on_a_new_connection(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    stub.answer = Script({"outcome": "unknown", "reason": "ack_timeout"})
+    online(session, stub)
+    first, second = queued(session, "first"), queued(session, "second", priority=0)
+    Message.objects.filter(pk=second.pk).update(not_before=ago(seconds=-2))
+    make_runner()
+    until_status(first, "sent")
+    until_status(second, "sent")
+    assert [(send["id"], send["resend"]) for _, send in stub.sends] == [
+        (first.wa_id, False),
+        (first.wa_id, True),
+        (second.wa_id, False),
+    ]
+    assert timeline(first) == ["sending", "uncertain", "sending", "sent"]
+    assert [call[0] for call in stub.calls].count("PUT") == 2
+
+
+def test_what_was_surely_not_sent_holds_the_session_and_keeps_its_order(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    stub.answer = Script({"outcome": "not_sent", "reason": "store_unavailable"})
+    online(session, stub)
+    first, second = queued(session), queued(session)
+    make_runner()
+    until_status(second, "sent")
+    assert [send["id"] for _, send in stub.sends] == [first.wa_id, first.wa_id, second.wa_id]
+    assert [send["resend"] for _, send in stub.sends] == [False, False, False]
+    assert timeline(first) == ["sending", "queued", "sending", "sent"]
+
+
+def test_a_message_that_cannot_be_sent_does_not_hold_up_the_next(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    stub.answer = Script({"outcome": "not_sent", "reason": "not_on_whatsapp"}, {"outcome": "not_sent", "reason": "no_devices"})
+    online(session, stub)
+    nobody, no_devices, fine = queued(session), queued(session), queued(session)
+    make_runner()
+    until_status(fine, "sent")
+    assert until_status(nobody, "failed").error_code == "not_on_whatsapp"
+    assert until_status(no_devices, "queued").hold_reason == "no_devices"
+    assert no_devices.hold_until is not None
+
+
+def test_463_fails_at_once_with_its_code(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    stub.answer = Script({"outcome": "rejected", "code": "463", "address": "a@lid"})
+    online(session, stub)
+    message = queued(session)
+    make_runner()
+    assert until_status(message, "failed").error_code == "wa_463"
+    assert "people who have not written" in message.error_detail
+
+
+def test_a_bridge_that_dies_under_a_send_leaves_it_uncertain_and_resends(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    under_way, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hang(who: str, send: Json) -> Json:
+        under_way.set()
+        await let_go.wait()
+        raise ConnectionResetError
+
+    stub.answer = hang
+    online(session, stub)
+    message = queued(session)
+    make_runner()
+    eventually(under_way.is_set, what="the send")
+
+    def restart() -> None:
+        stub.answer = acked
+        let_go.set()
+        stub.close(str(session.pk), "connection_lost")
+
+    tell(bridge, restart)
+    until_status(message, "sent")
+    assert [send["resend"] for _, send in stub.sends] == [False, True]
+
+
+# --- Ownership
+
+
+def test_two_workers_share_and_the_one_that_stays_takes_all(
+    restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    many = linked_sessions(restaurant, 10)
+    stub.linked.update(str(session.pk) for session in many)
+    other = StubBridge(secret=stub._secret)
+    other.linked = stub.linked
+    host = StubBridgeThread(other)
+    host.start()
+
+    def shares() -> dict[str, int]:
+        return dict(Counter(Session.objects.filter(owner__isnull=False, state="connected").values_list("owner__name", flat=True)))
+
+    try:
+        first = make_runner("w1@here")
+        eventually(lambda: shares() == {"w1@here": 10}, what="one worker with all")
+        second = make_runner("w2@here", host=host)
+        eventually(lambda: shares() == {"w1@here": 5, "w2@here": 5}, what="fair shares")
+        assert first.stop(10)
+        eventually(lambda: shares() == {"w2@here": 10}, what="the other with all")
+        assert second.stop(10)
+        assert shares() == {}
+    finally:
+        host.stop()
+
+
+def test_a_session_that_was_taken_away_is_let_go_without_a_fight(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    other = register("w2@here")
+    Session.objects.update(owner=other.worker, term=99, state="disconnected")
+    eventually(lambda: ("DELETE", str(session.pk), {"term": "1"}) in stub.calls, what="its socket to be closed")
+    queued(session)
+    assert fresh(session).term == 99
+    assert stub.sends == []
+
+
+def test_a_claim_whose_answer_was_lost_is_found(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    make_runner()
+    eventually(lambda: Worker.objects.filter(bridge_ready=True).exists(), what="the worker")
+    stub.linked.add(str(session.pk))
+    linked(session, owner=Worker.objects.get(), term=5, claimed_at=timezone.now())
+    until_state(session, "connected")
+    assert session.term == 5
+
+
+def test_a_worker_whose_lease_was_lost_starts_anew(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    Worker.objects.update(expires_at=ago(seconds=1))
+    eventually(lambda: fresh(session).term == 2 and session.state == "connected", what="the second term")
+    until_status(queued(session), "sent")
+    assert stub.sends[0][1]["term"] == 2
+
+
+def test_it_owns_nothing_without_a_bridge_and_says_why(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    host = StubBridgeThread(stub)
+    host.status = BridgeStatus(False, "", "Node.js is missing: run `npm ci` in node_bridge")
+    online(session, stub)
+    make_runner(host=host)
+    eventually(
+        lambda: Worker.objects.filter(bridge_ready=False, bridge_detail__startswith="Node.js is missing").exists(), what="why"
+    )
+    eventually(
+        lambda: Worker.objects.get().heartbeat_at > Worker.objects.get().started_at + timedelta(seconds=1), what="some beats"
+    )
+    assert fresh(session).owner_id is None
+
+
+def test_sessions_leave_a_worker_whose_bridge_stays_away(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    make_runner(bridge_grace_s=0.5)
+    until_state(session, "connected")
+    bridge.status = BridgeStatus(False, "", "the bridge ended with code 1")
+    eventually(lambda: fresh(session).owner_id is None, what="its release")
+    assert session.events.filter(kind="released", detail__reason="no_bridge").exists()
+
+
+def test_a_restarted_bridge_logs_in_again(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    stub.open.clear()
+    bridge.status = replace(bridge.status, generation=2)
+    eventually(lambda: [call[0] for call in stub.calls].count("PUT") == 2, what="the second login")
+    until_state(session, "connected")
+
+
+def test_stopping_finishes_the_send_under_way(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    under_way = asyncio.Event()
+
+    async def slow(who: str, send: Json) -> Json:
+        under_way.set()
+        await asyncio.sleep(0.3)
+        return await acked(who, send)
+
+    stub.answer = slow
+    online(session, stub)
+    first, second = queued(session), queued(session)
+    runner = make_runner()
+    eventually(under_way.is_set, what="the send")
+    assert runner.stop(10)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.status, second.status) == ("sent", "queued")
+    assert (fresh(session).owner_id, session.state) == (None, "disconnected")
+    assert Worker.objects.get().expires_at <= timezone.now()
+
+
+def test_stopping_does_not_wait_for_a_send_that_hangs(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    under_way = asyncio.Event()
+
+    async def hang(who: str, send: Json) -> Json:
+        under_way.set()
+        while who in stub.open:  # noqa: ASYNC110 - as the real one: the end of the socket answers the send
+            await asyncio.sleep(0.01)
+        return {"outcome": "unknown", "reason": "connection_lost"}
+
+    stub.answer = hang
+    online(session, stub)
+    message = queued(session)
+    runner = make_runner(finish_s=0.3)
+    eventually(under_way.is_set, what="the send")
+    assert runner.stop(5)
+    message.refresh_from_db()
+    assert message.status == "uncertain"
+
+
+def test_a_second_worker_of_the_same_name_waits(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    online(session, stub)
+    make_runner("w1@here")
+    until_state(session, "connected")
+    incarnation = Worker.objects.get().started_at
+    make_runner("w1@here", hostname="elsewhere")
+    beat = Worker.objects.get().heartbeat_at
+    eventually(lambda: Worker.objects.get().heartbeat_at > beat + timedelta(seconds=1), what="some beats")
+    assert Worker.objects.get().started_at == incarnation
+    assert fresh(session).term == 1
+
+
+# --- A database that goes away
+
+
+def test_it_rides_out_lost_database_connections(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+    online(session, stub)
+    make_runner(pace=Pace(20, 20))
+    until_state(session, "connected")
+    waiting = [queued(session, f"message {n}") for n in range(20)]
+    for _ in range(4):
+        sent = Message.objects.filter(status="sent").count()
+        with connection.cursor() as cursor:
+            cursor.execute(CUT_EVERY_OTHER_CONNECTION)
+        eventually(lambda sent=sent: Message.objects.filter(status="sent").count() > sent, what="more to be sent")  # type: ignore[misc]
+    until_status(waiting[-1], "sent")
+    assert not Message.objects.exclude(status="sent").exists()
+    order = [send["content"]["text"] for _, send in stub.sends]
+    assert list(dict.fromkeys(order)) == [f"message {n}" for n in range(20)]
+    assert ownership.holder(name="w1@here") is not None
