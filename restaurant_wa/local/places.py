@@ -119,6 +119,8 @@ def node_binary() -> str:
     package = NODE_PACKAGES.get((sys.platform, platform.machine()), "")
     bundled = BRIDGE_DIR / "node_modules" / package / "bin" / "node"
     chosen = os.environ.get("NODE_BINARY") or (str(bundled) if package and bundled.exists() else shutil.which("node"))
+    if chosen and not os.access(chosen, os.X_OK):
+        raise Problem(f"{chosen}, which NODE_BINARY names, cannot be run.")
     if not chosen:
         raise Problem("node is not on PATH. Install Node 20 or newer with npm (https://nodejs.org), then run this again.")
     return chosen
