@@ -33,6 +33,17 @@ function spoil(auth, lid) {
   auth.kept.set(String(key), JSON.stringify(record));
 }
 
+function deviceCache() {
+  /** @type {Map<string, any>} */
+  const kept = new Map();
+  return {
+    get: (/** @type {string} */ key) => kept.get(key),
+    set: (/** @type {string} */ key, /** @type {any} */ value) => void kept.set(key, value),
+    del: (/** @type {string} */ key) => void kept.delete(key),
+    flushAll: () => kept.clear(),
+  };
+}
+
 test('what a phone cannot decrypt it asks for again, and shows once', async () => {
   const [shop, guest] = [await newPhone(), await newPhone()];
   const { client } = await linked(sim, shop);
@@ -50,19 +61,21 @@ test('what a phone cannot decrypt it asks for again, and shows once', async () =
 
 test('after a rollback of the client\'s keys the same message is a copy, another one is lost', async () => {
   const [shop, guest] = [await newPhone(), await newPhone()];
-  const { client } = await linked(sim, shop);
+  // The device cache outlives the socket: without it a client starts a new session at every restart.
+  const config = { userDevicesCache: deviceCache() };
+  const { client } = await linked(sim, shop, config);
   await client.status(await client.send(guest, 'warm up'), 3);
   const before = copyOf(client.auth);
   await client.status(await client.send(guest, 'committed?', 'FIRST'), 3);
   await client.end();
 
-  const resending = connect(sim, { auth: copyOf(before) });
+  const resending = connect(sim, { auth: copyOf(before), config });
   await resending.open();
   await resending.send(guest, 'committed?', 'FIRST');
   await sim.until('message.copy', ({ account, message }) => account === guest && message.id === 'FIRST');
   await resending.end();
 
-  const careless = connect(sim, { auth: copyOf(before) });
+  const careless = connect(sim, { auth: copyOf(before), config });
   await careless.open();
   await careless.ack(await careless.send(guest, 'something else', 'SECOND'));
   await sim.until('message.undecryptable', (event) => event.account === guest && event.id === 'SECOND');
@@ -92,7 +105,7 @@ test('what a client cannot decrypt the phone sends again', async () => {
 
 test('a device whose pairing signature is wrong is refused and counted', async () => {
   const auth = memoryAuth();
-  auth.creds.signedPreKey = { ...auth.creds.signedPreKey, signature: Buffer.alloc(64, 1) };
+  Object.assign(auth.creds, { signedPreKey: { ...auth.creds.signedPreKey, signature: Buffer.alloc(64, 1) } });
   const before = (await sim.api('GET', '/api/stats')).bad_signatures;
   assert.equal(await connect(sim, { auth }).closed(), 400);
   assert.equal((await sim.api('GET', '/api/stats')).bad_signatures, before + 1);
@@ -102,7 +115,7 @@ test('an uploaded pre-key that is not signed by the device is refused and counte
   const shop = await newPhone();
   const { client } = await linked(sim, shop);
   await client.sock.rotateSignedPreKey();
-  client.auth.creds.signedIdentityKey = { ...client.auth.creds.signedIdentityKey, private: Curve.generateKeyPair().private };
+  Object.assign(client.auth.creds, { signedIdentityKey: { ...client.auth.creds.signedIdentityKey, private: Curve.generateKeyPair().private } });
   await assert.rejects(client.sock.rotateSignedPreKey(), /not-acceptable/);
   assert.equal((await sim.api('GET', '/api/stats')).accounts[shop].bad_signatures, 1);
   await client.end();

@@ -68,6 +68,7 @@ test('messages and receipts wait for a device that is away, and come marked as o
 
   await sim.api('PATCH', `/api/phones/${guest}`, { settings: { online: true } });
   await sim.until('message.shown', ({ account, message }) => account === guest && message.id === sent);
+  /** @type {string[]} */
   const ids = [];
   for (const text of ['one', 'two', 'three']) ids.push((await type(guest, shop, text)).id);
 

@@ -8,9 +8,8 @@ let paused = false;
 /** @param {any} event */
 export function addToLog(event) {
   if (paused) return;
-  const { n, at, type, message, ...rest } = event;
-  const words = message ? `${rest.account ?? ''} “${message.text}”` : Object.entries(rest).map(([key, value]) => `${key} ${plain(value)}`).join(' · ');
-  list.prepend(h('li', { class: kindOf(type) }, h('time', {}, clock(at)), h('b', {}, type), h('span', {}, words)));
+  const { at, type } = event;
+  list.prepend(h('li', { class: kindOf(type), title: JSON.stringify(event) }, h('time', {}, clock(at)), h('b', {}, type), h('span', {}, words(event))));
   while (list.childElementCount > KEPT) list.lastElementChild?.remove();
 }
 
@@ -24,6 +23,12 @@ export function logPanel() {
   }, 'Pause');
   const clear = h('button', { type: 'button', onclick: () => list.replaceChildren() }, 'Clear');
   return h('div', {}, h('div', { class: 'row' }, pause, clear), list);
+}
+
+function words({ n: _, at: __, type, message, account, id, ...rest }) {
+  if (message) return `${account ?? ''} “${message.text}”`;
+  if (type === 'message.status') return `${account}: ${rest.status} by ${rest.chat}`;
+  return [account, ...Object.entries(rest).map(([key, value]) => `${key} ${plain(value)}`), id && `id …${String(id).slice(-6)}`].filter(Boolean).join(' · ');
 }
 
 const plain = (value) => (typeof value === 'object' ? JSON.stringify(value) : String(value));

@@ -126,8 +126,7 @@ export class Connection {
     const plain = this.#noise.unseal(sealed);
     const body = plain[0] ? await decompressingIfRequired(plain) : plain.subarray(1);
     const node = decodeDecompressedBinaryNode(/** @type {any} */ (body), dictionary);
-    const answer = node.tag === 'iq' && ['result', 'error'].includes(node.attrs.type ?? '') && this.#waiting.get(node.attrs.id ?? '');
-    if (answer) answer(node);
+    if (node.tag === 'iq' && ['result', 'error'].includes(node.attrs.type ?? '')) this.#waiting.get(node.attrs.id ?? '')?.(node);
     else this.onNode(node);
   }
 

@@ -1,6 +1,7 @@
 /** @typedef {import('baileys').BinaryNode} Node */
 
-export const SERVER = 's.whatsapp.net';
+/** A jid without a user: the server itself. */
+export const SERVER = '@s.whatsapp.net';
 
 /** Attributes that are undefined are left out on the wire.
  * @param {string} tag
