@@ -36,6 +36,8 @@ def prepare(argv: Sequence[str]) -> None:
                 _node_packages()
     except Problem as problem:
         die(problem)
+    except OSError as error:
+        die(Problem(f"The checkout cannot be prepared: {error.strerror}: {error.filename}."))
     except KeyboardInterrupt:
         sys.exit(130)
     if Path(sys.prefix).resolve() != VENV.resolve():
@@ -128,6 +130,7 @@ def _node_packages() -> None:
     _check_node()
     install = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
     _run("Installing the bridge's packages with npm", install, cwd=BRIDGE)
+    modules.mkdir(exist_ok=True)
     stamp.write_text(wanted)
 
 
