@@ -151,7 +151,7 @@ FORMAT_MODULE_PATH = ["sessions_app.formats"]
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Restaurant WA",
     "SITE_HEADER": "Restaurant WA",
-    "SITE_SUBHEADER": "Messages from your own number",
+    "SITE_SUBHEADER": "WhatsApp for restaurants",
     "SITE_SYMBOL": "restaurant",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "sessions_app.admin.menu.favicon"}],
     "SHOW_VIEW_ON_SITE": False,

@@ -10,6 +10,9 @@ from sessions_app.admin.markup import badge
 from sessions_app.admin.words import code_in_words, message_badge, span
 from sessions_app.models import Message
 
+_NOT_FOR_PEOPLE = frozenset({"event"})  # the id under which the bridge told it
+_NOTHING: tuple[Any, ...] = (None, False, "", [], {})
+
 
 @dataclass(frozen=True)
 class Step:
@@ -34,13 +37,14 @@ def steps_of(message: Message) -> list[Step]:
 
 
 def detail_in_words(detail: dict[str, Any]) -> str:
-    """What was noted with a change: "attempt 2, delay ms 3120"."""
-    return ", ".join(
-        f"{code_in_words(str(key))} {_value(value)}" for key, value in detail.items() if value not in (None, "", [], {})
-    )
+    """What was noted with a change, as in "attempt 2, reason ack timeout"; what says nothing to a person is left out."""
+    worth = {key: value for key, value in detail.items() if key not in _NOT_FOR_PEOPLE and value not in _NOTHING}
+    return ", ".join(f"{code_in_words(str(key))} {_value(value)}" for key, value in worth.items())
 
 
 def _value(value: Any) -> str:
+    if value is True:
+        return "yes"
     return code_in_words(value) if isinstance(value, str) and value.isidentifier() else str(value)
 
 

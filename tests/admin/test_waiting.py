@@ -79,6 +79,9 @@ def test_every_state_and_status_has_words_of_its_own() -> None:
 
 
 def test_details_and_numbers() -> None:
-    assert detail_in_words({"attempt": 2, "reason": "ack_timeout", "nothing": None}) == "attempt 2, reason ack timeout"
+    assert (
+        detail_in_words({"attempt": 2, "reason": "ack_timeout", "nothing": None, "resend": False, "event": "x"})
+        == "attempt 2, reason ack timeout"
+    )
     assert pretty_phone("+4915112345678") == "+49 1511 2345678"
     assert pretty_phone("a lid") == "a lid"
