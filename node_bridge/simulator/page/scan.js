@@ -33,6 +33,7 @@ export function openScan(qr, number) {
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
+  if (qr) dialog.querySelector('.choices button')?.focus();
 }
 
 /** Those without a linked device first: they are the likely ones. */
