@@ -194,7 +194,7 @@ def _outcome(answer: dict[str, Any]) -> Outcome:
     address = _text(answer.get("address"))
     match answer.get("outcome"):
         case "acked":
-            return Outcome("acked", address=address)
+            return Outcome("acked", address=address, at=_time(answer.get("at")))
         case "rejected":
             return Outcome("rejected", _text(answer.get("code")), address)
         case "not_sent":

@@ -214,7 +214,7 @@ class Drain:
             session=claim.session,
             term=claim.term,
             status=str(verdict.next),
-            at=now,
+            at=outcome.at or now,
             code=verdict.code,
             detail=verdict.detail,
             address=outcome.address,

@@ -205,9 +205,13 @@ class Engine:
         await attempt(lambda: self.links.close_sockets(owned), name="close_sockets", failures=0)
         await self.drain.finish(1.0)  # what was cut answers now
         await attempt(self._settle_all, name="settle_all", failures=0)
-        await attempt(lambda: self.ownership.release(list(self.table), "worker_stops"), name="release", failures=0)
+        await attempt(self._release_all, name="release", failures=0)
         await attempt(self.ownership.leave, name="leave", failures=0)
         log.info("worker.stopped", name=self.config.name)
+
+    async def _release_all(self) -> None:
+        while owned := list(self.table):  # a claim that was under way may add to it
+            await self.ownership.release(owned, "worker_stops")
 
     async def _settle_all(self) -> None:
         async with asyncio.timeout(SETTLE_AT_END_S):

@@ -178,9 +178,8 @@ class Ownership:
     async def release(self, sessions: list[Owned], reason: str) -> None:
         """Raises django.db.Error, and owns them still then."""
         await self._truths.flush()
-        if self._me is None:
-            return
-        await self._work.call(ownership.release, me=self._me, owned=claims_of(sessions), reason=reason)
+        if self._me is not None:
+            await self._work.call(ownership.release, me=self._me, owned=claims_of(sessions), reason=reason)
         for owned in sessions:
             self._table.remove(owned)
 

@@ -20,10 +20,10 @@ def wake(session_ids: list[str]) -> None:
 @shared_task(name="workers.wake_due")
 def wake_due() -> None:
     """What was scheduled and has come due, and what a lost wake-up left behind."""
-    due = sweeps.release_scheduled()
-    if due:
-        wakeups.wake(due)
-        log.info("sweep.scheduled_due", sessions=len(due))
+    due, overlooked = sweeps.release_scheduled(), sweeps.overlooked()
+    if due or overlooked:
+        wakeups.wake([*due, *overlooked])
+        log.info("sweep.woken", scheduled_due=len(due), overlooked=len(overlooked))
 
 
 @shared_task(name="workers.expire")

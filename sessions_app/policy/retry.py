@@ -14,11 +14,13 @@ MAX_RESENDS = 12
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`reason` is the server's error code for `rejected`, and the bridge's word for `not_sent` and `unknown`."""
+    """`reason` is the server's error code for `rejected`, and the bridge's word for `not_sent` and `unknown`; `at` is when
+    the server's ack came."""
 
     kind: Kind
     reason: str = ""
     address: str = ""
+    at: datetime | None = None
 
 
 class Next(StrEnum):

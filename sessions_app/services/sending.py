@@ -63,7 +63,7 @@ _CLAIM = """
         SELECT s.id, s.term, s.next_send_at, s.next_delay_ms, r.resend_uncertain
         FROM unnest(%(sessions)s::uuid[], %(terms)s::bigint[]) AS d(id, term)
         JOIN wa_session s ON s.id = d.id AND s.term = d.term AND s.owner_id = %(worker)s AND s.state = 'connected'
-        JOIN restaurant r ON r.id = s.restaurant_id
+        JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
         FOR NO KEY UPDATE OF s
     ), pick AS (
         SELECT due.*, COALESCE(u.id, q.id) AS message, u.id IS NOT NULL AS resend
@@ -113,7 +113,7 @@ _SETTLE = """
         UPDATE message m SET
             status = CASE WHEN m.status = 'sending' THEN t.status ELSE m.status END,
             status_at = CASE WHEN m.status = 'sending' THEN t.at ELSE m.status_at END,
-            sent_at = CASE WHEN t.status = 'sent' THEN COALESCE(m.sent_at, t.at) ELSE m.sent_at END,
+            sent_at = CASE WHEN t.status = 'sent' THEN COALESCE(m.sent_at, LEAST(t.at, m.delivered_at)) ELSE m.sent_at END,
             address = CASE WHEN m.address = '' THEN left(t.address, 80) ELSE m.address END,
             not_before = CASE WHEN m.status = 'sending' THEN COALESCE(t.not_before, m.not_before) ELSE m.not_before END,
             hold_reason = CASE WHEN m.status = 'sending' AND t.hold_until IS NOT NULL THEN left(t.code, 40) ELSE '' END,
@@ -156,7 +156,7 @@ def _settle(worker: UUID, settlements: Sequence[Settlement]) -> None:
 def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[UUID]:
     """Those of the worker's sessions that have a message to send now."""
     statement = """
-        SELECT s.id FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id
+        SELECT s.id FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
         WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s AND (
             EXISTS (SELECT 1 FROM message m
                     WHERE m.session_id = s.id AND m.status = 'queued' AND m.not_before <= clock_timestamp()

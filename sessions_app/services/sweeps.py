@@ -34,6 +34,19 @@ def release_scheduled() -> list[UUID]:
     return [row.id for row in fetch(_Session, statement, {"batch": BATCH})]
 
 
+def overlooked() -> list[UUID]:
+    """Connected sessions that could have sent something seconds ago: a wake-up was lost, and their owner has not looked."""
+    statement = """
+        SELECT s.id FROM wa_session s JOIN worker w ON w.id = s.owner_id AND w.expires_at > clock_timestamp()
+        WHERE s.state = 'connected' AND s.desired = 'online' AND COALESCE(s.next_send_at, '-infinity') < clock_timestamp() - interval '5 seconds'
+          AND EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND m.status = 'queued'
+                      AND m.not_before < clock_timestamp() - interval '5 seconds'
+                      AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()))
+          AND NOT EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND m.status IN ('sending', 'uncertain'))
+        LIMIT %(batch)s"""
+    return [row.id for row in fetch(_Session, statement, {"batch": BATCH})]
+
+
 def expire_messages() -> int:
     """`scheduled | queued → expired` for messages that have become too old to be sent."""
     statement = """

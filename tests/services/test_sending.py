@@ -100,6 +100,13 @@ def test_nobody_but_the_owner_claims_under_its_term_while_connected(session: Ses
     assert claim(me, mine) == []
 
 
+def test_a_restaurant_that_is_switched_off_sends_nothing(session: Session, me: Registration, mine: Claimed) -> None:
+    queued(session)
+    Restaurant.objects.update(is_active=False)
+    assert sending.ready(worker=me.worker, sessions=[session.pk]) == []
+    assert claim(me, mine) == []
+
+
 def test_one_statement_claims_for_many_sessions(restaurant: Restaurant, me: Registration) -> None:
     sessions = linked_sessions(restaurant, 20)
     mine = ownership.claim(me=me, limit=100)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sessions_app.models import IdempotencyRecord, Session, Worker
+from sessions_app.models import IdempotencyRecord, Message, Session, Worker
 from sessions_app.services import ownership, sweeps
-from tests.support.owning import ago, expire, linked, queued, register, timeline
+from tests.support.owning import ago, connected, expire, linked, queued, register, timeline
 
 
 def test_scheduled_messages_come_due(session: Session) -> None:
@@ -95,3 +95,17 @@ def test_workers_long_gone_are_forgotten_unless_they_own_something(session: Sess
     register("fresh@here")
     assert sweeps.forget_workers() == 1
     assert set(Worker.objects.values_list("name", flat=True)) == {"owner@here", "fresh@here"}
+
+
+def test_a_session_whose_wake_up_was_lost_is_found(session: Session) -> None:
+    me = register()
+    connected(session, me)
+    queued(session)
+    assert sweeps.overlooked() == []  # its owner may just be about to look
+    Message.objects.update(not_before=ago(seconds=6))
+    assert sweeps.overlooked() == [session.pk]
+    Session.objects.update(next_send_at=ago(seconds=-3))
+    assert sweeps.overlooked() == []  # it keeps its pace
+    Session.objects.update(next_send_at=None)
+    queued(session, status="sending")
+    assert sweeps.overlooked() == []  # it is at work
