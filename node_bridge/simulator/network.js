@@ -16,6 +16,7 @@ import { Receipts } from './server/receipts.js';
 import { answer } from './server/requests/index.js';
 import { Sockets } from './server/sockets.js';
 import { Switchboard } from './server/switchboard.js';
+import { Tokens } from './server/tokens.js';
 import { Connection } from './wire/connection.js';
 import { makeServerIdentity } from './wire/certificates.js';
 import { jidOf, masked } from './wire/jids.js';
@@ -50,6 +51,7 @@ export class Network {
     this.linkCodes = new LinkCodes(this);
     this.pairing = new Pairing(this);
     this.restrictions = new Restrictions(this);
+    this.tokens = new Tokens(this);
     this.phones = new Phones(this);
     this.phones.load();
   }

@@ -1,6 +1,8 @@
 import { el, seconds, SERVER } from './wire/nodes.js';
 
-/** @typedef {{active: boolean, until?: string | null, type?: string}} Timelock */
+/** `enforce`: messages to people who gave no token are refused with 463 while it lasts.
+ * @typedef {{active: boolean, until?: string | null, type?: string, enforce?: boolean}} Timelock
+ */
 /** @typedef {{status: string, total: number, used: number, cycle_ends_at?: string | null}} Cap */
 /** @typedef {{timelock: Timelock, cap: Cap}} Restriction */
 
@@ -15,19 +17,19 @@ const unix = (time) => Math.floor(Date.parse(String(time)) / 1000);
 /** What the network says of an account's standing, when it is asked and when it changes. */
 export class Restrictions {
   #net;
+  /** @type {Map<string, Restriction>} */
+  #all = new Map();
 
   /** @param {import('./network.js').Network} net */
   constructor(net) {
     this.#net = net;
+    for (const [key, restriction] of net.store.all('restriction/')) this.#all.set(String(key.split('/')[1]), restriction);
   }
 
   /** @param {string} number @returns {Restriction} */
   of(number) {
-    return this.#all.get(number) ?? this.#net.store.get(`restriction/${number}`) ?? none();
+    return this.#all.get(number) ?? none();
   }
-
-  /** @type {Map<string, Restriction>} */
-  #all = new Map();
 
   /** @param {string} number @param {{timelock?: Timelock, cap?: Cap, push?: boolean}} change */
   async set(number, { timelock, cap, push }) {
@@ -39,6 +41,12 @@ export class Restrictions {
     if (push && timelock) await this.#push(number, 'NotificationUserReachoutTimelockUpdate', { xwa2_notify_account_reachout_timelock: this.timelock(number) });
     if (push && cap) await this.#push(number, 'MessageCappingInfoNotification', { xwa2_notify_new_chat_messages_capping_info_update: this.cap(number) });
     return now;
+  }
+
+  /** @param {string} number @param {number} [now] */
+  forbidStrangers(number, now = Date.now()) {
+    const { active, enforce, until } = this.of(number).timelock;
+    return !!active && !!enforce && !(until && Date.parse(until) <= now);
   }
 
   /** As the wire has it. @param {string} number */

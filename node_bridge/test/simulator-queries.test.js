@@ -100,3 +100,18 @@ test('typing shows', async () => {
   const event = await sim.until('typing');
   assert.deepEqual([event.account, event.to, event.state], [SHOP, GUEST, 'composing']);
 });
+
+test('under an enforced time-lock only those who wrote first can be answered', async () => {
+  const stranger = '+4915180000003';
+  await sim.phone(stranger);
+  const token = new Promise((resolve) => client.sock.ws.once('CB:notification,type:privacy_token', resolve));
+  await sim.api('POST', `/api/phones/${GUEST}/messages`, { to: SHOP, text: 'I wrote first' });
+  await token;
+  await client.message(({ message }) => message?.conversation === 'I wrote first');
+  await sim.api('POST', `/api/accounts/${SHOP}/restrictions`, { timelock: { active: true, until: UNTIL, enforce: true } });
+  assert.equal((await client.ack(await client.send(stranger, 'Hello, stranger'))).error, '463');
+  assert.equal((await client.ack(await client.send(GUEST, 'Hello, regular'))).error, undefined);
+  await sim.api('POST', `/api/accounts/${SHOP}/restrictions`, { timelock: { active: true, until: '2020-01-01T00:00:00Z', enforce: true } });
+  assert.equal((await client.ack(await client.send(stranger, 'It is over'))).error, undefined);
+  assert.deepEqual((await sim.shown(stranger)).map(({ text }) => text), ['It is over']);
+});

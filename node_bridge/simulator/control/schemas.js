@@ -33,7 +33,7 @@ export const fault = object({
 }, ['on', 'do']);
 
 export const restrictions = object({
-  timelock: object({ active: boolean, until: time, type: text }, ['active']),
+  timelock: object({ active: boolean, until: time, type: text, enforce: boolean }, ['active']),
   cap: object({
     status: { enum: ['none', 'first_warning', 'second_warning', 'capped'] },
     total: { type: 'integer', minimum: 0 },

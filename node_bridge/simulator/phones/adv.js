@@ -20,8 +20,8 @@ export function vouch({ phone, companionIdentity, advSecret, keyIndex, rawId }) 
  * @param {{accountKey: Uint8Array, companionIdentity: Uint8Array}} who 32 bytes each
  */
 export function identityIsGood(signedIdentity, { accountKey, companionIdentity }) {
-  if (!signedIdentity) return false;
-  const identity = proto.ADVSignedDeviceIdentity.decode(signedIdentity);
+  const identity = signedIdentity && decoded(signedIdentity);
+  if (!identity) return false;
   const details = identity.details ?? Buffer.alloc(0);
   const byAccount = Buffer.concat([WA_ADV_ACCOUNT_SIG_PREFIX, details, companionIdentity]);
   const byDevice = Buffer.concat([WA_ADV_DEVICE_SIG_PREFIX, details, companionIdentity, accountKey]);
@@ -29,3 +29,12 @@ export function identityIsGood(signedIdentity, { accountKey, companionIdentity }
     && signatureIsGood(Buffer.from(companionIdentity), byDevice, identity.deviceSignature);
 }
 
+
+/** @param {Buffer} signedIdentity @returns {proto.ADVSignedDeviceIdentity | undefined} */
+function decoded(signedIdentity) {
+  try {
+    return proto.ADVSignedDeviceIdentity.decode(signedIdentity);
+  } catch {
+    return undefined;
+  }
+}

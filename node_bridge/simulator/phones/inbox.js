@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { e164, jidOf } from '../wire/jids.js';
 import { bigEndian, bytes, child, childrenOf, el, seconds, uint } from '../wire/nodes.js';
 import { identityIsGood } from './adv.js';
@@ -19,8 +18,6 @@ export class Inbox {
   #phone;
   /** @type {Map<string, number>} asked again, by sender and id */
   #retries = new Map();
-  /** @type {Set<string>} device identities found good; checking one costs some 10 ms */
-  #trusted = new Set();
 
   /** @param {import('../network.js').Network} net @param {import('./phone.js').Phone} phone */
   constructor(net, phone) {
@@ -40,13 +37,10 @@ export class Inbox {
   async #message(sender, node) {
     const enc = child(node, 'enc');
     if (!enc) return;
-    try {
-      const message = parseMessage(await this.#decrypt(sender, node, enc));
-      this.#show(sender, node, message);
-    } catch (error) {
-      if (error instanceof Undecryptable && error.oldCounter) return this.#usedBefore(sender, node);
-      this.#askAgain(sender, node, /** @type {Error} */ (error).message);
-    }
+    const message = await this.#decrypt(sender, node, enc).then(parseMessage).catch((/** @type {Error} */ error) => error);
+    if (!(message instanceof Error)) this.#show(sender, node, message);
+    else if (message instanceof Undecryptable && message.oldCounter) this.#usedBefore(sender, node);
+    else this.#askAgain(sender, node, message.message);
   }
 
   /** @param {Sender} sender @param {Node} node @param {Node} enc */
@@ -65,12 +59,7 @@ export class Inbox {
   /** @param {Sender} sender @param {Buffer} companionIdentity @param {Buffer | undefined} signedIdentity */
   #isVouchedFor(sender, companionIdentity, signedIdentity) {
     const accountKey = this.#net.phones.get(sender.account.number)?.keys.identity.public;
-    if (!accountKey || !signedIdentity) return false;
-    const known = createHash('sha256').update(accountKey).update(companionIdentity).update(signedIdentity).digest('base64');
-    if (this.#trusted.has(known)) return true;
-    if (!identityIsGood(signedIdentity, { accountKey, companionIdentity })) return false;
-    this.#trusted.add(known);
-    return true;
+    return !!accountKey && identityIsGood(signedIdentity, { accountKey, companionIdentity });
   }
 
   /** @param {Sender} sender @param {Node} node @param {import('baileys').proto.IMessage} message */

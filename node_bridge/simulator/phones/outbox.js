@@ -30,9 +30,11 @@ export class Outbox {
   async type({ to, text, id = messageId() }) {
     const { number } = this.#phone;
     if (!this.#phone.online) throw new ControlError(409, 'offline', 'the phone is offline');
-    if (!this.#net.registry.account(to)) throw new ControlError(404, 'not_on_whatsapp', `+${to} is not on WhatsApp`);
+    const receiver = this.#net.registry.account(to);
+    if (!receiver) throw new ControlError(404, 'not_on_whatsapp', `+${to} is not on WhatsApp`);
     const via = { mode: this.#phone.settings.addressing, device: 0 };
     this.#phone.show({ id, chat: to, from: number, from_me: true, text, kind: 'text', status: 'sent', via, media: undefined });
+    this.#net.tokens.giveWithMessage(this.#phone.account, receiver);
     await this.send(id, { to, message: { conversation: text } });
     return id;
   }

@@ -72,18 +72,15 @@ export class Phone {
   wake() {
     if (!this.online || this.#draining) return;
     this.#draining = true;
-    void this.run(() => this.#drain()).catch((error) => this.#net.log.error({ err: error }, 'a phone failed to take what waited'));
+    void this.run(() => this.#drain());
   }
 
   async #drain() {
-    try {
-      for (let next = this.#next(); next; next = this.#next()) {
-        await this.#inbox.receive(next.node);
-        this.#net.queues.take(this.number, 0, next.seq);
-      }
-    } finally {
-      this.#draining = false;
+    for (let next = this.#next(); next; next = this.#next()) {
+      await this.#inbox.receive(next.node).catch((error) => this.#net.log.error({ err: error }, 'a phone failed over a stanza'));
+      this.#net.queues.take(this.number, 0, next.seq);
     }
+    this.#draining = false;
   }
 
   #next() {

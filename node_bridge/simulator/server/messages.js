@@ -8,6 +8,7 @@ import { bytes, child, childrenOf, el, seconds } from '../wire/nodes.js';
 
 const ADDRESSING = '400';
 const MALFORMED = '479';
+const RESTRICTED = '463';
 
 /** A linked device sends a message: take it for every device it was encrypted for, put it on disk, ack, hand over. */
 export class Messages {
@@ -74,7 +75,16 @@ export class Messages {
     const fanned = childrenOf(child(node, 'participants'), 'to');
     // Both at once is what the real server calls malformed.
     if (!node.attrs.id || (direct ? fanned.length : !fanned.length)) return MALFORMED;
-    return this.#net.registry.resolve(node.attrs.to) ? undefined : ADDRESSING;
+    const receiver = this.#net.registry.resolve(node.attrs.to)?.account;
+    if (!receiver) return ADDRESSING;
+    return this.#isAllowed(conn.device.number, node, receiver) ? undefined : RESTRICTED;
+  }
+
+  /** @param {string} number @param {Node} node @param {import('../registry.js').Account} receiver */
+  #isAllowed(number, node, receiver) {
+    if (receiver.number === number || !this.#net.restrictions.forbidStrangers(number)) return true;
+    const sender = this.#net.registry.account(number);
+    return !!sender && this.#net.tokens.allow(node, sender, receiver);
   }
 
   /** @param {LoggedIn} conn @param {Node} node @returns {Parcel[]} one for each device that exists */

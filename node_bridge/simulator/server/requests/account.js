@@ -23,7 +23,7 @@ export const account = {
   },
   abt: () => [el('props', { hash: 'simulated' }, Object.entries(PROPS).map(([config_code, config_value]) => el('prop', { config_code, config_value })))],
   blocklist: () => [el('list', { dhash: 'simulated' })],
-  privacy: ({ iq }) => (iq.attrs.type === 'set' ? [] : [privacy()]),
+  privacy: (query) => (query.iq.attrs.type === 'set' ? giveTokens(query) : [privacy()]),
   'w:g2': () => [el('groups')],
   'w:profile:picture': () => {
     throw new QueryError(404, 'item-not-found');
@@ -32,6 +32,16 @@ export const account = {
 };
 
 const privacy = () => el('privacy', {}, Object.entries(PRIVACY).map(([name, value]) => el('category', { name, value })));
+
+/** @param {import('./index.js').Query} query */
+function giveTokens({ net, conn, what }) {
+  const giver = net.registry.account(conn.device.number);
+  for (const token of childrenOf(what, 'token')) {
+    const receiver = net.registry.resolve(token.attrs.jid)?.account;
+    if (giver && receiver) net.tokens.give(giver, receiver);
+  }
+  return [];
+}
 
 /** Nothing is kept of a client's settings: each collection is as new as the client's own, or one newer when it has patched it.
  * @param {import('baileys').BinaryNode} asked
