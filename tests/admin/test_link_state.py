@@ -20,13 +20,14 @@ def view(*, worker_alive: bool = True, now: datetime = NOW, **row: Any) -> LinkV
     return link_view(Session(name="Orders", **row), worker_alive=worker_alive, now=now)
 
 
+OWNER = uuid4()
 WITH_QR: dict[str, Any] = {
     "state": S.LINKING,
     "link_until": WINDOW,
     "qr": "2@abc",
     "qr_generated_at": NOW,
     "qr_expires_at": SOON,
-    "owner_id": uuid4(),
+    "owner_id": OWNER,
 }
 LINKED: dict[str, Any] = {"linked_at": NOW, "phone": "+4915112345678"}
 
@@ -36,7 +37,7 @@ LINKED: dict[str, Any] = {"linked_at": NOW, "phone": "+4915112345678"}
     [
         ({}, Phase.IDLE, "Not linked yet"),
         ({"link_until": WINDOW}, Phase.WAITING, "worker takes the session"),
-        ({"link_until": WINDOW, "owner_id": uuid4()}, Phase.WAITING, "has been asked"),
+        ({"link_until": WINDOW, "owner_id": OWNER}, Phase.WAITING, "has been asked"),
         (WITH_QR, Phase.QR, "Scan this code"),
         ({**WITH_QR, "qr_expires_at": NOW}, Phase.WAITING, "appears here by itself"),
         ({**WITH_QR, "link_phone": "+4915112345678", "pairing_code": "ABCD1234"}, Phase.CODE, "Enter this code"),

@@ -1,7 +1,5 @@
 """Nobody sees or changes another restaurant's rows, whatever address they type."""
 
-from uuid import uuid4
-
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -175,7 +173,9 @@ def test_an_address_cannot_ask_for_columns(manager: Client, ours: House, model: 
     assert manager.get(page(model), {lookup: "x"}).status_code == 400
 
 
-@pytest.mark.parametrize("hostile", ["not-a-uuid", str(uuid4()), "%00", "1' OR '1'='1", "../../auth/user/1"])
+@pytest.mark.parametrize(
+    "hostile", ["not-a-uuid", "01a20895-0000-7000-8000-000000000000", "%00", "1' OR '1'='1", "../../auth/user/1"]
+)
 @pytest.mark.parametrize("part", ["change", "link", "do/delete"])
 def test_a_senseless_id_is_no_error(manager: Client, hostile: str, part: str) -> None:
     answer = manager.get(f"/admin/sessions_app/session/{hostile}/{part}/")
