@@ -38,7 +38,8 @@ def overlooked() -> list[UUID]:
     """Connected sessions that could have sent something seconds ago: a wake-up was lost, and their owner has not looked."""
     statement = """
         SELECT s.id FROM wa_session s JOIN worker w ON w.id = s.owner_id AND w.expires_at > clock_timestamp()
-        WHERE s.state = 'connected' AND s.desired = 'online' AND COALESCE(s.next_send_at, '-infinity') < clock_timestamp() - interval '5 seconds'
+        WHERE s.state = 'connected' AND s.desired = 'online'
+          AND COALESCE(s.next_send_at, '-infinity') < clock_timestamp() - interval '5 seconds'
           AND EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND m.status = 'queued'
                       AND m.not_before < clock_timestamp() - interval '5 seconds'
                       AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()))

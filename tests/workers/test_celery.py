@@ -22,7 +22,7 @@ def test_every_sweep_in_the_schedule_is_a_task() -> None:
 
 def test_the_steps_sit_on_the_workers_blueprint_and_the_bridge_starts_first() -> None:
     assert {"workers.steps:BridgeStep", "workers.steps:RunnerStep"} <= app.steps["worker"]
-    assert BridgeStep in RunnerStep.requires
+    assert RunnerStep.requires == (BridgeStep,)
 
 
 def test_a_default_worker_runs_neither() -> None:

@@ -1,5 +1,7 @@
 """A session worker with its real bridge against the simulated network: link, drain, release, crash, log out."""
 
+import os
+import signal
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -46,6 +48,26 @@ def test_a_killed_workers_session_is_taken_over_and_nothing_is_shown_twice(make_
     eventually(lambda: _shown(stack) == texts, what="all messages, once and in order", timeout=40)
     eventually(lambda: _statuses(stack) <= {"sent", "delivered", "read"}, what="all settled")
     assert _session(stack, session)["term"] > 1
+
+
+def test_a_worker_that_freezes_and_thaws_does_no_harm(make_stack: MakeStack) -> None:
+    stack = _stack(make_stack)
+    session = _linked_session(stack)
+    stack.start("session-2")
+    texts = [f"message {n}" for n in range(15)]
+    for text in texts[:10]:
+        _enqueue(stack, session, text)
+    eventually(lambda: len(_shown(stack)) >= 2, what="the first messages")
+    os.kill(stack.pid("session-1"), signal.SIGSTOP)
+    eventually(lambda: _session(stack, session)["term"] == 2, what="the take-over", timeout=15)
+    eventually(lambda: _shown(stack) == texts[:10], what="the first ten, once and in order", timeout=40)
+    os.kill(stack.pid("session-1"), signal.SIGCONT)
+    eventually(lambda: "worker.lease_" in stack.log("session-1"), what="the thawed worker to see that it lost its lease")
+    for text in texts[10:]:
+        _enqueue(stack, session, text)
+    eventually(lambda: _shown(stack) == texts, what="all messages, once and in order", timeout=40)
+    eventually(lambda: _statuses(stack) <= {"sent", "delivered", "read"}, what="all settled")
+    assert _session(stack, session)["term"] == 2
 
 
 def test_a_log_out_on_the_phone_is_said_and_the_queue_waits(make_stack: MakeStack) -> None:
