@@ -128,9 +128,10 @@ export class Simulator {
 export function memoryAuth(creds = initAuthCreds()) {
   /** @type {Map<string, string>} */
   const kept = new Map();
-  return {
+  const auth = {
     creds,
     kept,
+    onWrite: () => {},
     keys: {
       get: async (/** @type {string} */ type, /** @type {string[]} */ ids) => Object.fromEntries(ids.flatMap((id) => {
         const raw = kept.get(`${type}/${id}`);
@@ -145,9 +146,11 @@ export function memoryAuth(creds = initAuthCreds()) {
             else kept.set(`${type}/${id}`, JSON.stringify(value, BufferJSON.replacer));
           }
         }
+        auth.onWrite();
       },
     },
   };
+  return auth;
 }
 
 /** An unmodified Baileys client. Handshake, keys and crypto are its own.
@@ -169,6 +172,7 @@ export class Client {
   /** @param {Simulator} sim @param {Auth} auth @param {object} config */
   constructor(sim, auth, config) {
     this.auth = auth;
+    auth.onWrite = () => this.#note(() => {});
     this.sock = makeWASocket(/** @type {any} */ ({
       auth, waWebSocketUrl: sim.socketUrl, logger: pino({ level: process.env.BAILEYS_LOG ?? 'silent' }), markOnlineOnConnect: false,
       syncFullHistory: false, emitOwnEvents: false, getMessage: async (/** @type {any} */ key) => this.sent.get(key.id),

@@ -51,11 +51,17 @@ export function openSocket({ vault, creds, socketUrl, log, onEncrypt, onPasskey,
   return { sock, devices };
 }
 
-/** Closes without logging out; a server that does not answer is cut off. @param {any} sock @returns {Promise<void>} */
+/**
+ * Closes without logging out; a server that does not answer is cut off. Baileys leaves queries under way hanging until their time is up,
+ * with all they hold: the error ends them.
+ * @param {any} sock @returns {Promise<void>}
+ */
 export async function closeSocket(sock) {
   const cut = setTimeout(() => sock.ws.socket?.terminate(), CLOSE_MS);
+  const closed = sock.end(undefined);
+  sock.ws.emit('error', new Error('the session is closed'));
   try {
-    await sock.end(undefined);
+    await closed;
   } finally {
     clearTimeout(cut);
   }

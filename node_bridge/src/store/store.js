@@ -44,9 +44,16 @@ export class Store {
   async open(session, term) {
     const rows = await this.#ask(OPEN, [session, term]);
     if (rows.length === 0) throw new StaleTerm(session, term);
-    const sealed = rows[0].data;
-    const creds = sealed && decode(this.ring.open(`${session}/creds/creds`, sealed).toString());
-    return { vault: new Vault({ store: this, session, term }), creds };
+    return { vault: new Vault({ store: this, session, term }), creds: rows[0].data && this.#openCreds(session, rows[0].data) };
+  }
+
+  /** @param {string} session @param {Buffer} sealed */
+  #openCreds(session, sealed) {
+    try {
+      return decode(this.ring.open(`${session}/creds/creds`, sealed).toString());
+    } catch (error) {
+      throw new StoreUnavailable(/** @type {Error} */ (error).message); // unreadable is not absent
+    }
   }
 
   /** @param {string} session @param {number} term */

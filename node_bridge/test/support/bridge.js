@@ -97,6 +97,17 @@ export class Bridge {
     this.statuses = [];
   }
 
+  /** A second reader of the signals. */
+  async reread() {
+    const reading = new AbortController();
+    const lines = await this.#lines(reading.signal);
+    /** @param {(status: any) => boolean} fits */
+    const next = async (fits) => {
+      for await (const line of lines) if (fits(JSON.parse(line))) return JSON.parse(line);
+    };
+    return { next, leave: () => reading.abort() };
+  }
+
   /** @param {NodeJS.Signals} [signal] */
   async stop(signal) {
     this.#reading.abort();
@@ -104,10 +115,14 @@ export class Bridge {
   }
 
   async #follow() {
-    const headers = { authorization: `Bearer ${SECRET}` };
-    const response = await fetch(`${this.url}/signals`, { headers, signal: this.#reading.signal });
-    const lines = createInterface({ input: Readable.fromWeb(/** @type {any} */ (response.body)).on('error', () => {}) });
-    lines.on('error', () => {}).on('line', (line) => this.#heard(JSON.parse(line)));
+    (await this.#lines(this.#reading.signal)).on('line', (line) => this.#heard(JSON.parse(line)));
+  }
+
+  /** @param {AbortSignal} signal */
+  async #lines(signal) {
+    const response = await fetch(`${this.url}/signals`, { headers: { authorization: `Bearer ${SECRET}` }, signal });
+    const input = Readable.fromWeb(/** @type {any} */ (response.body)).on('error', () => {});
+    return createInterface({ input }).on('error', () => {});
   }
 
   /** @param {any} status */

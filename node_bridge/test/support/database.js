@@ -1,3 +1,4 @@
+import { until } from './until.js';
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 
@@ -22,6 +23,11 @@ export class TestDatabase {
   /** @param {string} sql @param {any[]} [values] @returns {Promise<any[]>} */
   async rows(sql, values = []) {
     return (await this.pool.query(sql, values)).rows;
+  }
+
+  /** @param {() => Promise<unknown>} holds */
+  until(holds) {
+    return until(holds);
   }
 
   close() {

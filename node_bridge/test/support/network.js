@@ -1,3 +1,4 @@
+import { until } from './until.js';
 import { start, stop } from './processes.js';
 
 /** The simulated WhatsApp network as a process, and its control API. */
@@ -41,6 +42,11 @@ export class Network {
   /** @param {object} fault */
   fault(fault) {
     return this.call('POST', '/faults', { times: 1, ...fault });
+  }
+
+  /** @param {() => Promise<unknown>} holds */
+  until(holds) {
+    return until(holds);
   }
 
   stop() {

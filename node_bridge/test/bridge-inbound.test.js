@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { Stage, text } from './support/stage.js';
+
+/** @param {string} number */
+const path = (number) => `/phones/${encodeURIComponent(number)}`;
+
+describe('what comes back', () => {
+  const stage = new Stage();
+  /** @type {string} */ let id;
+  /** @type {string} */ let number;
+  before(async () => ({ id, number } = await stage.linked()));
+
+  /** @param {string} type @param {string} message */
+  const told = (type, message) => stage.web.event((event) => event.type === type && event.data.id === message);
+
+  it('tells that a message was delivered, and later that it was read', async () => {
+    const customer = await stage.phone();
+    const message = text(customer, 'your order is on its way');
+    const { body } = await stage.bridge.send(id, message);
+    const delivered = await told('message.receipt', message.id);
+    assert.deepEqual(delivered.data, { id: message.id, address: body.address, status: 'delivered' });
+    assert.deepEqual([delivered.session, delivered.term], [id, 1]);
+    await stage.network.call('POST', `${path(customer)}/read`, { peer: number });
+    await stage.web.event((event) => event.data.id === message.id && event.data.status === 'read');
+  });
+
+  it('tells what a customer writes', async () => {
+    const customer = await stage.phone({ name: 'Kim' });
+    const { lid } = await stage.network.call('GET', path(customer));
+    const { id: message } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'Is it vegan?' });
+    const { data } = await told('message.received', message);
+    assert.deepEqual([data.text, data.kind, data.name, data.phone, data.lid, data.offline], ['Is it vegan?', 'text', 'Kim', customer, lid, false]);
+    assert.ok(Math.abs(Date.parse(data.sent_at) - Date.now()) < 60_000);
+  });
+
+  it('tells what was written while it was away, marked so', async () => {
+    const customer = await stage.phone();
+    await stage.bridge.close(id);
+    const { id: message } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'are you there?' });
+    await stage.bridge.open(id, { term: 1 });
+    const { data } = await told('message.received', message);
+    assert.deepEqual([data.text, data.offline], ['are you there?', true]);
+    await stage.bridge.status(id, (status) => status.state === 'connected');
+  });
+
+  it('tells a message once that the server delivers twice', async () => {
+    const customer = await stage.phone();
+    const typed = { to: number, text: 'only once', id: '3EB0ONLYONCE00000001' };
+    await stage.network.call('POST', `${path(customer)}/messages`, typed);
+    await told('message.received', typed.id);
+    await stage.network.call('POST', `${path(customer)}/messages`, typed).catch(() => {});
+    const { id: next } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'next' });
+    await told('message.received', next);
+    assert.equal(stage.web.events.filter((event) => event.type === 'message.received' && event.data.id === typed.id).length, 1);
+  });
+
+  it('answers a customer by the address they wrote from, without asking who they are', async () => {
+    const customer = await stage.phone();
+    const { id: message } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'hi' });
+    await told('message.received', message);
+    await stage.network.fault({ account: number, on: 'query', match: { xmlns: 'usync' }, times: 0, do: { action: 'delay', ms: 0 } });
+    const before = (await stage.network.call('GET', '/stats')).queries;
+    const { body } = await stage.bridge.send(id, text(customer, 'hello'));
+    assert.deepEqual([body.outcome, /@lid$/.test(body.address)], ['acked', true]);
+    assert.ok((await stage.network.call('GET', '/stats')).queries - before <= 4);
+    await stage.network.call('DELETE', '/faults');
+  });
+
+  it('recovers a customer device that cannot decrypt', { timeout: 60_000 }, async () => {
+    const customer = await stage.phone();
+    const { id: device } = await stage.linked({ number: customer });
+    const first = text(customer, 'for both devices');
+    await stage.bridge.send(id, first);
+    await stage.web.event((event) => event.session === device && event.data.text === 'for both devices');
+    await stage.bridge.close(device);
+    await stage.db.rows("DELETE FROM bridge_key WHERE session_id = $1 AND kind IN ('session', 'identity-key')", [device]);
+    await stage.bridge.open(device, { term: 1 });
+    await stage.bridge.status(device, (status) => status.state === 'connected');
+    const second = text(customer, 'lost its keys');
+    assert.equal((await stage.bridge.send(id, second)).body.outcome, 'acked');
+    const recovered = await stage.web.event((event) => event.session === device && event.data.id === second.id);
+    assert.equal(recovered.data.text, 'lost its keys');
+    assert.ok(stage.bridge.process.log.some((line) => line.includes('a retry receipt was answered')));
+  });
+
+  it('tells when WhatsApp restricts the number, and when it lifts it', async () => {
+    const restrict = (/** @type {object} */ body) => stage.network.call('POST', `/accounts/${encodeURIComponent(number)}/restrictions`, { push: true, ...body });
+    const until = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3_600_000).toISOString();
+    await restrict({ timelock: { active: true, until } });
+    const { data } = await stage.web.event((event) => event.type === 'number.restricted' && event.data.active);
+    assert.equal(Date.parse(data.until), Date.parse(until));
+    const count = stage.web.events.length;
+    await restrict({ timelock: { active: false } });
+    await stage.web.until(() => stage.web.events.slice(count).some((event) => event.type === 'number.restricted' && !event.data.active));
+    await restrict({ cap: { status: 'first_warning', total: 250, used: 200, cycle_ends_at: until } });
+    const cap = await stage.web.event((event) => event.type === 'number.chat_cap' && event.data.status === 'first_warning');
+    assert.deepEqual([cap.data.used, cap.data.total, Date.parse(cap.data.cycle_ends_at)], [200, 250, Date.parse(until)]);
+  });
+
+  it('asks for restrictions when it connects', async () => {
+    const { id: other } = await stage.linked();
+    const events = (/** @type {string} */ type) => stage.web.event((event) => event.session === other && event.type === type);
+    assert.equal((await events('number.restricted')).data.active, false);
+    assert.equal((await events('number.chat_cap')).data.status, 'none');
+  });
+
+  it('puts no message, no key and no whole phone number into its log', async () => {
+    const log = stage.bridge.process.log.join('\n');
+    for (const secret of ['Is it vegan?', 'your order is on its way', number.slice(1), 'privKey', '"private"']) assert.ok(!log.includes(secret), secret);
+  });
+});

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { after, before, describe, it } from 'node:test';
+import { Outbox } from '../src/events/outbox.js';
+import { makeLog } from '../src/log.js';
+import { Sessions } from '../src/sessions.js';
+import { Signals } from '../src/signals.js';
+import { KeyRing } from '../src/store/keyring.js';
+import { Store } from '../src/store/store.js';
+import { scratch, SECRET } from './support/bridge.js';
+import { databaseUrl, TestDatabase } from './support/database.js';
+import { Network } from './support/network.js';
+import { Web } from './support/web.js';
+
+const CYCLES = 40;
+const log = makeLog('silent');
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
+
+describe('memory', { timeout: 120_000 }, () => {
+  const db = new TestDatabase();
+  const store = new Store({ url: databaseUrl, connections: 2, ring: KeyRing.parse(`k:${randomBytes(32).toString('base64')}`), log });
+  /** @type {Network} */ let network;
+  /** @type {Web} */ let web;
+  /** @type {Outbox} */ let outbox;
+  before(async () => {
+    network = await Network.start();
+    web = await Web.start();
+    outbox = new Outbox({ dir: scratch(), maxBytes: 1_000_000, webUrl: web.url, secret: SECRET, log });
+  });
+  after(async () => {
+    await Promise.all([network.stop(), outbox.close(), store.close(), db.close()]);
+    await web.stop();
+  });
+
+  it('returns after sessions were opened and closed, with their timers', async () => {
+    const signals = new Signals();
+    const sessions = new Sessions({ store, outbox, signals, socketUrl: network.socketUrl, ackTimeoutMs: 5_000, log });
+    const heard = (/** @type {(status: any) => unknown} */ fits) =>
+      new Promise((resolve) => (signals.publish = (status) => fits(status) && resolve(status)));
+    const connected = (/** @type {any} */ status) => status.state === 'connected';
+
+    const id = await db.makeSession();
+    await network.phone('+4915199999999');
+    const shown = heard((status) => status.qr);
+    await sessions.open({ id, owner: 'w', term: 1, link: { mode: 'qr' } });
+    const { qr } = /** @type {any} */ (await shown);
+    const linked = heard(connected);
+    await network.scan('+4915199999999', qr.text);
+    await linked;
+
+    const cycles = async () => {
+      for (let at = 0; at < CYCLES; at += 1) {
+        await sessions.close(id, 1, false);
+        const again = heard(connected);
+        await sessions.open({ id, owner: 'w', term: 1 });
+        await again;
+      }
+      await sessions.close(id, 1, false);
+      collect();
+      return { heap: process.memoryUsage().heapUsed, timers: process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length };
+    };
+    await cycles();
+    const before = await cycles();
+    const after = await cycles();
+    assert.ok(after.heap - before.heap < 3_000_000, `${after.heap - before.heap} bytes more after ${CYCLES} cycles`);
+    assert.ok(after.timers <= before.timers + 2, `${before.timers} timers, then ${after.timers}`);
+    assert.equal(sessions.size, 0);
+  });
+});
