@@ -4,16 +4,16 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
 from sessions_app.policy.pacing import Pace
-from sessions_app.services import ownership, sessions
+from sessions_app.services import ownership, sending, sessions
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
@@ -554,3 +554,27 @@ def test_it_rides_out_lost_database_connections(session: Session, stub: StubBrid
     order = [send["content"]["text"] for _, send in stub.sends]
     assert list(dict.fromkeys(order)) == [f"message {n}" for n in range(20)]
     assert ownership.holder(name="w1@here") is not None
+
+
+@pytest.mark.parametrize("lost", range(5))
+def test_a_commit_whose_answer_is_lost_sends_nothing_twice(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """The connection breaks between a commit and its answer, at the first tick that did something or at a later one."""
+    tick, worked = sending.tick, count()
+
+    def answer_lost(**given: Any) -> list[sending.Claim]:
+        claims = tick(**given)
+        if (claims or given["settlements"]) and next(worked) == lost:
+            raise OperationalError("server closed the connection unexpectedly")
+        return claims
+
+    monkeypatch.setattr(sending, "tick", answer_lost)
+    online(session, stub)
+    waiting = [queued(session) for _ in range(4)]
+    make_runner()
+    until_status(waiting[-1], "sent")
+    assert [send["id"] for _, send in stub.sends] == [message.wa_id for message in waiting]
+    assert not Message.objects.exclude(status="sent").exists()
+    assert [timeline(message)[-1] for message in waiting] == ["sent"] * 4
+    assert next(worked) > lost

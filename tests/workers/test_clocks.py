@@ -1,0 +1,49 @@
+"""The lease ends in time by a clock that nobody sets; the database's time is told between two readings."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from workers.clocks import DatabaseClock, Lease
+
+
+class Hand:
+    """A clock moved by hand; seconds."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def test_a_lease_ends_a_margin_before_the_database_would_end_it_counted_from_the_question() -> None:
+    hand = Hand()
+    lease = Lease(ttl_s=6, margin_s=1, steady=hand)
+    assert not lease.held()
+    lease.renewed(asked_at=99.0)
+    hand.at = 103.999
+    assert lease.held()
+    hand.at = 104.0
+    assert not lease.held()
+
+
+def test_a_lease_that_is_dropped_is_not_held() -> None:
+    hand = Hand()
+    lease = Lease(ttl_s=6, margin_s=1, steady=hand)
+    lease.renewed(asked_at=100.0)
+    lease.drop()
+    assert not lease.held()
+
+
+def test_a_margin_as_long_as_the_lease_is_refused() -> None:
+    with pytest.raises(ValueError, match="margin"):
+        Lease(ttl_s=6, margin_s=6)
+
+
+def test_the_databases_time_is_told_from_its_last_reading() -> None:
+    hand, reading = Hand(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    clock = DatabaseClock(steady=hand)
+    clock.sync(reading, asked_at=100.0, answered_at=100.2)
+    hand.at = 103.1
+    assert clock.now() == reading + timedelta(seconds=3)
