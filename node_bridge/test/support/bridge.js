@@ -8,7 +8,7 @@ import { databaseUrl } from './database.js';
 import { start, stop } from './processes.js';
 
 export const SECRET = 'a-secret-for-tests';
-const KEYS = `k1:${randomBytes(32).toString('base64')}`;
+export const KEYS = `k1:${randomBytes(32).toString('base64')}`;
 
 /** @returns {string} a directory of its own */
 export function scratch() {
