@@ -59,13 +59,21 @@ def tell(message: Message, fact: Fact) -> list[MessageEvent]:
     if not _may_advance(message):
         return []
     _note_times(message, fact)
-    if _RANK[Status(fact.status)] <= _RANK.get(Status(message.status), 0):
+    steps = _steps(message, fact)
+    if not steps:
         return []
     detail = {"was": message.status} if message.status not in (*_ON_ITS_WAY, *_RANK) else {}
     message.status, message.status_at = Status(fact.status), fact.at
     message.hold_reason = message.error_code = message.error_detail = ""
     message.hold_until = None
-    return [MessageEvent(message=message, at=fact.at, status=message.status, detail=detail)]
+    implied = [MessageEvent(message=message, at=fact.at, status=step, detail={"implied": True}) for step in steps[:-1]]
+    return [*implied, MessageEvent(message=message, at=fact.at, status=message.status, detail=detail)]
+
+
+def _steps(message: Message, fact: Fact) -> list[str]:
+    """What the message has not been yet, up to what the fact says: what is delivered was sent, although its ack is on its way."""
+    now = _RANK.get(Status(message.status), 0)
+    return [step for step, rank in _RANK.items() if now < rank <= _RANK[Status(fact.status)]]
 
 
 def _may_advance(message: Message) -> bool:

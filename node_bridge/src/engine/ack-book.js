@@ -1,6 +1,6 @@
 import { Lru } from '../store/lru.js';
 
-/** @typedef {{code: string | null, stale: boolean}} Ack - `stale`: the server says our list of devices is out of date */
+/** @typedef {{code: string | null, stale: boolean, at: string}} Ack - `stale`: the server says our list of devices is out of date */
 
 const LATE_ONES = 500;
 
@@ -29,7 +29,7 @@ export class AckBook {
 
   /** @param {Record<string, string>} attrs */
   #take({ id = '', error, phash }) {
-    const ack = { code: error ?? null, stale: Boolean(phash) };
+    const ack = { code: error ?? null, stale: Boolean(phash), at: new Date().toISOString() };
     const awaited = this.#awaited.get(id);
     if (awaited) return awaited(ack);
     if (!this.#late.get(id)) return;

@@ -124,7 +124,7 @@ export class Sender {
     if (ack.code === RESTRICTED_ERROR) this.#with.onRestricted();
     if (ack.code) return { outcome: 'rejected', code: ack.code, address };
     this.#with.onAcked(address);
-    return { outcome: 'acked', address, at: new Date().toISOString() };
+    return { outcome: 'acked', address, at: ack.at };
   }
 
   /** The server refused the LID, plainly and for this message only. @param {Outcome} outcome @param {SendRequest} request */
