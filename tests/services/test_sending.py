@@ -200,6 +200,15 @@ def test_a_former_owner_settles_nothing(session: Session, me: Registration, mine
     assert session.last_sent_at is None
 
 
+def test_nobody_settles_for_a_session_that_was_released(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session)
+    got = claim(me, mine)[0]
+    ownership.release(me=me, owned=[mine], reason="fair_share")
+    settle(me, got)
+    message.refresh_from_db()
+    assert message.status == "sending"  # the next owner's claim makes it uncertain
+
+
 def test_overlong_words_from_the_wire_do_no_harm(session: Session, me: Registration, mine: Claimed) -> None:
     message = queued(session)
     until = ago(seconds=-5)

@@ -41,6 +41,7 @@ class StubBridge:
         self.calls: list[tuple[str, str, Json]] = []  # method, session, body or query
         self.port = 0
         self._secret = secret
+        self._ends: dict[str, asyncio.Event] = {}  # set when the session's socket ends
         self._streams: set[asyncio.Queue[Json]] = set()
 
     # --- What tests do to it; from any thread through `loop`
@@ -52,6 +53,7 @@ class StubBridge:
         status = self.open[session] = {**self.open[session], "qr": None, "pairing_code": None, "state": state, **fields}
         if state == "closed":
             del self.open[session]
+            self._ends.pop(session, asyncio.Event()).set()
         for stream in self._streams:
             stream.put_nowait(status)
 
@@ -125,7 +127,18 @@ class StubBridge:
         if session not in self.open or self.open[session]["state"] != "connected":
             return web.json_response({"outcome": "not_sent", "reason": "not_connected"})
         self.sends.append((session, send))
-        return web.json_response(await self.answer(session, send))
+        return web.json_response(await self._answered_or_cut(session, send))
+
+    async def _answered_or_cut(self, session: str, send: Json) -> Json:
+        """The end of the socket answers a send that is under way."""
+        answer = asyncio.ensure_future(self.answer(session, send))
+        cut = asyncio.ensure_future(self._ends.setdefault(session, asyncio.Event()).wait())
+        await asyncio.wait({answer, cut}, return_when=asyncio.FIRST_COMPLETED)
+        cut.cancel()
+        if answer.done():
+            return answer.result()
+        answer.cancel()
+        return {"outcome": "unknown", "reason": "connection_lost"}
 
     async def _sessions(self, _: web.Request) -> web.Response:
         return web.json_response({"sessions": list(self.open.values())})
