@@ -23,14 +23,14 @@ function copyOf(auth) {
   return copy;
 }
 
-/** Spoils what a client knows of its session with somebody. @param {import('./simulator-kit.js').Auth} auth @param {string} lid */
-function spoil(auth, lid) {
-  const key = [...auth.kept.keys()].find((each) => each.startsWith(`session/${lid.split('@')[0]}_1.`));
-  const record = JSON.parse(String(auth.kept.get(String(key))));
+/** Spoils what a client knows of its session with somebody's device. @param {import('./simulator-kit.js').Auth} auth @param {string} lid @param {string} device */
+function spoil(auth, lid, device) {
+  const key = `session/${lid.split('@')[0]}_1.${device}`;
+  const record = JSON.parse(String(auth.kept.get(key)));
   for (const session of Object.values(record._sessions)) {
     for (const chain of /** @type {any[]} */ (Object.values(session._chains))) chain.chainKey.key = Buffer.alloc(32, 9).toString('base64');
   }
-  auth.kept.set(String(key), JSON.stringify(record));
+  auth.kept.set(key, JSON.stringify(record));
 }
 
 function deviceCache() {
@@ -49,7 +49,7 @@ test('what a phone cannot decrypt it asks for again, and shows once', async () =
   const { client } = await linked(sim, shop);
   const { lid } = await sim.api('GET', `/api/phones/${guest}`);
   await client.status(await client.send(guest, 'first'), 3);
-  spoil(client.auth, lid);
+  spoil(client.auth, lid, '0');
   const id = await client.send(guest, 'garbled, then clear');
   await sim.until('message.undecryptable', (event) => event.account === guest && event.id === id);
   await client.status(id, 3);
@@ -57,6 +57,33 @@ test('what a phone cannot decrypt it asks for again, and shows once', async () =
   const stats = (await sim.api('GET', '/api/stats')).accounts[guest];
   assert.deepEqual([stats.decrypt_failures, stats.retry_receipts, stats.old_counters], [1, 1, 0]);
   await client.end();
+});
+
+test('the own phone asks for its copy again, too', async () => {
+  const [shop, guest] = [await newPhone(), await newPhone()];
+  const { client } = await linked(sim, shop);
+  const { lid } = await sim.api('GET', `/api/phones/${shop}`);
+  await client.status(await client.send(guest, 'first'), 3);
+  await sim.until('message.shown', ({ account }) => account === shop);
+  spoil(client.auth, lid, '0');
+  const id = await client.send(guest, 'again, for me');
+  await sim.until('message.retry_asked', (event) => event.account === shop && event.id === id);
+  const { message } = await sim.until('message.shown', (event) => event.account === shop && event.message.id === id);
+  assert.deepEqual([message.text, message.copies], ['again, for me', 1]);
+  await client.end();
+});
+
+test('Baileys answers the retry of a linked device with what the real server calls malformed', async () => {
+  const [shop, guest] = [await newPhone(), await newPhone()];
+  const [{ client }, { client: browser, device }] = [await linked(sim, shop), await linked(sim, guest)];
+  const { lid } = await sim.api('GET', `/api/phones/${guest}`);
+  const first = await client.send(guest, 'first');
+  await browser.message(({ key, message }) => key.id === first && message);
+  spoil(client.auth, lid, String(device));
+  const id = await client.send(guest, 'garbled for the browser');
+  await client.until('the refusal of the answer', () => client.acks.some((ack) => ack.id === id && ack.error === '479'));
+  await sim.until('message.shown', ({ account, message }) => account === guest && message.id === id);
+  await Promise.all([client.end(), browser.end()]);
 });
 
 test('after a rollback of the client\'s keys the same message is a copy, another one is lost', async () => {
