@@ -44,6 +44,3 @@ class Lease:
 
     def held(self) -> bool:
         return self._until is not None and self._steady() < self._until
-
-    def left_s(self) -> float:
-        return 0.0 if self._until is None else max(0.0, self._until - self._steady())

@@ -1,20 +1,17 @@
 """Keeps each session's connection as it is wished: asks `reconcile` what to do, tells the bridge, takes what the bridge tells."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import aiohttp
 import structlog
 from django.db import Error as DatabaseError
 
-from sessions_app.policy.reactions import react
 from sessions_app.policy.reconcile import Action, reconcile
 from sessions_app.services.linking import SessionRow
 from workers.bridge import Bridge, BridgeError, Status
+from workers.changes import Changes
 from workers.clocks import DatabaseClock, Lease, steady
 from workers.table import Owned, Table
 from workers.truths import Truths
@@ -31,7 +28,7 @@ class Links:
         self, *, name: str, table: Table, bridge: Bridge, truths: Truths, clock: DatabaseClock, lease: Lease, max_opening: int
     ) -> None:
         self.on_release: Callable[[list[Owned], str], Awaitable[None]]
-        self.paused = False  # at the end of the worker, and while there is no bridge
+        self.paused = False  # at the end of the worker
         self._name = name
         self._table = table
         self._bridge = bridge
@@ -39,7 +36,7 @@ class Links:
         self._clock = clock
         self._lease = lease
         self._max_opening = max_opening
-        self._opening: set[UUID] = set()
+        self._changes = Changes(truths=truths, clock=clock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- What is wished
@@ -65,12 +62,12 @@ class Links:
         if self.paused or owned.acting or owned.rest_until > steady() or not self._lease.held() or not self._table.holds(owned):
             return
         action = self._next(owned)
-        if action is Action.NOTHING:
+        if action is Action.NOTHING or (action is not Action.RELEASE and not self._bridge.base_url):
             return
         if action in _OPENS:
-            if len(self._opening) >= self._max_opening:
+            if len(self._changes.opening) >= self._max_opening:
                 return
-            self._opening.add(owned.id)
+            self._changes.opening.add(owned.id)
         owned.acting = True
         self._spawn(self._act(owned, action))
 
@@ -110,7 +107,7 @@ class Links:
         link: dict[str, str] | None = None
         if owned.truth.linked:
             owned.open = "connecting"
-            self._say(owned, "connecting", "", "")
+            self._changes.say(owned, "connecting", "", "")
         else:
             owned.open, owned.linking_phone = "linking", owned.row.link_phone
             link = {"mode": "code", "phone": owned.row.link_phone} if owned.row.link_phone else {"mode": "qr"}
@@ -124,55 +121,49 @@ class Links:
         if owned.open != "no":
             await self._bridge.close(owned.id, term=owned.term)
         was_linking = owned.open == "linking"
-        self._gone(owned)
+        self._changes.gone(owned)
         if not owned.truth.linked:
             reason = "requested" if owned.row.link_until is None else "link_expired"
-            self._say(owned, "unlinked", reason, "" if reason == "requested" else "Nobody scanned the code in time.")
+            self._changes.say(owned, "unlinked", reason, "" if reason == "requested" else "Nobody scanned the code in time.")
             owned.truth.link_ended = owned.row.link_until if was_linking else owned.truth.link_ended
         elif owned.row.desired == "offline":
-            self._say(owned, "stopped", "requested", "")
+            self._changes.say(owned, "stopped", "requested", "")
 
     async def _restart(self, owned: Owned) -> None:
         if owned.open != "no":
             await self._bridge.close(owned.id, term=owned.term)
-        self._gone(owned)
+        self._changes.gone(owned)
         owned.truth.retry_at, owned.truth.restart_done = None, owned.row.restart_wish
         if owned.truth.linked:
-            self._say(owned, "disconnected", "restarting", "The connection is being made anew.")
+            self._changes.say(owned, "disconnected", "restarting", "The connection is being made anew.")
 
     async def _log_out(self, owned: Owned) -> None:
         by_phone = owned.wipe
         await self._bridge.close(owned.id, term=owned.term, log_out=True)
-        self._gone(owned)
+        self._changes.gone(owned)
         owned.wipe, owned.truth.linked, owned.truth.retry_at = False, False, None
         if not by_phone:
             owned.truth.phone = owned.truth.lid = owned.truth.push_name = ""
-            self._say(owned, "unlinked", "logged_out_on_request", "")
+            self._changes.say(owned, "unlinked", "logged_out_on_request", "")
         self._truths.mark(owned)
 
     async def _release(self, owned: Owned) -> None:
         if owned.open != "no":
             await self._bridge.close(owned.id, term=owned.term)
-            self._gone(owned)
+            self._changes.gone(owned)
         await self.on_release([owned], owned.leaving or "nothing_to_do")
 
     def _failed(self, owned: Owned, action: Action, error: Exception) -> None:
         code = error.code if isinstance(error, BridgeError) else "bridge_unavailable"
         surprise = not isinstance(error, _EXPECTED)
         log.warning("link.failed", session=str(owned.id), action=str(action), error=code, exc_info=surprise)
-        self._opening.discard(owned.id)
+        self._changes.opening.discard(owned.id)
         if code == "stale_term":
             self.lose(owned)
         elif code == "not_linked":
-            self._no_credentials(owned)
-        elif action in _OPENS or code == "bridge_unavailable":
-            self.closed(owned, code, {})
-
-    def _no_credentials(self, owned: Owned) -> None:
-        self._gone(owned)
-        owned.truth.linked = False
-        detail = "No credentials are held. Link the number again; waiting messages are kept."
-        self._say(owned, "logged_out", "not_linked", detail)
+            self._changes.no_credentials(owned)
+        elif action in _OPENS or (code == "bridge_unavailable" and not isinstance(error, DatabaseError)):
+            self.closed(owned, code)
 
     # --- What the bridge tells
 
@@ -180,70 +171,15 @@ class Links:
         owned = self._table.get(status.session)
         if owned is None or owned.term != status.term:
             return
-        owned.heard += 1
-        if status.state == "closed":
-            if status.close_reason != "requested":  # what this worker asked for it knows from the answer
-                self.closed(owned, status.close_reason, status.close_detail)
-        else:
-            if status.state != "connecting":
-                self._opening.discard(owned.id)
-            {"linking": self._linking, "connecting": self._connecting, "connected": self._connected}[status.state](owned, status)
-        self.consider(owned)
-
-    def _linking(self, owned: Owned, status: Status) -> None:
-        owned.open = "linking"
-        shown = status.qr or status.pairing_code
-        truth = owned.truth
-        truth.qr = status.qr.text if status.qr else ""
-        truth.pairing_code = status.pairing_code.text if status.pairing_code else ""
-        truth.qr_generated_at = shown.generated_at if shown else None
-        truth.qr_expires_at = shown.expires_at if shown else None
-        self._say(owned, "linking", "", "")
-
-    def _connecting(self, owned: Owned, status: Status) -> None:
-        if owned.open == "linking":
-            owned.opened_at = steady()
-        owned.open = "connecting"
-        self._hide_codes(owned)
-        self._say(owned, "connecting", "", "" if owned.truth.linked else "The phone has scanned the code.")
-
-    def _connected(self, owned: Owned, status: Status) -> None:
-        truth = owned.truth
-        if owned.open != "connected":
-            owned.open, owned.up_since = "connected", steady()
-            truth.connected_at = self._clock.now()
-        self._hide_codes(owned)
-        truth.linked, truth.retry_at, truth.failures = True, None, 0
-        truth.link_ended = owned.row.link_until or truth.link_ended
-        truth.phone, truth.lid, truth.push_name = (
-            status.phone or truth.phone,
-            status.lid or truth.lid,
-            status.name or truth.push_name,
-        )
-        self._say(owned, "connected", "", "")
-
-    def closed(self, owned: Owned, reason: str, detail: dict[str, Any]) -> None:
-        """The connection ended by itself."""
-        if reason == "stale_term":
+        if status.state == "closed" and status.close_reason == "stale_term":
             self.lose(owned)
             return
-        up_for = None if owned.up_since is None else timedelta(seconds=steady() - owned.up_since)
-        reaction = react(
-            reason,
-            linked=owned.truth.linked,
-            failures=owned.failures,
-            connected_for=up_for,
-            detail=detail,
-            now=self._clock.now(),
-            jitter=random.random(),
-        )
-        self._gone(owned)
-        owned.failures = owned.truth.failures = reaction.failures
-        owned.wipe = reaction.wipe
-        owned.truth.retry_at = reaction.retry_at
-        if reaction.end_link:
-            owned.truth.link_ended = owned.row.link_until
-        self._say(owned, reaction.state, reason, reaction.detail)
+        self._changes.take(owned, status)
+        self.consider(owned)
+
+    def closed(self, owned: Owned, reason: str) -> None:
+        """Its connection is gone, although the bridge did not say so."""
+        self._changes.closed(owned, reason, {})
 
     def reconnect(self, owned: Owned) -> None:
         """The socket is suspected to be dead, whatever it says."""
@@ -255,14 +191,14 @@ class Links:
         """The bridge is gone, and every socket with it."""
         for owned in self._table:
             if owned.open != "no":
-                self.closed(owned, reason, {})
+                self.closed(owned, reason)
 
     # --- What is lost
 
     def lose(self, owned: Owned) -> None:
         """It is not ours any more: forget it, and let the bridge close what it may still hold of it."""
         log.warning("session.lost", session=str(owned.id), term=owned.term)
-        self._opening.discard(owned.id)
+        self._changes.opening.discard(owned.id)
         self._table.remove(owned)
         if owned.open != "no":
             self._spawn(self._let_go(owned))
@@ -281,27 +217,7 @@ class Links:
         """Without logging out; sends under way end as unknown."""
         await asyncio.gather(*(self._let_go(owned) for owned in sessions if owned.open != "no"))
         for owned in sessions:
-            self._gone(owned)
-
-    # --- Small ones
-
-    def _gone(self, owned: Owned) -> None:
-        owned.open, owned.linking_phone, owned.up_since = "no", None, None
-        self._opening.discard(owned.id)
-        self._hide_codes(owned)
-
-    def _hide_codes(self, owned: Owned) -> None:
-        truth = owned.truth
-        truth.qr = truth.pairing_code = ""
-        truth.qr_generated_at = truth.qr_expires_at = None
-
-    def _say(self, owned: Owned, state: str, reason: str, detail: str) -> None:
-        truth = owned.truth
-        if (truth.state, truth.reason) != (state, reason):
-            truth.events.append({"from": truth.state, "to": state, **({"reason": reason} if reason else {})})
-            log.info("session.state", session=str(owned.id), restaurant=str(owned.row.restaurant), state=state, reason=reason)
-        truth.state, truth.reason, truth.detail = state, reason, detail
-        self._truths.mark(owned)
+            self._changes.gone(owned)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

@@ -37,7 +37,7 @@ class Signals:
             if owned is None or owned.heard != count or owned.acting:
                 continue
             if (status := statuses.get(session)) is None:
-                self._links.closed(owned, "connection_lost", {})
+                self._links.closed(owned, "connection_lost")
             else:
                 self._links.take_status(status)
         for status in statuses.values():

@@ -1,0 +1,112 @@
+"""What becomes true of a connection: takes it from the bridge's words into what this worker knows, and marks it to be written."""
+
+import random
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from sessions_app.policy.reactions import react
+from workers.bridge import Status
+from workers.clocks import DatabaseClock, steady
+from workers.table import Owned
+from workers.truths import Truths
+
+log = structlog.get_logger(__name__)
+
+
+class Changes:
+    """`opening` holds the logins under way: in from the call, out with the first answer that is not "connecting"."""
+
+    def __init__(self, *, truths: Truths, clock: DatabaseClock) -> None:
+        self.opening: set[UUID] = set()
+        self._truths = truths
+        self._clock = clock
+
+    def take(self, owned: Owned, status: Status) -> None:
+        owned.heard += 1
+        if status.state == "closed":
+            # What this worker asked for it knows from the answer, and a connection ends once.
+            if status.close_reason != "requested" and owned.open != "no":
+                self.closed(owned, status.close_reason, status.close_detail)
+        else:
+            if status.state != "connecting":
+                self.opening.discard(owned.id)
+            {"linking": self._linking, "connecting": self._connecting, "connected": self._connected}[status.state](owned, status)
+
+    def _linking(self, owned: Owned, status: Status) -> None:
+        owned.open = "linking"
+        shown = status.qr or status.pairing_code
+        truth = owned.truth
+        truth.qr = status.qr.text if status.qr else ""
+        truth.pairing_code = status.pairing_code.text if status.pairing_code else ""
+        truth.qr_generated_at = shown.generated_at if shown else None
+        truth.qr_expires_at = shown.expires_at if shown else None
+        self.say(owned, "linking", "", "")
+
+    def _connecting(self, owned: Owned, status: Status) -> None:
+        if owned.open == "linking":
+            owned.opened_at = steady()
+        owned.open = "connecting"
+        self._hide_codes(owned)
+        self.say(owned, "connecting", "", "" if owned.truth.linked else "The phone has scanned the code.")
+
+    def _connected(self, owned: Owned, status: Status) -> None:
+        truth = owned.truth
+        if owned.open != "connected":
+            owned.open, owned.up_since = "connected", steady()
+            truth.connected_at = self._clock.now()
+        self._hide_codes(owned)
+        truth.linked, truth.retry_at, truth.failures = True, None, 0
+        truth.link_ended = owned.row.link_until or truth.link_ended
+        truth.phone, truth.lid, truth.push_name = (
+            status.phone or truth.phone,
+            status.lid or truth.lid,
+            status.name or truth.push_name,
+        )
+        self.say(owned, "connected", "", "")
+
+    def closed(self, owned: Owned, reason: str, detail: dict[str, Any]) -> None:
+        """The connection ended by itself."""
+        up_for = None if owned.up_since is None else timedelta(seconds=steady() - owned.up_since)
+        reaction = react(
+            reason,
+            linked=owned.truth.linked,
+            failures=owned.failures,
+            connected_for=up_for,
+            detail=detail,
+            now=self._clock.now(),
+            jitter=random.random(),
+        )
+        self.gone(owned)
+        owned.failures = owned.truth.failures = reaction.failures
+        owned.wipe = reaction.wipe
+        owned.truth.retry_at = reaction.retry_at
+        if reaction.end_link:
+            owned.truth.link_ended = owned.row.link_until
+        self.say(owned, reaction.state, reason, reaction.detail)
+
+    def no_credentials(self, owned: Owned) -> None:
+        self.gone(owned)
+        owned.truth.linked = False
+        detail = "No credentials are held. Link the number again; waiting messages are kept."
+        self.say(owned, "logged_out", "not_linked", detail)
+
+    def gone(self, owned: Owned) -> None:
+        owned.open, owned.linking_phone, owned.up_since = "no", None, None
+        self.opening.discard(owned.id)
+        self._hide_codes(owned)
+
+    def _hide_codes(self, owned: Owned) -> None:
+        truth = owned.truth
+        truth.qr = truth.pairing_code = ""
+        truth.qr_generated_at = truth.qr_expires_at = None
+
+    def say(self, owned: Owned, state: str, reason: str, detail: str) -> None:
+        truth = owned.truth
+        if (truth.state, truth.reason) != (state, reason):
+            truth.events.append({"from": truth.state, "to": state, **({"reason": reason} if reason else {})})
+            log.info("session.state", session=str(owned.id), restaurant=str(owned.row.restaurant), state=state, reason=reason)
+        truth.state, truth.reason, truth.detail = state, reason, detail
+        self._truths.mark(owned)
