@@ -31,6 +31,7 @@ class Restaurant(UUIDModel):
         default=True, help_text="Resend a message without an answer, under the same WhatsApp id. Off: it waits for a person."
     )
     is_active = models.BooleanField(default=True)
+    legacy_id = models.CharField(max_length=120, null=True, unique=True, editable=False)  # `source:id` of an imported one
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
