@@ -21,6 +21,10 @@ async function main() {
   silenceConsole(log);
   // The engine leaves rejections behind when a socket drops; one session's must not end the others.
   process.on('unhandledRejection', (err) => log.warn({ err }, 'a rejection was not handled'));
+  process.on('uncaughtException', (err) => {
+    log.fatal({ err }, 'the bridge broke');
+    process.exit(1);
+  });
   const { port, stop } = await startServer(config, log);
 
   let stopping = false;

@@ -48,7 +48,7 @@ export class Sessions {
   }
 
   get connected() {
-    return [...this.#open.values()].filter(({ status }) => status.state === 'connected').length;
+    return [...this.#open.values()].filter(({ state }) => state === 'connected').length;
   }
 
   /** @param {string} id @returns {Session} @throws {BridgeError} */

@@ -105,6 +105,12 @@ describe('what comes back', () => {
     assert.equal((await events('number.chat_cap')).data.status, 'none');
   });
 
+  it("takes away what libsignal prints: sessions with their private keys", () => {
+    const lines = stage.bridge.process.log.filter((line) => line.includes('"console"'));
+    assert.ok(lines.some((line) => /Closing (open )?session/.test(line)), 'libsignal has printed');
+    assert.ok(lines.every((line) => line.length < 400 && !/privKey|rootKey|Buffer/.test(line)));
+  });
+
   it('puts no message, no key and no whole phone number into its log', async () => {
     const log = stage.bridge.process.log.join('\n');
     for (const secret of ['Is it vegan?', 'your order is on its way', number.slice(1), 'privKey', '"private"']) assert.ok(!log.includes(secret), secret);

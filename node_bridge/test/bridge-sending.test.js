@@ -46,9 +46,12 @@ describe('sending', () => {
     const customer = await stage.phone();
     const message = text(customer, 'the first words');
     const first = await stage.bridge.send(id, message);
+    const stored = () => stage.db.rows('SELECT address, data FROM bridge_sent WHERE session_id = $1 AND wa_id = $2', [id, message.id]);
+    const before = await stored();
     const again = await stage.bridge.send(id, { ...message, content: { type: 'text', text: 'other words' }, resend: true });
     assert.equal(again.body.outcome, 'acked');
     assert.equal(again.body.address, first.body.address);
+    assert.deepEqual(await stored(), before);
     const shown = await stage.network.shown(customer);
     assert.deepEqual(shown.map((one) => [one.text, one.copies]), [['the first words', 2]]);
   });

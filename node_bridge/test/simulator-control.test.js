@@ -91,7 +91,10 @@ test('health and stats count', async () => {
   assert.equal(health.status, 'ok');
   assert.ok(health.phones >= 2 && health.rss_mb > 10 && health.uptime_s >= 0);
   const stats = await sim.api('GET', '/api/stats');
-  for (const counter of ['connections', 'logins', 'logins_failed', 'pairings', 'qr_shown', 'messages', 'acks', 'duplicates', 'decrypt_failures', 'retry_receipts', 'bad_signatures']) {
+  const promised = [
+    'connections', 'logins', 'logins_failed', 'pairings', 'qr_shown', 'messages', 'acks', 'duplicates', 'decrypt_failures', 'retry_receipts', 'bad_signatures',
+  ];
+  for (const counter of promised) {
     assert.equal(typeof stats[counter], 'number', counter);
   }
 });

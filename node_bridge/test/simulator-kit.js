@@ -181,7 +181,9 @@ export class Client {
     const { ev, ws } = this.sock;
     ev.on('creds.update', (/** @type {any} */ update) => this.#note(() => Object.assign(auth.creds, update)));
     ev.on('connection.update', (/** @type {any} */ update) => this.#note(() => this.updates.push(update)));
-    ev.on('messages.upsert', (/** @type {any} */ { messages, type }) => this.#note(() => this.messages.push(...messages.map((/** @type {any} */ m) => ({ ...m, type })))));
+    ev.on('messages.upsert', (/** @type {any} */ { messages, type }) => this.#note(() => {
+      this.messages.push(...messages.map((/** @type {any} */ message) => ({ ...message, type })));
+    }));
     ev.on('messages.update', (/** @type {any} */ updates) => this.#note(() => this.statuses.push(...updates)));
     ws.on('CB:ack,class:message', (/** @type {any} */ node) => this.#note(() => this.acks.push(node.attrs)));
   }

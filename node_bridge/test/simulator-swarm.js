@@ -202,13 +202,18 @@ export class CheapClient {
     const copy = { deviceSentMessage: { destinationJid: jidOf(guest, 'pn'), message } };
     const to = [];
     for (const [account, content] of /** @type {const} */ ([[guest, message], [this.account, copy]])) {
-      const { type, body } = await encrypt(this.keys, addressOf(`${this.account.number}:1`, { number: account.number, device: 0 }), encodeWAMessage(/** @type {any} */ (content)));
+      const { type, body } = await encrypt(this.keys, this.#addressOf(account), encodeWAMessage(/** @type {any} */ (content)));
       to.push(el('to', { jid: jidOf(account, 'pn') }, [el('enc', { v: '2', type }, body)]));
     }
     const id = `${this.account.number}-${++this.#ids}`;
     const ack = this.#expect(`ack:${id}`);
     this.#send(el('message', { id, to: jidOf(guest, 'pn'), type: 'text' }, [el('participants', {}, to), el('device-identity', {}, IDENTITY)]));
     return ack;
+  }
+
+  /** @param {import('../simulator/registry.js').Account} account */
+  #addressOf({ number }) {
+    return addressOf(`${this.account.number}:1`, { number, device: 0 });
   }
 
   /** @param {import('../simulator/registry.js').Account[]} accounts */
@@ -219,7 +224,7 @@ export class CheapClient {
     for (const [i, account] of accounts.entries()) {
       const [user, skey, key] = [users[i], child(users[i], 'skey'), child(users[i], 'key')];
       const value = (/** @type {import('baileys').BinaryNode | undefined} */ node) => /** @type {Buffer} */ (bytes(child(node, 'value')));
-      await startSession(this.keys, addressOf(`${this.account.number}:1`, { number: account.number, device: 0 }), {
+      await startSession(this.keys, this.#addressOf(account), {
         registrationId: 7,
         identity: /** @type {Buffer} */ (bytes(child(user, 'identity'))),
         signedPreKey: { id: uint(child(skey, 'id')) ?? 0, value: value(skey), signature: /** @type {Buffer} */ (bytes(child(skey, 'signature'))) },

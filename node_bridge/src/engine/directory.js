@@ -1,6 +1,6 @@
 import { USyncQuery, USyncUser } from 'baileys';
 import { lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
-import { NotSent, notSentBecause } from './outcomes.js';
+import { NotSent } from './outcomes.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./lookups.js').Lookups} Lookups */
@@ -83,11 +83,10 @@ export class Directory {
   /** getUSyncDevices cannot tell an unanswered query from an empty answer. @param {string} address */
   async #whyNoDevices(address) {
     const query = new USyncQuery().withContext('message').withDeviceProtocol().withUser(new USyncUser().withId(address));
-    try {
-      return (await this.#sock.executeUSyncQuery(query)) ? 'no_devices' : 'lookup_failed';
-    } catch (error) {
-      return notSentBecause(error, false).reason;
-    }
+    const answer = await this.#sock.executeUSyncQuery(query);
+    if (!answer) return 'lookup_failed';
+    const found = answer.list.some((/** @type {any} */ { devices }) => devices?.deviceList?.length > 0);
+    return found ? 'lookup_failed' : 'no_devices';
   }
 }
 

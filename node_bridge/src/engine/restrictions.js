@@ -20,10 +20,15 @@ export class Restrictions {
     sock.ev.on('message-capping.update', (/** @type {any} */ cap) => tell('number.chat_cap', capped(cap)));
   }
 
-  /** At most once a minute: a burst of refused messages asks once. Baileys' own branch for this is never reached. Does not throw. */
-  async ask() {
+  /** A message was refused: at most once a minute, so that a burst of them asks once. Baileys' own branch for this is never reached. */
+  async refused() {
     if (performance.now() - this.#askedAt < ASK_AGAIN_MS) return;
     this.#askedAt = performance.now();
+    await this.ask();
+  }
+
+  /** Does not throw. */
+  async ask() {
     try {
       await this.#sock.fetchAccountReachoutTimelock(); // told through connection.update
       this.#tell('number.chat_cap', capped(await this.#sock.fetchNewChatMessageCap()));

@@ -80,6 +80,10 @@ export class Session {
     }
   }
 
+  get state() {
+    return this.#state;
+  }
+
   /** @returns {Status} */
   get status() {
     const me = this.#creds.account ? this.#creds.me : undefined;
@@ -175,7 +179,7 @@ export class Session {
       ackTimeoutMs,
       log,
       onLateAck: (id, code) => tell('message.ack', { id, ...(code ? { code } : {}) }),
-      onRestricted: () => restrictions.ask(),
+      onRestricted: () => restrictions.refused(),
       onAcked: (address) => issueToken({ sock, vault, address, now: Date.now() }),
     });
     sock.ev.on('connection.update', (/** @type {any} */ { connection }) => connection === 'open' && restrictions.ask());

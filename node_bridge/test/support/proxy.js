@@ -5,6 +5,8 @@ import { once } from 'node:events';
 export class Proxy {
   /** @type {Set<import('node:net').Socket>} */ #sockets = new Set();
   #cut = false;
+  /** How long what the server says is held back. */
+  delayMs = 0;
   #server;
 
   /** @param {string} host @param {number} port */
@@ -45,6 +47,7 @@ export class Proxy {
       });
     }
     if (this.#cut) return near.destroy();
-    near.pipe(far).pipe(near);
+    near.pipe(far);
+    far.on('data', (chunk) => (this.delayMs ? setTimeout(() => near.write(chunk), this.delayMs) : near.write(chunk)));
   }
 }

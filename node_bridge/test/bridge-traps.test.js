@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
+import { text as readAll } from 'node:stream/consumers';
+import { after, before, describe, it } from 'node:test';
+import { addTransactionCapability, initAuthCreds, makeEventBuffer } from 'baileys';
+import { engineLog } from '../src/engine/engine-log.js';
+import { closeSocket, openSocket } from '../src/engine/socket.js';
+import { repositoryWith } from '../src/engine/traps/repository.js';
+import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
+import { makeLog } from '../src/log.js';
+import { Signals } from '../src/signals.js';
+import { KeyRing } from '../src/store/keyring.js';
+import { Store } from '../src/store/store.js';
+import { databaseUrl } from './support/database.js';
+import { Proxy } from './support/proxy.js';
+import { Stage, text } from './support/stage.js';
+
+const log = makeLog('silent');
+
+describe('traps of the engine', () => {
+  const stage = new Stage();
+  /** @type {string} */ let id;
+  /** @type {string} */ let number;
+  before(async () => ({ id, number } = await stage.linked()));
+
+  const stats = () => stage.network.call('GET', '/stats');
+
+  it('a known contact costs no query, not even after a restart of the bridge', async () => {
+    const first = await stage.another();
+    const { id: own, number: from } = await stage.linked({ bridge: first });
+    const customer = await stage.phone();
+    await first.send(own, text(customer, 'hello')); // looks them up, gets their keys, issues our token
+    await stage.network.until(async () => (await stage.db.rows("SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'tctoken-issued'", [own])).length);
+    const queries = async () => /** @type {number} */ ((await stats()).accounts[from].queries);
+    assert.ok((await queries()) > 5);
+    const before = await queries();
+    for (let at = 0; at < 3; at += 1) await first.send(own, text(customer, `again ${at}`));
+    assert.equal(await queries(), before);
+
+    await first.stop();
+    const next = await stage.another();
+    await next.open(own, { term: 2 });
+    await next.status(own, (status) => status.state === 'connected');
+    await stage.web.until(() => stage.web.events.some((event) => event.term === 2 && event.session === own && event.type === 'number.chat_cap'));
+    const connected = await queries();
+    assert.equal((await next.send(own, text(customer, 'after the restart', { term: 2 }))).body.outcome, 'acked');
+    assert.equal(await queries(), connected);
+  });
+
+  it('messages that cross each other on the same contact all decrypt', async () => {
+    const { proxy, url } = await Proxy.before(databaseUrl);
+    const bridge = await stage.another({ BRIDGE_DATABASE_URL: url });
+    const { id: own, number: from } = await stage.linked({ bridge });
+    const customer = await stage.phone();
+    const path = `/phones/${encodeURIComponent(customer)}/messages`;
+    await bridge.send(own, text(customer, 'first'));
+    await stage.network.call('POST', path, { to: from, text: 'hello' });
+    await stage.web.event((event) => event.session === own && event.data.text === 'hello');
+    proxy.delayMs = 25; // commits that take their time
+    const crossing = Array.from({ length: 15 }, (_, at) => [
+      bridge.send(own, text(customer, `out ${at}`)),
+      stage.network.call('POST', path, { to: from, text: `in ${at}` }),
+    ]);
+    await Promise.all(crossing.flat());
+    await stage.web.until(() => stage.web.events.filter((event) => event.session === own && event.data.text?.startsWith('in ')).length === 15);
+    await bridge.send(own, text(customer, 'last'));
+    proxy.close();
+    const shown = (await stage.network.shown(customer)).filter((one) => !one.from_me).map((one) => one.text);
+    assert.deepEqual(shown, ['first', ...Array.from({ length: 15 }, (_, at) => `out ${at}`), 'last']);
+    assert.equal((await stats()).decrypt_failures, 0);
+  });
+
+  it('own messages come back as no event', async () => {
+    const customer = await stage.phone();
+    const message = text(customer, 'only ours');
+    await stage.bridge.send(id, message);
+    await stage.web.event((event) => event.type === 'message.receipt' && event.data.id === message.id);
+    assert.ok(!stage.web.events.some((event) => event.type === 'message.received' && event.data.id === message.id));
+  });
+
+  it('a connection that breaks in the middle of a lookup: surely not sent', async () => {
+    const { id: own, number: from } = await stage.linked();
+    await stage.network.fault({ account: from, on: 'query', match: { xmlns: 'usync' }, do: { action: 'terminate' } });
+    const { body } = await stage.bridge.send(own, text(await stage.phone(), 'x'));
+    assert.deepEqual(body, { outcome: 'not_sent', reason: 'not_connected' });
+  });
+
+  it('a lookup without an answer is no answer: not sent, and not "no such number"', { timeout: 60_000 }, async () => {
+    const { id: own, number: from } = await stage.linked();
+    await stage.network.fault({ account: from, on: 'query', match: { xmlns: 'usync' }, do: { action: 'drop' } });
+    const customer = await stage.phone();
+    assert.deepEqual((await stage.bridge.send(own, text(customer, 'x'))).body, { outcome: 'not_sent', reason: 'lookup_failed' });
+    assert.equal((await stage.bridge.send(own, text(customer, 'x'))).body.outcome, 'acked');
+  });
+
+  it('a contact without devices gets nothing, and says so', async () => {
+    const { body } = await stage.bridge.send(id, text('+4917700000009', 'x', { to: { phone: '+4917700000009', lid: '999999999999999' } }));
+    assert.deepEqual(body, { outcome: 'not_sent', reason: 'no_devices' });
+  });
+
+  it('asks what is forbidden when a message is refused with 463', async () => {
+    const until = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3_600_000).toISOString();
+    await stage.network.call('POST', `/accounts/${encodeURIComponent(number)}/restrictions`, { timelock: { active: true, until } });
+    await stage.network.fault({ account: number, on: 'message', do: { action: 'ack_error', code: '463' } });
+    assert.equal((await stage.bridge.send(id, text(await stage.phone(), 'x'))).body.code, '463');
+    const event = await stage.web.event((one) => one.session === id && one.type === 'number.restricted' && one.data.active);
+    assert.equal(Date.parse(event.data.until), Date.parse(until));
+  });
+
+  it('a stream error "ack" closes with server_error and keeps the credentials', async () => {
+    const { id: own, number: from } = await stage.linked();
+    await stage.network.call('POST', `/accounts/${encodeURIComponent(from)}/disconnect`, { reason: 'ack' });
+    const { close } = await stage.bridge.status(own, (status) => status.state === 'closed');
+    assert.notEqual(close.reason, 'logged_out');
+    await stage.bridge.open(own, { term: 1 });
+    await stage.bridge.status(own, (status) => status.state === 'connected');
+  });
+});
+
+describe('traps of linking', () => {
+  const stage = new Stage();
+  const store = new Store({ url: databaseUrl, connections: 1, ring: KeyRing.parse(`k:${randomBytes(32).toString('base64')}`), log });
+  after(() => store.close());
+
+  /** A socket that waits to be linked, and what it sends. @param {() => void} onPasskey */
+  async function linkingSocket(onPasskey) {
+    const { vault } = await store.open(await stage.db.makeSession(), 1);
+    const { sock } = openSocket({ vault, creds: initAuthCreds(), socketUrl: stage.network.socketUrl, log, onEncrypt: () => {}, onMessage: () => {}, onPasskey });
+    await once(sock.ws, 'CB:iq,type:set,pair-device');
+    /** @type {any[]} */
+    const sent = [];
+    sock.sendNode = async (/** @type {any} */ node) => sent.push(node);
+    return { sock, sent };
+  }
+
+  it('an empty link-code notification is acked and breaks nothing (#2694)', async () => {
+    const { sock, sent } = await linkingSocket(() => assert.fail('no passkey'));
+    const node = { tag: 'notification', attrs: { id: 'n1', from: 's.whatsapp.net', type: 'link_code_companion_reg' }, content: [{ tag: 'link_code_companion_reg', attrs: { stage: 'refresh_code' } }] };
+    sock.ws.emit('CB:notification', node);
+    assert.deepEqual(sent, [{ tag: 'ack', attrs: { id: 'n1', to: 's.whatsapp.net', class: 'notification', type: 'link_code_companion_reg' } }]);
+    assert.equal(sock.ws.isOpen, true);
+    await closeSocket(sock);
+  });
+
+  it('a passkey is told apart from a link that is merely slow', async () => {
+    let asked = 0;
+    const { sock, sent } = await linkingSocket(() => (asked += 1));
+    sock.ws.emit('CB:notification', { tag: 'notification', attrs: { id: 'n2', from: 's.whatsapp.net', type: 'passkey_prologue_request' }, content: [] });
+    assert.deepEqual([asked, sent.length], [1, 1]);
+    await closeSocket(sock);
+  });
+
+  it('a query under way ends with the socket', async () => {
+    const { sock } = await linkingSocket(() => {});
+    const query = sock.waitForMessage('never', 60_000).then(() => 'answered', () => 'ended');
+    await closeSocket(sock);
+    assert.equal(await query, 'ended');
+  });
+});
+
+describe('traps without a network', () => {
+  it('what changes the keys of an account waits for each other; a LID mapping does not wait', async () => {
+    const logger = engineLog(log);
+    const me = '49151:1@s.whatsapp.net';
+    /** @type {string[]} */
+    const written = [];
+    const memory = { get: async () => ({}), set: async (/** @type {object} */ data) => void written.push(...Object.keys(data)) };
+    const keys = addTransactionCapability(/** @type {any} */ (memory), logger, { maxCommitRetries: 1, delayBetweenTriesMs: 0 });
+    const repository = repositoryWith(() => {})(/** @type {any} */ ({ creds: { me: { id: me } }, keys }), logger, async () => []);
+    let finish = () => {};
+    const sending = keys.transaction(() => new Promise((resolve) => (finish = () => resolve(undefined))), me);
+    const deleting = repository.deleteSession(['49152@s.whatsapp.net']);
+    await repository.lidMapping.storeLIDPNMappings([{ lid: '9@lid', pn: '49152@s.whatsapp.net' }]);
+    assert.deepEqual(written, ['lid-mapping']);
+    finish();
+    await Promise.all([sending, deleting]);
+    assert.deepEqual(written, ['lid-mapping', 'session']);
+  });
+
+  it('messages are taken before they are buffered', () => {
+    const ev = makeEventBuffer(engineLog(log));
+    /** @type {any[]} */
+    const taken = [];
+    takeMessagesEarly(ev, (upsert) => taken.push(upsert));
+    ev.buffer();
+    const message = { key: { remoteJid: '49151@s.whatsapp.net', id: 'A', fromMe: false }, message: { conversation: 'hi' } };
+    ev.emit('messages.upsert', { messages: [message], type: 'notify' });
+    assert.equal(taken.length, 1);
+    ev.flush();
+    assert.equal(taken.length, 1);
+    ev.destroy();
+  });
+
+  it('the engine logs texts, masked, and never what comes with them', () => {
+    /** @type {any[]} */
+    const lines = [];
+    const quiet = makeLog('silent');
+    const spy = Object.assign(Object.create(quiet), { isLevelEnabled: () => true, debug: (/** @type {any} */ ...line) => lines.push(line), info: (/** @type {any} */ ...line) => lines.push(line) });
+    engineLog(spy).warn({ node: { key: 'private' }, err: new Error('to 4915112345678') }, 'Invalid LID-PN mapping: 186235288189710@lid');
+    engineLog(spy).debug({ creds: 'private' }, 'nothing of this');
+    assert.deepEqual(lines, [[{ engine: true, cause: 'to 49151*****78' }, 'Invalid LID-PN mapping: 18623*****10@lid']]);
+  });
+
+  it('a slow reader of signals gets the newest state and every close, and holds nothing up', async () => {
+    const signals = new Signals();
+    const slow = new PassThrough({ highWaterMark: 1 });
+    signals.attach(slow, []);
+    const status = (/** @type {string} */ state, /** @type {number} */ at) => /** @type {any} */ ({ id: 'a', state, at });
+    for (let at = 0; at < 500; at += 1) signals.publish(status('connected', at));
+    signals.publish(status('closed', 500));
+    for (let at = 501; at < 1_000; at += 1) signals.publish(status('connecting', at));
+    const reading = readAll(slow);
+    await once(slow, 'drain');
+    signals.close();
+    const told = (await reading).trim().split('\n').map((line) => JSON.parse(line));
+    assert.deepEqual(told.map(({ state, at }) => [state, at]), [['connected', 0], ['closed', 500], ['connecting', 999]]);
+  });
+});
