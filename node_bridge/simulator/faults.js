@@ -4,7 +4,15 @@ import { digits } from './wire/jids.js';
 import { el } from './wire/nodes.js';
 
 /** @typedef {'connect' | 'login' | 'message' | 'ack' | 'query' | 'receipt'} Moment */
-/** @typedef {{action: string, code?: string | number, reason?: string, ms?: number, attrs?: Record<string, string>, text?: string, moment?: 'before' | 'after'}} Deed */
+/** @typedef {object} Deed
+ * @property {string} action
+ * @property {string | number} [code]
+ * @property {string} [reason]
+ * @property {number} [ms]
+ * @property {Record<string, string>} [attrs]
+ * @property {string} [text]
+ * @property {'before' | 'after'} [moment]
+ */
 /** @typedef {{id: string, account: string, on: Moment, times: number, match: {to?: string, xmlns?: string, id?: string}, do: Deed, struck: number}} Fault */
 /** @typedef {{account?: string | undefined, on: Moment, to?: string | undefined, xmlns?: string | undefined, id?: string | undefined}} Occasion */
 

@@ -5,7 +5,12 @@ import { typedKey } from '../wire/crypto.js';
 
 /** @typedef {{id: number, value: Buffer, signature?: Buffer}} PublicPreKey */
 /** What the server hands out so that somebody can write to a device for the first time.
- * @typedef {{registrationId: number, identity: Buffer, signedPreKey: {id: number, value: Buffer, signature: Buffer}, preKey?: PublicPreKey | undefined, signedIdentity?: Buffer}} Bundle
+ * @typedef {object} Bundle
+ * @property {number} registrationId
+ * @property {Buffer} identity 32 bytes
+ * @property {{id: number, value: Buffer, signature: Buffer}} signedPreKey
+ * @property {PublicPreKey | undefined} [preKey]
+ * @property {Buffer} [signedIdentity] of linked devices
  */
 /** @typedef {{identity: import('baileys').KeyPair, registrationId: number, signedPreKey?: import('baileys').SignedKeyPair, nextPreKey: number}} Secrets */
 

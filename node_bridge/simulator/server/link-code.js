@@ -69,7 +69,9 @@ export class LinkCodes {
     throw new ControlError(409, 'code_unknown', 'no device waits for this code');
   }
 
-  /** @param {Request} request @param {import('../phones/phone.js').Phone} phone @param {string} code @returns {Promise<Buffer | undefined>} the secret, when the code was right */
+  /** @param {Request} request @param {import('../phones/phone.js').Phone} phone @param {string} code
+   * @returns {Promise<Buffer | undefined>} the secret, when the code was right
+   */
   async #exchange(request, phone, code) {
     const { identity } = phone.keys;
     const ephemeral = Curve.generateKeyPair();
@@ -112,7 +114,10 @@ async function wrap(publicKey, code) {
   return Buffer.concat([salt, iv, aesEncryptCTR(publicKey, await derivePairingCodeKey(code, salt), iv)]);
 }
 
-/** @param {Buffer} bundle salt 32, iv 12, sealed @param {Buffer} shared @param {Buffer} companionIdentity @param {import('baileys').KeyPair} phone @returns {Buffer | undefined} */
+/** @param {Buffer} bundle salt 32, iv 12, sealed @param {Buffer} shared
+ * @param {Buffer} companionIdentity @param {import('baileys').KeyPair} phone
+ * @returns {Buffer | undefined}
+ */
 function openBundle(bundle, shared, companionIdentity, phone) {
   const key = hkdf(shared, 32, { salt: bundle.subarray(0, 32), info: BUNDLE_KEY });
   try {

@@ -10,6 +10,8 @@ const ARRIVED = [undefined, 'inactive', 'sender', 'peer_msg', 'retry'];
 /** Receipts and acks of linked devices: what they settle, and who is told. */
 export class Receipts {
   #net;
+  /** @type {WeakMap<LoggedIn, Set<string>>} */
+  #asked = new WeakMap();
 
   /** @param {import('../network.js').Network} net */
   constructor(net) {
@@ -25,7 +27,7 @@ export class Receipts {
     if (ARRIVED.includes(type)) {
       for (const each of ids) this.#net.queues.settle(number, device, (n) => n.tag === 'message' && n.attrs.id === each);
     }
-    if (type === 'retry') this.#net.journal.count('retry_receipts', number);
+    if (type === 'retry') this.#askedAgain(conn, String(id));
     const target = this.#net.registry.resolve(type === 'sender' ? undefined : to);
     if (!target || type === 'peer_msg' || type === 'hist_sync') return;
     await this.#forward(conn, node, target);
@@ -47,12 +49,20 @@ export class Receipts {
     }
   }
 
+  /** @param {LoggedIn} conn @param {string} id */
+  #askedAgain(conn, id) {
+    this.#net.journal.count('retry_receipts', conn.device.number);
+    const ids = this.#asked.get(conn) ?? new Set();
+    this.#asked.set(conn, ids.add(id));
+  }
+
   /** A client confirms a stanza. @param {LoggedIn} conn @param {Node} ack */
   settle(conn, ack) {
     const { number, device } = conn.device;
     const { class: tag, id, to, type, error } = ack.attrs;
-    // A nack after a retry request: the message stays settled by the receipt that asked for it again.
     if (tag === 'message' && error) this.#net.journal.tell('message.nacked', { account: number, id, error });
+    // The nack that follows a retry receipt is for what that receipt has settled, not for the answer that may wait by now.
+    if (tag === 'message' && this.#asked.get(conn)?.delete(String(id))) return;
     this.#net.queues.settle(number, device, (node) =>
       node.tag === tag && node.attrs.id === id && node.attrs.from === to && (tag === 'message' || node.attrs.type === type));
   }
