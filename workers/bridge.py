@@ -57,8 +57,8 @@ class Status:
 
 
 def _text(value: Any) -> str:
-    """Without NUL characters: PostgreSQL takes none, and people choose their own names."""
-    return str(value or "").replace("\0", "")
+    """What PostgreSQL takes: no NUL, no half of a surrogate pair. People choose their own names."""
+    return str(value or "").replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def parse_status(raw: dict[str, Any]) -> Status:

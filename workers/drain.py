@@ -9,7 +9,7 @@ from itertools import count
 from uuid import UUID
 
 import structlog
-from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 
 from sessions_app.policy import pacing
 from sessions_app.policy.retry import Next, Outcome, Verdict, judge
@@ -54,6 +54,7 @@ class Drain:
         self._changed = asyncio.Event()
         self._results: list[tuple[Owned, Settlement]] = []
         self._doubted: set[Owned] = set()
+        self._one_by_one = False
         self._sends: set[asyncio.Task[None]] = set()
 
     # --- When
@@ -112,12 +113,15 @@ class Drain:
         worker = self._worker()
         if worker is None:
             self._results.clear()  # the lease is gone: whoever owns these sessions next finds them uncertain
+            self._doubted.clear()
             return
         await self._settle_doubts(worker)
-        results, self._results = self._results, []
-        due = self._pop_due()
+        results = self._results[: 1 if self._one_by_one else None]
+        self._results = self._results[len(results) :]
+        due = [] if self._one_by_one and results else self._pop_due()
         if results or due:
             await self._settle_and_claim(worker, results, due)
+        self._one_by_one = self._one_by_one and bool(self._results)
 
     async def _settle_and_claim(self, worker: UUID, results: list[tuple[Owned, Settlement]], due: list[Owned]) -> None:
         for owned in due:
@@ -129,8 +133,8 @@ class Drain:
                 settlements=[settlement for _, settlement in results],
                 due=[(owned.id, owned.term) for owned in due],
             )
-        except DatabaseError:
-            self._results = results + self._results
+        except Exception as error:
+            self._results = self._worth_another_try(results, error) + self._results
             self._doubted.update(due)
             raise
         for owned, settlement in results:
@@ -138,6 +142,18 @@ class Drain:
         claimed = {claim.session: claim for claim in claims}
         for owned in due:
             self._start(owned, claimed.get(owned.id))
+
+    def _worth_another_try(self, results: list[tuple[Owned, Settlement]], error: Exception) -> list[tuple[Owned, Settlement]]:
+        """All of them when the database was away. Else one of them cannot be written: alone it is found, and its session stays
+        where it is, so that the others go on."""
+        if isinstance(error, (OperationalError, InterfaceError)):
+            return results
+        if len(results) == 1:
+            owned, settlement = results[0]
+            log.error("message.cannot_be_settled", session=str(owned.id), message=str(settlement.message))
+            return []
+        self._one_by_one = True
+        return results
 
     async def _settle_doubts(self, worker: UUID) -> None:
         """After a failed tick: its claims may have been committed all the same, and nobody has sent them."""

@@ -5,10 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
+import structlog
+from django.db import InterfaceError, OperationalError
+
 from sessions_app.services import linking
 from workers.database import Database
 from workers.table import Owned, Table
 
+log = structlog.get_logger(__name__)
 MOST_AT_ONCE = 500
 
 
@@ -33,9 +37,26 @@ class Truths:
         while batch := self._take():
             try:
                 await self._write(batch)
-            except BaseException:
-                self._dirty = {**{owned.id: owned for owned in batch}, **self._dirty}
+            except (OperationalError, InterfaceError):
+                self._keep(batch)
                 raise
+            except Exception:
+                log.exception("truths.unwritable", sessions=len(batch))
+                await self._write_each(batch)
+
+    async def _write_each(self, batch: list[Owned]) -> None:
+        """One of them cannot be written: the others must not wait for it."""
+        for done, owned in enumerate(batch):
+            try:
+                await self._write([owned])
+            except (OperationalError, InterfaceError):
+                self._keep(batch[done:])
+                raise
+            except Exception:
+                log.exception("truth.unwritable", session=str(owned.id))
+
+    def _keep(self, batch: list[Owned]) -> None:
+        self._dirty = {**{owned.id: owned for owned in batch}, **self._dirty}
 
     def _take(self) -> list[Owned]:
         batch = list(self._dirty.values())[:MOST_AT_ONCE]

@@ -8,7 +8,7 @@ from itertools import count, pairwise
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
@@ -577,3 +577,35 @@ def test_a_commit_whose_answer_is_lost_sends_nothing_twice(
     assert not Message.objects.exclude(status="sent").exists()
     assert [timeline(message)[-1] for message in waiting] == ["sent"] * 4
     assert next(worked) > lost
+
+
+def test_a_result_that_cannot_be_written_holds_up_its_own_session_alone(
+    restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, *good = many = linked_sessions(restaurant, 5)
+    tick = sending.tick
+
+    def refuse(**given: Any) -> list[sending.Claim]:
+        if any(one.session == bad.pk for one in given["settlements"]):
+            raise DataError("out of range")
+        return tick(**given)
+
+    monkeypatch.setattr(sending, "tick", refuse)
+    stub.linked.update(str(session.pk) for session in many)
+    for session in many * 3:
+        queued(session)
+    make_runner()
+    eventually(lambda: Message.objects.filter(session__in=good, status="sent").count() == 12, what="the others' messages")
+    assert Message.objects.filter(session=bad, status="sent").count() == 0
+
+
+def test_names_that_postgresql_cannot_hold_do_no_harm(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    make_runner()
+    sessions.link(session=session)
+    until_state(session, "linking")
+    tell(bridge, lambda: stub.tell(str(session.pk), "connected", phone=SCANNED, lid="1@lid", name="Lu\0i\ud800gi" + "!" * 200))
+    until_state(session, "connected")
+    assert session.push_name.startswith("Lui?gi!")
+    assert len(session.push_name) == 120
