@@ -124,6 +124,18 @@ SIMULATOR_URL = env.str("SIMULATOR_URL", default="")  # the virtual phones' page
 NODE_BINARY = env.str("NODE_BINARY", default="")  # empty: the bundled Node 24, else `node` on PATH
 DATA_DIR = env.path("DATA_DIR", default=str(BASE_DIR / ".data"))
 
+# --- QR codes as files, for programs that show them by themselves ---------------------------------------------------
+QR_FILES = env.bool("QR_FILES", default=False)
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "qr": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        # Whoever can read such a file can take over the number's link: nobody but this user may.
+        "OPTIONS": {"location": f"{DATA_DIR}/qr", "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700},
+    },
+}
+
 # --- The API ------------------------------------------------------------------------------------------------------
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=1_200)  # of each API key; 0: no limit
 

@@ -39,3 +39,5 @@ beat_schedule = {
     "expire": {"task": "workers.expire", "schedule": 5.0, "options": {"expires": 5}},
     "tidy": {"task": "workers.tidy", "schedule": 300.0, "options": {"expires": 300}},
 }
+if settings.QR_FILES:
+    beat_schedule["qr-files"] = {"task": "workers.qr_files", "schedule": 2.0, "options": {"expires": 2}}

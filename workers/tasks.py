@@ -5,7 +5,7 @@ from uuid import UUID
 import structlog
 from celery import shared_task
 
-from sessions_app.services import sweeps, wakeups
+from sessions_app.services import qr_files, sweeps, wakeups
 from workers import wakes
 
 log = structlog.get_logger(__name__)
@@ -42,3 +42,11 @@ def tidy() -> None:
     counts = {"idempotency_records": sweeps.forget_idempotency_records(), "workers": sweeps.forget_workers()}
     if any(counts.values()):
         log.info("sweep.tidied", **counts)
+
+
+@shared_task(name="workers.qr_files")
+def refresh_qr_files() -> None:
+    """Only in the schedule with QR_FILES."""
+    written, removed = qr_files.refresh()
+    if written or removed:
+        log.info("qr_files.refreshed", written=written, removed=removed)

@@ -17,7 +17,7 @@ from sessions_app.api.queries import refuse_unknown
 from sessions_app.api.session_schemas import LinkByCode, LinkIn, QrOut, SessionIn, SessionOut, SessionPage, SessionStatus
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import ApiKey, Message, Session, Worker
-from sessions_app.services import estimates, sessions
+from sessions_app.services import estimates, qr_codes, sessions
 
 router = Router()
 
@@ -65,7 +65,7 @@ def get_session_status(request: HttpRequest, session_id: UUID) -> SessionStatus:
     waiting = Message.objects.filter(session=session, status=Message.Status.QUEUED)
     return session_schemas.status(
         session,
-        qr_available=qr.is_shown(session),
+        qr_available=qr_codes.is_shown(session),
         pairing_code=session.pairing_code,
         has_worker=Worker.objects.filter(sessions=session, expires_at__gt=Now()).exists(),
         waiting=waiting.order_by()[: estimates.MAX_COUNTED + 1].count(),
