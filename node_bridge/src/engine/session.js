@@ -1,17 +1,10 @@
-import { initAuthCreds, S_WHATSAPP_NET } from 'baileys';
+import { initAuthCreds } from 'baileys';
 import { EventEmitter, once } from 'node:events';
 import { BridgeError, StaleTerm } from '../errors.js';
 import { lidOf, phoneOf } from './addresses.js';
 import { classify } from './closes.js';
-import { Directory } from './directory.js';
-import { Inbound } from './inbound.js';
-import { Linking } from './linking.js';
+import { Connection } from './connection.js';
 import { NotSent } from './outcomes.js';
-import { readReceipt } from './receipts.js';
-import { Restrictions } from './restrictions.js';
-import { Sender } from './sender.js';
-import { closeSocket, openSocket } from './socket.js';
-import { issueToken } from './tokens.js';
 
 /** @typedef {import('../sessions.js').Status} Status */
 /** @typedef {import('../sessions.js').Close} Close */
@@ -19,6 +12,7 @@ import { issueToken } from './tokens.js';
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('../events/outbox.js').EventType} EventType */
 /** @typedef {import('./memory.js').SessionMemory} SessionMemory */
+/** @typedef {import('./linking.js').Linking} Linking */
 /** @typedef {import('../log.js').Log} Log */
 /**
  * @typedef {object} SessionOptions
@@ -44,7 +38,6 @@ const CONNECT_MS = 60_000;
 export class Session {
   /** @type {Status['state']} */ #state;
   #since = Date.now();
-  /** @type {number | null} */ #lastStanzaAt = null;
   /** @type {Close | null} */ #close = null;
   /** @type {Promise<void> | null} */ #finishing = null;
   #ended = new AbortController();
@@ -53,12 +46,9 @@ export class Session {
   #restarted = false;
   #loggingOut = false;
   /** @type {any} */ #creds;
-  /** @type {any} */ #sock = null;
+  /** @type {Connection | null} */ #connection = null;
   /** @type {Linking | null} */ #linking = null;
-  /** @type {Sender | null} */ #sender = null;
-  /** @type {Directory | null} */ #directory = null;
   #with;
-  #inbound;
 
   /** @param {SessionOptions} options */
   constructor(options) {
@@ -67,7 +57,6 @@ export class Session {
     this.term = options.term;
     this.#creds = options.creds ?? initAuthCreds();
     this.#state = options.creds ? 'connecting' : 'linking';
-    this.#inbound = new Inbound({ seen: options.memory.seen, tell: (data) => options.tell('message.received', data) });
     options.vault.onBroken = (error) => this.end(error instanceof StaleTerm ? 'stale_term' : 'store_unavailable', { cause: error.message });
   }
 
@@ -95,7 +84,7 @@ export class Session {
       lid: lidOf(me?.lid) ?? null,
       name: me?.name ?? null,
       since: new Date(this.#since).toISOString(),
-      last_stanza_at: this.#lastStanzaAt === null ? null : new Date(this.#lastStanzaAt).toISOString(),
+      last_stanza_at: isoOrNull(this.#connection?.lastStanzaAt),
       qr: this.#linking?.qr ?? null,
       pairing_code: this.#linking?.pairingCode ?? null,
       close: this.#close,
@@ -104,15 +93,15 @@ export class Session {
 
   /** @param {import('./sender.js').SendRequest} request @returns {Promise<import('./outcomes.js').Outcome>} */
   async send(request) {
-    if (this.#state !== 'connected' || !this.#sender) return { outcome: 'not_sent', reason: 'not_connected' };
-    return this.#sender.send(request);
+    if (this.#state !== 'connected' || !this.#connection) return { outcome: 'not_sent', reason: 'not_connected' };
+    return this.#connection.sender.send(request);
   }
 
   /** @param {string[]} phones @returns {Promise<{results: object[], reason?: string}>} */
   async check(phones) {
-    if (this.#state !== 'connected' || !this.#directory) throw new BridgeError('not_connected', 'the session is not connected');
+    if (this.#state !== 'connected' || !this.#connection) throw new BridgeError('not_connected', 'the session is not connected');
     try {
-      return { results: await this.#directory.find(phones) };
+      return { results: await this.#connection.directory.find(phones) };
     } catch (error) {
       const reason = error instanceof NotSent ? error.reason : 'lookup_failed';
       return { results: phones.map((phone) => ({ phone, on_whatsapp: null, address: null, lid: null })), reason };
@@ -141,53 +130,20 @@ export class Session {
   }
 
   #connect() {
-    const { vault, socketUrl, log, tell } = this.#with;
-    const { sock, devices } = openSocket({
-      vault,
+    /** @type {Connection} */
+    const connection = new Connection({
+      options: this.#with,
       creds: this.#creds,
-      socketUrl,
-      log,
-      onEncrypt: () => this.#sender?.noteEncryption(),
-      onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
-      onMessage: (message, offline) => this.#inbound.take(message, offline),
+      ended: this.#ended.signal,
+      listeners: {
+        onUpdate: (update) => connection === this.#connection && this.#update(update),
+        onCreds: () => this.#saveCreds(),
+        onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
+        onRefused: (code) => this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } }),
+      },
     });
-    this.#sock = sock;
-    this.#equip(devices);
-    sock.ws.on('frame', () => (this.#lastStanzaAt = Date.now()));
-    // In the same turn as Baileys' own listener, so that it is on disk before the receipt is acked.
-    sock.ws.on('CB:receipt', (/** @type {any} */ node) => readReceipt(node).forEach((data) => tell('message.receipt', data)));
-    sock.ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => this.#refused(response.statusCode));
-    sock.ev.on('creds.update', () => this.#saveCreds());
-    sock.ev.on('connection.update', (/** @type {any} */ update) => this.#update(sock, update));
-  }
-
-  /** @param {import('./devices.js').DeviceCache} devices */
-  #equip(devices) {
-    const { vault, memory, log, tell, ackTimeoutMs } = this.#with;
-    const sock = this.#sock;
-    const ended = this.#ended.signal;
-    const restrictions = new Restrictions({ sock, tell, log });
-    const directory = new Directory({ sock, vault, lookups: memory.lookups });
-    this.#linking = this.#creds.account ? null : new Linking({ sock, ended });
-    this.#directory = directory;
-    this.#sender = new Sender({
-      sock,
-      vault,
-      directory,
-      devices,
-      ended,
-      ackTimeoutMs,
-      log,
-      onLateAck: (id, code) => tell('message.ack', { id, ...(code ? { code } : {}) }),
-      onRestricted: () => restrictions.refused(),
-      onAcked: (address) => issueToken({ sock, vault, address, now: Date.now() }),
-    });
-    sock.ev.on('connection.update', (/** @type {any} */ { connection }) => connection === 'open' && restrictions.ask());
-  }
-
-  /** Something answered HTTP instead of opening the WebSocket; Baileys would wait for ever. @param {number} code */
-  #refused(code) {
-    this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } });
+    this.#connection = connection;
+    this.#linking = connection.linking;
   }
 
   /** A server that is silent, or talks without ever letting us in. */
@@ -197,12 +153,12 @@ export class Session {
     this.#changes.on('change', () => (this.#state === 'connected' || this.#linking?.qr) && clearTimeout(late));
   }
 
-  /** @param {any} sock @param {any} update */
-  #update(sock, { qr, isNewLogin, connection, lastDisconnect }) {
-    if (sock !== this.#sock || this.#finishing || this.#loggingOut) return;
+  /** @param {any} update */
+  #update({ qr, isNewLogin, connection, lastDisconnect }) {
+    if (this.#finishing || this.#loggingOut) return;
     if (qr) this.#showQr(qr);
     if (isNewLogin) this.#pairedNow();
-    if (connection === 'open') this.#enter('connected');
+    if (connection === 'open') this.#connected();
     if (connection === 'close') this.#closed(lastDisconnect?.error);
   }
 
@@ -217,6 +173,11 @@ export class Session {
       log.warn({ err }, 'no pairing code could be had');
       this.end('connect_failed', { cause: err.message });
     });
+  }
+
+  #connected() {
+    this.#enter('connected');
+    this.#connection?.restrictions.ask();
   }
 
   #pairedNow() {
@@ -248,12 +209,10 @@ export class Session {
   }
 
   async #tellLogout() {
-    if (!this.#creds.account || !(await this.#reached('connected', LOGOUT_MS))) return false;
-    const attrs = { jid: this.#creds.me.id, reason: 'user_initiated' };
-    const query = { tag: 'iq', attrs: { to: S_WHATSAPP_NET, type: 'set', xmlns: 'md' }, content: [{ tag: 'remove-companion-device', attrs }] };
+    if (!this.#creds.account || !(await this.#reached('connected', LOGOUT_MS)) || !this.#connection) return false;
     this.#loggingOut = true; // the server answers and then closes with 401
     this.#state = 'connecting'; // nothing is sent any more
-    return this.#sock.query(query, LOGOUT_MS).then(Boolean, () => false);
+    return this.#connection.unlink(this.#creds.me.id, LOGOUT_MS);
   }
 
   /** @param {Status['state']} state @param {number} withinMs @returns {Promise<boolean>} */
@@ -273,13 +232,18 @@ export class Session {
   async #shut(close, wipe) {
     const { vault, log } = this.#with;
     this.#ended.abort();
-    if (this.#sock) closeSocket(this.#sock).catch(() => {});
+    this.#connection?.close();
     await vault.retire();
     if (wipe) await vault.wipe().catch((err) => log.error({ err }, 'the credentials could not be wiped'));
-    this.#linking = this.#sender = this.#directory = null;
+    this.#linking = this.#connection = null; // lets go of the socket
     this.#close = close;
     this.#enter('closed');
     log.info({ close }, 'session closed');
     this.#with.onClosed();
   }
+}
+
+/** @param {number | null | undefined} ms */
+function isoOrNull(ms) {
+  return ms ? new Date(ms).toISOString() : null;
 }

@@ -1,0 +1,84 @@
+import { S_WHATSAPP_NET } from 'baileys';
+import { Directory } from './directory.js';
+import { Inbound } from './inbound.js';
+import { Linking } from './linking.js';
+import { readReceipt } from './receipts.js';
+import { Restrictions } from './restrictions.js';
+import { Sender } from './sender.js';
+import { closeSocket, openSocket } from './socket.js';
+import { issueToken } from './tokens.js';
+
+/** @typedef {import('./session.js').SessionOptions} SessionOptions */
+/**
+ * @typedef {object} Listeners
+ * @property {(update: any) => void} onUpdate - the engine's `connection.update`
+ * @property {() => void} onCreds - the credentials have changed in place
+ * @property {() => void} onPasskey
+ * @property {(httpStatus: number) => void} onRefused - something answered HTTP instead of opening the WebSocket; Baileys would wait for ever
+ */
+
+/** One socket of a session and everything that works through it. It opens at once. */
+export class Connection {
+  /** @type {number | null} */ lastStanzaAt = null;
+  #sock;
+
+  /** @param {{options: SessionOptions, creds: any, ended: AbortSignal, listeners: Listeners}} parts */
+  constructor({ options, creds, ended, listeners }) {
+    const { vault, memory, socketUrl, log, tell } = options;
+    const inbound = new Inbound({ seen: memory.seen, tell: (data) => tell('message.received', data) });
+    const { sock, devices } = openSocket({
+      vault,
+      creds,
+      socketUrl,
+      log,
+      onEncrypt: () => this.sender.noteEncryption(),
+      onPasskey: listeners.onPasskey,
+      onMessage: (message, offline) => inbound.take(message, offline),
+    });
+    this.#sock = sock;
+    this.directory = new Directory({ sock, vault, lookups: memory.lookups });
+    this.linking = creds.account ? null : new Linking({ sock, ended });
+    this.restrictions = new Restrictions({ sock, tell, log });
+    this.sender = this.#makeSender({ options, ended, devices });
+    this.#listen(listeners, tell);
+  }
+
+  /** Tells WhatsApp that this device is no longer linked. @param {string} jid @param {number} withinMs @returns {Promise<boolean>} whether it answered */
+  unlink(jid, withinMs) {
+    const content = [{ tag: 'remove-companion-device', attrs: { jid, reason: 'user_initiated' } }];
+    const query = { tag: 'iq', attrs: { to: S_WHATSAPP_NET, type: 'set', xmlns: 'md' }, content };
+    return this.#sock.query(query, withinMs).then(Boolean, () => false);
+  }
+
+  close() {
+    closeSocket(this.#sock).catch(() => {}); // it is gone in any case
+  }
+
+  /** @param {{options: SessionOptions, ended: AbortSignal, devices: import('./devices.js').DeviceCache}} parts */
+  #makeSender({ options: { vault, log, tell, ackTimeoutMs }, ended, devices }) {
+    const sock = this.#sock;
+    return new Sender({
+      sock,
+      vault,
+      directory: this.directory,
+      devices,
+      ended,
+      ackTimeoutMs,
+      log,
+      onLateAck: (id, code) => tell('message.ack', { id, ...(code ? { code } : {}) }),
+      onRestricted: () => this.restrictions.refused(),
+      onAcked: (address) => issueToken({ sock, vault, address, now: Date.now() }),
+    });
+  }
+
+  /** @param {Listeners} listeners @param {SessionOptions['tell']} tell */
+  #listen({ onUpdate, onCreds, onRefused }, tell) {
+    const { ws, ev } = this.#sock;
+    ws.on('frame', () => (this.lastStanzaAt = Date.now()));
+    // In the same turn as Baileys' own listener, so that it is on disk before the receipt is acked.
+    ws.on('CB:receipt', (/** @type {any} */ node) => readReceipt(node).forEach((data) => tell('message.receipt', data)));
+    ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => onRefused(response.statusCode));
+    ev.on('creds.update', onCreds);
+    ev.on('connection.update', onUpdate);
+  }
+}
