@@ -45,14 +45,16 @@ RENDERING: list[Processor] = [
 ]
 
 
+def formatter() -> structlog.stdlib.ProcessorFormatter:
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=RENDERING)
+
+
 def configuration(level: str) -> dict[str, Any]:
     """For `logging.config.dictConfig`; Django applies it, and Celery leaves it in place."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {
-            "json": {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": SHARED, "processors": RENDERING},
-        },
+        "formatters": {"json": {"()": formatter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {

@@ -50,7 +50,8 @@ def block(content: dict[str, Any], *, data: Path, seconds: float) -> str:
         ("Logs and data", f"{data} (the same facts: up.json)"),
     ]
     lines = [f"  {name:<15}{value}" for name, value in rows]
-    outcome = " It appears on the virtual phone seconds later:" if content["simulated"] else ""
+    simulated = "Send a message; it appears on the virtual phone seconds later:"
+    live = "Link a number, put your own phone's number in place of the customer's, and send a message:"
     return "\n".join(
         [
             "",
@@ -59,7 +60,7 @@ def block(content: dict[str, Any], *, data: Path, seconds: float) -> str:
             "",
             *lines,
             "",
-            f"  Send a message.{outcome}",
+            f"  {simulated if content['simulated'] else live}",
             "",
             f"  {curl(content)}",
             "",

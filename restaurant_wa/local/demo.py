@@ -22,6 +22,7 @@ class Place:
 LINKED = Place("Trattoria Bella", "Orders", "+491713920010")
 BY_HAND = Place("Sushi Nami", "Orders", "+491713920011")
 PLACES = (LINKED, BY_HAND)
+LIVE = Place("My restaurant", "Orders", "")
 CUSTOMERS = (("+4917604069001", "Anna"), ("+4917604069002", "Ben"), ("+4917604069003", "Chloé"))
 
 

@@ -2,18 +2,20 @@
 
 import json
 import logging
+import logging.config
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from django.conf import settings
 from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+import restaurant_wa
 from restaurant_wa import reporting
-from restaurant_wa.logging import RENDERING, SHARED
+from restaurant_wa.logging import formatter
 from restaurant_wa.scrubbing import scrub, scrub_text
 
 KEY = "rwa_abcdefgh_" + "A1_-" * 10 + "xyz"
@@ -21,12 +23,11 @@ KEY = "rwa_abcdefgh_" + "A1_-" * 10 + "xyz"
 
 def line(logger: str, message: str, *arguments: object, **fields: Any) -> dict[str, Any]:
     """What one entry becomes by the formatter in force."""
-    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=RENDERING)
     record = logging.LogRecord(logger, logging.INFO, "file.py", 1, message, arguments, None)
     if fields:
         record.msg, record.args = {"event": message, **fields}, ()
         record._logger, record._name = logging.getLogger(logger), "info"
-    parsed: dict[str, Any] = json.loads(formatter.format(record))
+    parsed: dict[str, Any] = json.loads(formatter().format(record))
     return parsed
 
 
@@ -84,6 +85,14 @@ def test_deep_data_cannot_smuggle_anything_out() -> None:
 def test_the_configuration_names_the_json_handler_alone() -> None:
     assert settings.LOGGING["root"]["handlers"] == ["stderr"]
     assert set(settings.LOGGING["handlers"]) == {"stderr"}
+
+
+def test_the_web_server_uses_the_same_formatter() -> None:
+    configuration = json.loads((Path(restaurant_wa.__file__).parent / "granian_logging.json").read_text())
+    logging.config.dictConfig(configuration)
+    handler = logging.getLogger("_granian").handlers[0]
+    record = logging.LogRecord("_granian", logging.INFO, "file.py", 1, "Started worker-1", (), None)
+    assert json.loads(handler.format(record))["event"] == "Started worker-1"
 
 
 def test_a_request_has_an_id_in_answer_and_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:

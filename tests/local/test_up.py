@@ -128,7 +128,9 @@ def test_a_part_that_dies_is_started_again_and_a_database_that_dies_is_the_end(t
     ups.append(Up(tmp_path / "data"))
     url = ups[0].told()["url"]
     family = tree(ups[0].process.pid)
-    os.kill(next(each.pid for each in family if "granian" in each.command), signal.SIGKILL)
+    killed = next(each for each in family if "granian" in each.command and each.parent == ups[0].process.pid)
+    os.kill(killed.pid, signal.SIGKILL)
+    eventually(lambda: killed.command in {each.command for each in tree(ups[0].process.pid)} and not killed.alive(), timeout=30)
     eventually(lambda: _alive(url), timeout=30, what="web to come back")
 
     os.kill(next(each.pid for each in family if "postgres -D" in each.command), signal.SIGKILL)
@@ -136,6 +138,18 @@ def test_a_part_that_dies_is_started_again_and_a_database_that_dies_is_the_end(t
     output = ups[0].output()
     assert "web was killed by signal 9" in output
     assert "error: postgres was killed by signal 9" in output
+
+
+def test_live_it_runs_no_simulated_network_and_says_what_that_means(tmp_path: Path, ups: list[Up]) -> None:
+    """Nothing is linked, so nothing is sent to anybody."""
+    ups.append(Up(tmp_path / "data", "--live"))
+    told = ups[0].told()
+    assert (told["simulator_url"], told["simulated"]) == (None, False)
+    assert "simulator/main.js" not in " ".join(each.command for each in tree(ups[0].process.pid))
+    sessions = Json(told["url"]).with_key(told["api_key"]).get("/api/v1/sessions")["items"]
+    assert [session["state"] for session in sessions] == ["unlinked"]
+    assert ups[0].end(signal.SIGTERM) == 0
+    assert "ban the number" in ups[0].output()
 
 
 def _alive(url: str) -> bool:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from restaurant_wa.local.demo import CUSTOMERS, LINKED, PLACES, Place, link
+from restaurant_wa.local.demo import CUSTOMERS, LINKED, LIVE, PLACES, Place, link
 from restaurant_wa.local.vault import write_private
 from restaurant_wa.local.virtual_phones import Refused, VirtualPhones
 from sessions_app.models import Restaurant, Session
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         if not password:
             raise CommandError("Set DEMO_ADMIN_PASSWORD.")
         live = not settings.SIMULATOR_URL
-        made = [_session(place) for place in (PLACES[:1] if live else PLACES)]
+        made = [_session(place) for place in ((LIVE,) if live else PLACES)]
         kept = json.loads(state.read_text()) if state.exists() else {}
         content = _facts(made[0].restaurant, kept.get("api_key", "")) | {"admin": _admin(password)}
         write_private(state, json.dumps(content | _network(made, live=live)))
@@ -77,5 +77,5 @@ def _network(made: list[Session], *, live: bool) -> dict[str, Any]:
         "sessions": [{"id": str(session.pk), "restaurant": session.restaurant.name} for session in made],
         "to_link": f"{by_hand.restaurant.name}, session “{by_hand.name}” (admin, Sessions)",
         "customers": [] if live else [{"phone": number, "name": name} for number, name in CUSTOMERS],
-        "example_to": "+4915112345678" if live else CUSTOMERS[0][0],
+        "example_to": CUSTOMERS[0][0],
     }
