@@ -9,6 +9,8 @@ import { Store } from '../src/store/store.js';
 import { Bridge, KEYS, scratch } from './support/bridge.js';
 import { databaseUrl, TestDatabase } from './support/database.js';
 import { text } from './support/stage.js';
+import { until } from './support/until.js';
+import { Web } from './support/web.js';
 
 const OWN = '15550000000';
 const CUSTOMER = '+15551234567';
@@ -23,9 +25,11 @@ async function pretendLinked(id) {
 }
 
 describe('against an independent fake WhatsApp server', () => {
-  it('logs in and sends a message that the server decrypts and acks', async (t) => {
+  it('logs in, sends a message that the server decrypts and acks, and acks what it receives (#1910)', async (t) => {
     /** @type {any[]} */
     const seen = [];
+    const web = await Web.start();
+    t.after(() => web.stop());
     const server = await startWhatsAppServer({
       selfJid: `${OWN}@s.whatsapp.net`,
       recorderPath: join(scratch(), 'recorded.jsonl'),
@@ -36,7 +40,7 @@ describe('against an independent fake WhatsApp server', () => {
     t.after(() => db.close());
     const id = await db.makeSession();
     await pretendLinked(id);
-    const bridge = await Bridge.start({ WA_SOCKET_URL: server.manifest.endpoints.baileysWebSocketUrl });
+    const bridge = await Bridge.start({ WA_SOCKET_URL: server.manifest.endpoints.baileysWebSocketUrl, WEB_URL: web.url });
     t.after(() => bridge.stop('SIGKILL'));
 
     await bridge.open(id, { term: 1 });
@@ -45,5 +49,17 @@ describe('against an independent fake WhatsApp server', () => {
     const { body } = await bridge.send(id, message);
     assert.equal(body.outcome, 'acked');
     assert.ok(seen.some((event) => JSON.stringify(event).includes('a second opinion')));
+
+    const sender = `${CUSTOMER.slice(1)}@s.whatsapp.net`;
+    const typed = await fetch(server.manifest.endpoints.adminInboundUrl, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-crabline-admin-token': server.manifest.adminToken },
+      body: JSON.stringify({ chatJid: sender, senderJid: sender, text: 'and an answer' }),
+    });
+    assert.equal(typed.status, 200);
+    const { data } = await web.event((event) => event.type === 'message.received');
+    assert.deepEqual([data.text, data.phone], ['and an answer', CUSTOMER]);
+    const isAck = (/** @type {any} */ { body: node }) => node?.tag === 'ack' && node.attrs.class === 'message' && node.attrs.id === data.id;
+    await until(async () => seen.some(isAck));
   });
 });
