@@ -28,5 +28,5 @@ Not guaranteed: that an uncertain message was not shown already. It is sent agai
 apps show one message for each chat and id.
 
 Reading order: `celery`, `steps` (thin shells), `runner` (the thread), `engine` (what runs in it), `ownership`,
-`links`, `drain`.
+`links` and `changes`, `drain`.
 """

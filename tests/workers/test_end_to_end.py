@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
+from celery import Celery
 
 from tests.support.fixtures import MakeStack
 from tests.support.stack import Stack, eventually
@@ -24,6 +26,7 @@ def test_it_links_drains_releases_on_sigterm_and_comes_back_without_a_code(make_
     eventually(lambda: _shown(stack) == [f"order {n}" for n in range(5)], what="five messages on the phone")
     eventually(lambda: _statuses(stack) <= {"sent", "delivered", "read"}, what="five messages settled")
 
+    _wake(stack, session)
     assert stack.stop("session-1") < 10
     row = _session(stack, session)
     assert (row["state"], row["owner_id"]) == ("disconnected", None)
@@ -141,6 +144,16 @@ def _insert(stack: Stack, table: str, **values: object) -> None:
     values["created_at"] = datetime.now(UTC)
     names, places = ", ".join(values), ", ".join(["%s"] * len(values))
     stack.sql(f"INSERT INTO {table} ({names}) VALUES ({places})", *values.values())
+
+
+def _wake(stack: Stack, session: str) -> None:
+    """As the web side does: by name, on the owner's own queue."""
+    queue = stack.sql("SELECT queue FROM worker WHERE name ~ '^session-1@'")[0]["queue"]
+    publisher = Celery("test", broker=stack.site.env["REDIS_URL"], set_as_current=False)
+    publisher.send_task("workers.wake", args=[[session]], queue=queue, ignore_result=True)
+    valkey = redis.Redis.from_url(stack.site.env["REDIS_URL"])
+    eventually(lambda: valkey.llen(queue) == 0, what="the wake-up to be taken")
+    assert "Traceback" not in stack.log("session-1")
 
 
 def _session(stack: Stack, session: str) -> dict[str, Any]:
