@@ -138,6 +138,7 @@ STORAGES: dict[str, dict[str, Any]] = {
 
 # --- The API ------------------------------------------------------------------------------------------------------
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=1_200)  # of each API key; 0: no limit
+LEGACY_ROUTES = env.bool("LEGACY_ROUTES", default=False)  # the addresses of the service this one replaces
 
 # --- Pace ---------------------------------------------------------------------------------------------------------
 PACE_MIN_DELAY_MS = env.int("PACE_MIN_DELAY_MS", default=2_000)

@@ -1,15 +1,17 @@
 """Every address the web process answers."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from sessions_app.api import api, internal_urls, probe_urls
+from sessions_app.api import api, internal_urls, legacy_urls, probe_urls
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
     *internal_urls,
+    *(legacy_urls if settings.LEGACY_ROUTES else []),  # before the probes: both answer /health
     *probe_urls,
 ]
