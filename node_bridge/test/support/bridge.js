@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,9 +10,11 @@ import { start, stop } from './processes.js';
 export const SECRET = 'a-secret-for-tests';
 export const KEYS = `k1:${randomBytes(32).toString('base64')}`;
 
-/** @returns {string} a directory of its own */
+/** @returns {string} a directory of its own, until this process ends */
 export function scratch() {
-  return mkdtempSync(join(tmpdir(), 'bridge-test-'));
+  const dir = mkdtempSync(join(tmpdir(), 'bridge-test-'));
+  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  return dir;
 }
 
 /** A bridge process, and the calls a worker makes to it. */
