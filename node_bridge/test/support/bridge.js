@@ -10,10 +10,14 @@ import { start, stop } from './processes.js';
 export const SECRET = 'a-secret-for-tests';
 export const KEYS = `k1:${randomBytes(32).toString('base64')}`;
 
+/** @type {string[]} */
+const scratches = [];
+process.on('exit', () => scratches.forEach((dir) => rmSync(dir, { recursive: true, force: true })));
+
 /** @returns {string} a directory of its own, until this process ends */
 export function scratch() {
   const dir = mkdtempSync(join(tmpdir(), 'bridge-test-'));
-  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  scratches.push(dir);
   return dir;
 }
 
