@@ -1,0 +1,44 @@
+"""What the log tells of a bridge's life."""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.stack import eventually
+from workers.bridge_process import BridgeProcess
+
+BRIDGE = (
+    "import json, os, sys; print(json.dumps({'ready': True, 'port': 8002, 'pid': os.getpid()}), flush=True); sys.stdin.read()"
+)
+
+
+def test_readiness_an_early_end_and_the_next_start_are_lines_with_their_facts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = BridgeProcess(spool=tmp_path / "spool", argv=[sys.executable, "-c", BRIDGE], env=dict(os.environ))
+    with caplog.at_level(logging.INFO):
+        process.start()
+        try:
+            eventually(lambda: process.status.generation == 1, what="the first")
+            first = process._process
+            assert first is not None
+            os.kill(first.pid, signal.SIGKILL)
+            eventually(lambda: process.status.generation == 2, what="the second")
+            eventually(lambda: [line["event"] for line in _lines(caplog)].count("bridge.ready") == 2, what="its line")
+        finally:
+            process.stop()
+    ready, ended, why, again = _lines(caplog)
+    assert (ready["event"], ready["port"], ready["pid"]) == ("bridge.ready", 8002, first.pid)
+    assert (ended["event"], ended["pid"], ended["exit_code"]) == ("bridge.ended", first.pid, -signal.SIGKILL)
+    assert (why["event"], again["event"]) == ("bridge.not_ready", "bridge.ready")
+    assert "started again" in why["detail"] and again["pid"] != first.pid
+
+
+def _lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The entries of this module, in order; one that was made to stop says nothing of its end."""
+    return [record.msg for record in caplog.records if record.name == "workers.bridge_process" and isinstance(record.msg, dict)]
