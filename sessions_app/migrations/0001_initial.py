@@ -11,7 +11,6 @@ import sessions_app.models.restaurants
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -19,395 +18,657 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL('CREATE SEQUENCE message_seq AS bigint', 'DROP SEQUENCE message_seq'),
+        migrations.RunSQL("CREATE SEQUENCE message_seq AS bigint", "DROP SEQUENCE message_seq"),
         migrations.CreateModel(
-            name='Session',
+            name="Session",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('deleted_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('desired', models.CharField(choices=[('online', 'Connected whenever it is linked'), ('offline', 'Linked, but not connected'), ('unlinked', 'Logged out of WhatsApp')], default='online', max_length=16)),
-                ('link_until', models.DateTimeField(blank=True, null=True)),
-                ('link_phone', models.CharField(blank=True, max_length=16)),
-                ('restart_wish', models.PositiveIntegerField(default=0)),
-                ('restart_done', models.PositiveIntegerField(default=0)),
-                ('state', models.CharField(choices=[('unlinked', 'No number is linked and nobody is linking one'), ('linking', 'A QR code or pairing code waits for the phone'), ('connecting', 'Linked; the connection is being made'), ('connected', 'Linked and connected'), ('disconnected', 'Linked; the connection is down and will be tried again'), ('stopped', 'Linked; kept offline because somebody asked for it'), ('logged_out', 'The phone removed this device: it must be linked again'), ('blocked', 'WhatsApp refuses this number; the reason says for how long')], default='unlinked', max_length=16)),
-                ('state_reason', models.CharField(blank=True, max_length=40)),
-                ('state_detail', models.CharField(blank=True, max_length=300)),
-                ('state_changed_at', models.DateTimeField(null=True)),
-                ('retry_at', models.DateTimeField(blank=True, null=True)),
-                ('failures', models.PositiveIntegerField(default=0)),
-                ('linked_at', models.DateTimeField(blank=True, null=True)),
-                ('phone', models.CharField(blank=True, max_length=16)),
-                ('lid', models.CharField(blank=True, max_length=40)),
-                ('push_name', models.CharField(blank=True, max_length=120)),
-                ('qr', models.TextField(blank=True)),
-                ('qr_generated_at', models.DateTimeField(blank=True, null=True)),
-                ('qr_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('pairing_code', models.CharField(blank=True, max_length=16)),
-                ('connected_at', models.DateTimeField(blank=True, null=True)),
-                ('term', models.BigIntegerField(default=0)),
-                ('claimed_at', models.DateTimeField(blank=True, null=True)),
-                ('last_sent_at', models.DateTimeField(blank=True, null=True)),
-                ('next_send_at', models.DateTimeField(blank=True, null=True)),
-                ('next_delay_ms', models.PositiveIntegerField(default=0)),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=80)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("deleted_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "desired",
+                    models.CharField(
+                        choices=[
+                            ("online", "Connected whenever it is linked"),
+                            ("offline", "Linked, but not connected"),
+                            ("unlinked", "Logged out of WhatsApp"),
+                        ],
+                        default="online",
+                        max_length=16,
+                    ),
+                ),
+                ("link_until", models.DateTimeField(blank=True, null=True)),
+                ("link_phone", models.CharField(blank=True, max_length=16)),
+                ("restart_wish", models.PositiveIntegerField(default=0)),
+                ("restart_done", models.PositiveIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("unlinked", "No number is linked and nobody is linking one"),
+                            ("linking", "A QR code or pairing code waits for the phone"),
+                            ("connecting", "Linked; the connection is being made"),
+                            ("connected", "Linked and connected"),
+                            ("disconnected", "Linked; the connection is down and will be tried again"),
+                            ("stopped", "Linked; kept offline because somebody asked for it"),
+                            ("logged_out", "The phone removed this device: it must be linked again"),
+                            ("blocked", "WhatsApp refuses this number; the reason says for how long"),
+                        ],
+                        default="unlinked",
+                        max_length=16,
+                    ),
+                ),
+                ("state_reason", models.CharField(blank=True, max_length=40)),
+                ("state_detail", models.CharField(blank=True, max_length=300)),
+                ("state_changed_at", models.DateTimeField(null=True)),
+                ("retry_at", models.DateTimeField(blank=True, null=True)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("linked_at", models.DateTimeField(blank=True, null=True)),
+                ("phone", models.CharField(blank=True, max_length=16)),
+                ("lid", models.CharField(blank=True, max_length=40)),
+                ("push_name", models.CharField(blank=True, max_length=120)),
+                ("qr", models.TextField(blank=True)),
+                ("qr_generated_at", models.DateTimeField(blank=True, null=True)),
+                ("qr_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("pairing_code", models.CharField(blank=True, max_length=16)),
+                ("connected_at", models.DateTimeField(blank=True, null=True)),
+                ("term", models.BigIntegerField(default=0)),
+                ("claimed_at", models.DateTimeField(blank=True, null=True)),
+                ("last_sent_at", models.DateTimeField(blank=True, null=True)),
+                ("next_send_at", models.DateTimeField(blank=True, null=True)),
+                ("next_delay_ms", models.PositiveIntegerField(default=0)),
             ],
             options={
-                'db_table': 'wa_session',
-                'ordering': ['restaurant', 'name'],
+                "db_table": "wa_session",
+                "ordering": ["restaurant", "name"],
             },
         ),
         migrations.CreateModel(
-            name='Restaurant',
+            name="Restaurant",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120)),
-                ('time_zone', models.CharField(default='UTC', max_length=64, validators=[sessions_app.models.restaurants.validate_time_zone])),
-                ('default_region', models.CharField(default='US', help_text='For phone numbers written without +country code.', max_length=2, validators=[sessions_app.models.restaurants.validate_region])),
-                ('pace_min_delay_ms', models.PositiveIntegerField(blank=True, help_text="Empty: the installation's default.", null=True)),
-                ('pace_max_delay_ms', models.PositiveIntegerField(blank=True, help_text="Empty: the installation's default.", null=True)),
-                ('resend_uncertain', models.BooleanField(default=True, help_text='Resend a message without an answer, under the same WhatsApp id. Off: it waits for a person.')),
-                ('is_active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default="UTC", max_length=64, validators=[sessions_app.models.restaurants.validate_time_zone]
+                    ),
+                ),
+                (
+                    "default_region",
+                    models.CharField(
+                        default="US",
+                        help_text="For phone numbers written without +country code.",
+                        max_length=2,
+                        validators=[sessions_app.models.restaurants.validate_region],
+                    ),
+                ),
+                (
+                    "pace_min_delay_ms",
+                    models.PositiveIntegerField(blank=True, help_text="Empty: the installation's default.", null=True),
+                ),
+                (
+                    "pace_max_delay_ms",
+                    models.PositiveIntegerField(blank=True, help_text="Empty: the installation's default.", null=True),
+                ),
+                (
+                    "resend_uncertain",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Resend a message without an answer, under the same WhatsApp id. Off: it waits for a person.",
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'db_table': 'restaurant',
-                'ordering': ['name'],
+                "db_table": "restaurant",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='SessionEvent',
+            name="SessionEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('kind', models.CharField(max_length=40)),
-                ('detail', models.JSONField(default=dict)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("kind", models.CharField(max_length=40)),
+                ("detail", models.JSONField(default=dict)),
             ],
             options={
-                'db_table': 'wa_session_event',
-                'ordering': ['-at', '-id'],
+                "db_table": "wa_session_event",
+                "ordering": ["-at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='Worker',
+            name="Worker",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120, unique=True)),
-                ('queue', models.CharField(max_length=140)),
-                ('hostname', models.CharField(blank=True, max_length=255)),
-                ('pid', models.PositiveIntegerField(null=True)),
-                ('capacity', models.PositiveIntegerField()),
-                ('draining', models.BooleanField(default=False)),
-                ('bridge_ready', models.BooleanField(default=False)),
-                ('bridge_detail', models.CharField(blank=True, max_length=500)),
-                ('started_at', models.DateTimeField()),
-                ('heartbeat_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(db_index=True)),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=120, unique=True)),
+                ("queue", models.CharField(max_length=140)),
+                ("hostname", models.CharField(blank=True, max_length=255)),
+                ("pid", models.PositiveIntegerField(null=True)),
+                ("capacity", models.PositiveIntegerField()),
+                ("draining", models.BooleanField(default=False)),
+                ("bridge_ready", models.BooleanField(default=False)),
+                ("bridge_detail", models.CharField(blank=True, max_length=500)),
+                ("started_at", models.DateTimeField()),
+                ("heartbeat_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(db_index=True)),
             ],
             options={
-                'db_table': 'worker',
-                'ordering': ['name'],
+                "db_table": "worker",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='ApiKey',
+            name="ApiKey",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80)),
-                ('prefix', models.CharField(editable=False, max_length=16, unique=True)),
-                ('digest', models.BinaryField(max_length=32)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('messages:write', 'Send and cancel messages'), ('messages:read', 'Read messages'), ('sessions:write', 'Link, restart, log out and delete sessions'), ('sessions:read', 'Read sessions')], max_length=32), default=list, size=None)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=80)),
+                ("prefix", models.CharField(editable=False, max_length=16, unique=True)),
+                ("digest", models.BinaryField(max_length=32)),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            choices=[
+                                ("messages:write", "Send and cancel messages"),
+                                ("messages:read", "Read messages"),
+                                ("sessions:write", "Link, restart, log out and delete sessions"),
+                                ("sessions:read", "Read sessions"),
+                            ],
+                            max_length=32,
+                        ),
+                        default=list,
+                        size=None,
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'API key',
-                'db_table': 'api_key',
-                'ordering': ['-created_at'],
+                "verbose_name": "API key",
+                "db_table": "api_key",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='BridgeCreds',
+            name="BridgeCreds",
             fields=[
-                ('session', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='sessions_app.session')),
-                ('fence', models.BigIntegerField()),
-                ('data', models.BinaryField(null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "session",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="sessions_app.session",
+                    ),
+                ),
+                ("fence", models.BigIntegerField()),
+                ("data", models.BinaryField(null=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'db_table': 'bridge_creds',
+                "db_table": "bridge_creds",
             },
         ),
         migrations.CreateModel(
-            name='BridgeKey',
+            name="BridgeKey",
             fields=[
-                ('pk', models.CompositePrimaryKey('session', 'kind', 'name', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=40)),
-                ('name', models.CharField(max_length=200)),
-                ('data', models.BinaryField()),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sessions_app.session')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "session", "kind", "name", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("kind", models.CharField(max_length=40)),
+                ("name", models.CharField(max_length=200)),
+                ("data", models.BinaryField()),
+                (
+                    "session",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sessions_app.session"),
+                ),
             ],
             options={
-                'db_table': 'bridge_key',
+                "db_table": "bridge_key",
             },
         ),
         migrations.CreateModel(
-            name='BridgeSentMessage',
+            name="BridgeSentMessage",
             fields=[
-                ('pk', models.CompositePrimaryKey('session', 'wa_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('wa_id', models.CharField(max_length=64)),
-                ('address', models.CharField(max_length=80)),
-                ('data', models.BinaryField()),
-                ('created_at', models.DateTimeField()),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sessions_app.session')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey("session", "wa_id", blank=True, editable=False, primary_key=True, serialize=False),
+                ),
+                ("wa_id", models.CharField(max_length=64)),
+                ("address", models.CharField(max_length=80)),
+                ("data", models.BinaryField()),
+                ("created_at", models.DateTimeField()),
+                (
+                    "session",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sessions_app.session"),
+                ),
             ],
             options={
-                'db_table': 'bridge_sent',
+                "db_table": "bridge_sent",
             },
         ),
         migrations.CreateModel(
-            name='Contact',
+            name="Contact",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('phone', models.CharField(blank=True, max_length=16)),
-                ('lid', models.CharField(blank=True, max_length=40)),
-                ('name', models.CharField(blank=True, max_length=120)),
-                ('on_whatsapp', models.BooleanField(null=True)),
-                ('checked_at', models.DateTimeField(blank=True, null=True)),
-                ('last_inbound_at', models.DateTimeField(blank=True, null=True)),
-                ('last_outbound_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contacts', to='sessions_app.session')),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("phone", models.CharField(blank=True, max_length=16)),
+                ("lid", models.CharField(blank=True, max_length=40)),
+                ("name", models.CharField(blank=True, max_length=120)),
+                ("on_whatsapp", models.BooleanField(null=True)),
+                ("checked_at", models.DateTimeField(blank=True, null=True)),
+                ("last_inbound_at", models.DateTimeField(blank=True, null=True)),
+                ("last_outbound_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="contacts", to="sessions_app.session"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'contact',
+                "db_table": "contact",
             },
         ),
         migrations.CreateModel(
-            name='InboundMessage',
+            name="InboundMessage",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('chat', models.CharField(max_length=80)),
-                ('sender', models.CharField(max_length=80)),
-                ('wa_id', models.CharField(max_length=64)),
-                ('kind', models.CharField(max_length=20)),
-                ('text', models.TextField(blank=True)),
-                ('sent_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('contact', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='inbound_messages', to='sessions_app.contact')),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='inbound_messages', to='sessions_app.session')),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("chat", models.CharField(max_length=80)),
+                ("sender", models.CharField(max_length=80)),
+                ("wa_id", models.CharField(max_length=64)),
+                ("kind", models.CharField(max_length=20)),
+                ("text", models.TextField(blank=True)),
+                ("sent_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "contact",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="inbound_messages",
+                        to="sessions_app.contact",
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="inbound_messages", to="sessions_app.session"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'inbound_message',
-                'ordering': ['-created_at'],
+                "db_table": "inbound_message",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('role', models.CharField(choices=[('manager', 'Manager: links numbers, sends, sees messages, makes API keys'), ('viewer', 'Viewer: sees everything, changes nothing')], default='manager', max_length=16)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("manager", "Manager: links numbers, sends, sees messages, makes API keys"),
+                            ("viewer", "Viewer: sees everything, changes nothing"),
+                        ],
+                        default="manager",
+                        max_length=16,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="memberships", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'db_table': 'membership',
+                "db_table": "membership",
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.BigIntegerField(db_default=sessions_app.models.messages.NextMessageSeq(), editable=False)),
-                ('to_phone', models.CharField(max_length=16)),
-                ('body', models.TextField()),
-                ('priority', models.PositiveSmallIntegerField(choices=[(0, 'urgent'), (1, 'high'), (2, 'normal'), (3, 'low')], default=2)),
-                ('reference', models.CharField(blank=True, max_length=120)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('not_before', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('status', models.CharField(choices=[('scheduled', 'Waits for its time'), ('queued', 'Waits for its turn'), ('sending', 'Its owner is handing it to WhatsApp'), ('uncertain', 'Handed over without an answer; settled by a receipt or by sending it again under the same id'), ('sent', "WhatsApp's server has it"), ('delivered', "The customer's phone has it"), ('read', 'The customer has read it'), ('failed', 'It cannot be sent'), ('canceled', 'Withdrawn before it was sent'), ('expired', 'Too old to be sent'), ('suppressed', 'Not sent: the customer has opted out')], default='queued', max_length=16)),
-                ('status_at', models.DateTimeField()),
-                ('hold_reason', models.CharField(blank=True, max_length=40)),
-                ('hold_until', models.DateTimeField(blank=True, null=True)),
-                ('error_code', models.CharField(blank=True, max_length=40)),
-                ('error_detail', models.CharField(blank=True, max_length=300)),
-                ('wa_id', models.CharField(max_length=64)),
-                ('address', models.CharField(blank=True, max_length=80)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('claimed_term', models.BigIntegerField(blank=True, null=True)),
-                ('sending_at', models.DateTimeField(blank=True, null=True)),
-                ('delay_ms', models.PositiveIntegerField(blank=True, null=True)),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('delivered_at', models.DateTimeField(blank=True, null=True)),
-                ('read_at', models.DateTimeField(blank=True, null=True)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='sessions_app.session')),
+                (
+                    "id",
+                    models.UUIDField(default=sessions_app.models.base.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                ("seq", models.BigIntegerField(db_default=sessions_app.models.messages.NextMessageSeq(), editable=False)),
+                ("to_phone", models.CharField(max_length=16)),
+                ("body", models.TextField()),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(choices=[(0, "urgent"), (1, "high"), (2, "normal"), (3, "low")], default=2),
+                ),
+                ("reference", models.CharField(blank=True, max_length=120)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("not_before", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("scheduled", "Waits for its time"),
+                            ("queued", "Waits for its turn"),
+                            ("sending", "Its owner is handing it to WhatsApp"),
+                            (
+                                "uncertain",
+                                "Handed over without an answer; settled by a receipt or by sending it again under the same id",
+                            ),
+                            ("sent", "WhatsApp's server has it"),
+                            ("delivered", "The customer's phone has it"),
+                            ("read", "The customer has read it"),
+                            ("failed", "It cannot be sent"),
+                            ("canceled", "Withdrawn before it was sent"),
+                            ("expired", "Too old to be sent"),
+                            ("suppressed", "Not sent: the customer has opted out"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                ("status_at", models.DateTimeField()),
+                ("hold_reason", models.CharField(blank=True, max_length=40)),
+                ("hold_until", models.DateTimeField(blank=True, null=True)),
+                ("error_code", models.CharField(blank=True, max_length=40)),
+                ("error_detail", models.CharField(blank=True, max_length=300)),
+                ("wa_id", models.CharField(max_length=64)),
+                ("address", models.CharField(blank=True, max_length=80)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("claimed_term", models.BigIntegerField(blank=True, null=True)),
+                ("sending_at", models.DateTimeField(blank=True, null=True)),
+                ("delay_ms", models.PositiveIntegerField(blank=True, null=True)),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                ("delivered_at", models.DateTimeField(blank=True, null=True)),
+                ("read_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="messages", to="sessions_app.session"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'message',
-                'ordering': ['-seq'],
+                "db_table": "message",
+                "ordering": ["-seq"],
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyRecord',
+            name="IdempotencyRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=255)),
-                ('fingerprint', models.BinaryField(max_length=32)),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('message', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sessions_app.message')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=255)),
+                ("fingerprint", models.BinaryField(max_length=32)),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "message",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sessions_app.message"),
+                ),
             ],
             options={
-                'db_table': 'idempotency_record',
+                "db_table": "idempotency_record",
             },
         ),
         migrations.CreateModel(
-            name='MessageEvent',
+            name="MessageEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('status', models.CharField(choices=[('scheduled', 'Waits for its time'), ('queued', 'Waits for its turn'), ('sending', 'Its owner is handing it to WhatsApp'), ('uncertain', 'Handed over without an answer; settled by a receipt or by sending it again under the same id'), ('sent', "WhatsApp's server has it"), ('delivered', "The customer's phone has it"), ('read', 'The customer has read it'), ('failed', 'It cannot be sent'), ('canceled', 'Withdrawn before it was sent'), ('expired', 'Too old to be sent'), ('suppressed', 'Not sent: the customer has opted out')], max_length=16)),
-                ('detail', models.JSONField(default=dict)),
-                ('message', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='sessions_app.message')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("scheduled", "Waits for its time"),
+                            ("queued", "Waits for its turn"),
+                            ("sending", "Its owner is handing it to WhatsApp"),
+                            (
+                                "uncertain",
+                                "Handed over without an answer; settled by a receipt or by sending it again under the same id",
+                            ),
+                            ("sent", "WhatsApp's server has it"),
+                            ("delivered", "The customer's phone has it"),
+                            ("read", "The customer has read it"),
+                            ("failed", "It cannot be sent"),
+                            ("canceled", "Withdrawn before it was sent"),
+                            ("expired", "Too old to be sent"),
+                            ("suppressed", "Not sent: the customer has opted out"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("detail", models.JSONField(default=dict)),
+                (
+                    "message",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="events", to="sessions_app.message"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'message_event',
-                'ordering': ['id'],
+                "db_table": "message_event",
+                "ordering": ["id"],
             },
         ),
         migrations.AddField(
-            model_name='session',
-            name='restaurant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sessions', to='sessions_app.restaurant'),
+            model_name="session",
+            name="restaurant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="sessions", to="sessions_app.restaurant"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='restaurant',
-            constraint=models.CheckConstraint(condition=models.Q(('pace_min_delay_ms__isnull', True), ('pace_max_delay_ms__isnull', True), ('pace_max_delay_ms__gte', models.F('pace_min_delay_ms')), _connector='OR'), name='restaurant_pace_order', violation_error_message='The longest delay cannot be shorter than the shortest.'),
+            model_name="restaurant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("pace_min_delay_ms__isnull", True),
+                    ("pace_max_delay_ms__isnull", True),
+                    ("pace_max_delay_ms__gte", models.F("pace_min_delay_ms")),
+                    _connector="OR",
+                ),
+                name="restaurant_pace_order",
+                violation_error_message="The longest delay cannot be shorter than the shortest.",
+            ),
         ),
         migrations.AddField(
-            model_name='message',
-            name='restaurant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='messages', to='sessions_app.restaurant'),
+            model_name="message",
+            name="restaurant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="messages", to="sessions_app.restaurant"
+            ),
         ),
         migrations.AddField(
-            model_name='membership',
-            name='restaurant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='sessions_app.restaurant'),
+            model_name="membership",
+            name="restaurant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="memberships", to="sessions_app.restaurant"
+            ),
         ),
         migrations.AddField(
-            model_name='inboundmessage',
-            name='restaurant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='inbound_messages', to='sessions_app.restaurant'),
+            model_name="inboundmessage",
+            name="restaurant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="inbound_messages", to="sessions_app.restaurant"
+            ),
         ),
         migrations.AddField(
-            model_name='idempotencyrecord',
-            name='restaurant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sessions_app.restaurant'),
+            model_name="idempotencyrecord",
+            name="restaurant",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sessions_app.restaurant"),
         ),
         migrations.AddField(
-            model_name='contact',
-            name='restaurant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='contacts', to='sessions_app.restaurant'),
+            model_name="contact",
+            name="restaurant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="contacts", to="sessions_app.restaurant"
+            ),
         ),
         migrations.AddField(
-            model_name='apikey',
-            name='restaurant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='sessions_app.restaurant'),
+            model_name="apikey",
+            name="restaurant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="api_keys", to="sessions_app.restaurant"
+            ),
         ),
         migrations.AddField(
-            model_name='sessionevent',
-            name='session',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='sessions_app.session'),
+            model_name="sessionevent",
+            name="session",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="events", to="sessions_app.session"
+            ),
         ),
         migrations.AddField(
-            model_name='session',
-            name='owner',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='sessions', to='sessions_app.worker'),
+            model_name="session",
+            name="owner",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="sessions",
+                to="sessions_app.worker",
+            ),
         ),
         migrations.AddIndex(
-            model_name='bridgesentmessage',
-            index=models.Index(fields=['created_at'], name='bridge_sent_age'),
+            model_name="bridgesentmessage",
+            index=models.Index(fields=["created_at"], name="bridge_sent_age"),
         ),
         migrations.AddIndex(
-            model_name='messageevent',
-            index=models.Index(fields=['message', 'id'], name='message_event_timeline'),
+            model_name="messageevent",
+            index=models.Index(fields=["message", "id"], name="message_event_timeline"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('status', 'queued')), fields=['session', 'priority', 'seq'], name='message_claim'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("status", "queued")), fields=["session", "priority", "seq"], name="message_claim"
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('status__in', ['sending', 'uncertain'])), fields=['session', 'seq'], name='message_unsettled'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("status__in", ["sending", "uncertain"])), fields=["session", "seq"], name="message_unsettled"
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('status__in', ['scheduled', 'queued'])), fields=['not_before'], name='message_due'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("status__in", ["scheduled", "queued"])), fields=["not_before"], name="message_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('expires_at__isnull', False), ('status__in', ['scheduled', 'queued'])), fields=['expires_at'], name='message_expiry'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("expires_at__isnull", False), ("status__in", ["scheduled", "queued"])),
+                fields=["expires_at"],
+                name="message_expiry",
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['restaurant', '-seq'], name='message_recent'),
+            model_name="message",
+            index=models.Index(fields=["restaurant", "-seq"], name="message_recent"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['session', '-seq'], name='message_session_recent'),
+            model_name="message",
+            index=models.Index(fields=["session", "-seq"], name="message_session_recent"),
         ),
         migrations.AddConstraint(
-            model_name='message',
-            constraint=models.UniqueConstraint(fields=('session', 'wa_id'), name='message_wa_id_once'),
+            model_name="message",
+            constraint=models.UniqueConstraint(fields=("session", "wa_id"), name="message_wa_id_once"),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('user', 'restaurant'), name='membership_once'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(fields=("user", "restaurant"), name="membership_once"),
         ),
         migrations.AddIndex(
-            model_name='inboundmessage',
-            index=models.Index(fields=['session', '-created_at'], name='inbound_recent'),
+            model_name="inboundmessage",
+            index=models.Index(fields=["session", "-created_at"], name="inbound_recent"),
         ),
         migrations.AddConstraint(
-            model_name='inboundmessage',
-            constraint=models.UniqueConstraint(fields=('session', 'chat', 'sender', 'wa_id'), name='inbound_once'),
+            model_name="inboundmessage",
+            constraint=models.UniqueConstraint(fields=("session", "chat", "sender", "wa_id"), name="inbound_once"),
         ),
         migrations.AddConstraint(
-            model_name='idempotencyrecord',
-            constraint=models.UniqueConstraint(fields=('restaurant', 'key'), name='idempotency_key_once'),
+            model_name="idempotencyrecord",
+            constraint=models.UniqueConstraint(fields=("restaurant", "key"), name="idempotency_key_once"),
         ),
         migrations.AddConstraint(
-            model_name='contact',
-            constraint=models.UniqueConstraint(condition=models.Q(('phone', ''), _negated=True), fields=('session', 'phone'), name='contact_phone_once'),
+            model_name="contact",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("phone", ""), _negated=True), fields=("session", "phone"), name="contact_phone_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='contact',
-            constraint=models.UniqueConstraint(condition=models.Q(('lid', ''), _negated=True), fields=('session', 'lid'), name='contact_lid_once'),
+            model_name="contact",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("lid", ""), _negated=True), fields=("session", "lid"), name="contact_lid_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='contact',
-            constraint=models.CheckConstraint(condition=models.Q(('lid', ''), ('phone', ''), _negated=True), name='contact_has_an_address'),
+            model_name="contact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("lid", ""), ("phone", ""), _negated=True), name="contact_has_an_address"
+            ),
         ),
         migrations.AddIndex(
-            model_name='sessionevent',
-            index=models.Index(fields=['session', '-at'], name='wa_session_event_recent'),
+            model_name="sessionevent",
+            index=models.Index(fields=["session", "-at"], name="wa_session_event_recent"),
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['owner'], name='wa_session_owner'),
+            model_name="session",
+            index=models.Index(fields=["owner"], name="wa_session_owner"),
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['restaurant', 'name'], name='wa_session_restaurant'),
+            model_name="session",
+            index=models.Index(fields=["restaurant", "name"], name="wa_session_restaurant"),
         ),
         migrations.AddConstraint(
-            model_name='session',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted_at__isnull', True)), fields=('restaurant', 'name'), name='wa_session_name_once'),
+            model_name="session",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("deleted_at__isnull", True)), fields=("restaurant", "name"), name="wa_session_name_once"
+            ),
         ),
     ]

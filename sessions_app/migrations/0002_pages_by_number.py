@@ -4,18 +4,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sessions_app', '0001_initial'),
+        ("sessions_app", "0001_initial"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='inboundmessage',
-            index=models.Index(fields=['restaurant', '-id'], name='inbound_page'),
+            model_name="inboundmessage",
+            index=models.Index(fields=["restaurant", "-id"], name="inbound_page"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['restaurant', 'to_phone', '-seq'], name='message_to'),
+            model_name="message",
+            index=models.Index(fields=["restaurant", "to_phone", "-seq"], name="message_to"),
         ),
     ]

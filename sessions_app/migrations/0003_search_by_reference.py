@@ -4,14 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sessions_app', '0002_pages_by_number'),
+        ("sessions_app", "0002_pages_by_number"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('reference', ''), _negated=True), fields=['reference'], name='message_reference'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("reference", ""), _negated=True), fields=["reference"], name="message_reference"
+            ),
         ),
     ]

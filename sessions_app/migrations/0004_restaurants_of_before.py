@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sessions_app', '0003_search_by_reference'),
+        ("sessions_app", "0003_search_by_reference"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='restaurant',
-            name='legacy_id',
+            model_name="restaurant",
+            name="legacy_id",
             field=models.CharField(editable=False, max_length=120, null=True, unique=True),
         ),
     ]

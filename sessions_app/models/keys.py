@@ -1,8 +1,8 @@
 """WhatsApp credentials, Signal keys and sent messages: made by migrations, read and written by the bridge alone.
 
-Every `data` is AES-256-GCM: one version byte (1), the key id's length and the key id, a 12-byte nonce, the ciphertext and
-a 16-byte tag; the associated data is `session/kind/name`, so that a value moved to another row does not open. `fence` is the highest
-session term that ever opened the session here: a write under a lower term changes nothing.
+Every `data` is AES-256-GCM: one version byte (1), the key id's length and the key id, a 12-byte nonce, the ciphertext and a
+16-byte tag; the associated data is `session/kind/name`, so that a value moved to another row does not open. `fence` is the
+highest session term that ever opened the session here: a write under a lower term changes nothing.
 """
 
 from django.db import models

@@ -1,6 +1,6 @@
 """The main job, as its users do it: a restaurant links its number in the admin, its ordering system enqueues, its customers read.
 
-Everything is real but the WhatsApp network: the browser, web, PostgreSQL, Valkey, Celery workers, the bridge and its client library.
+Everything is real but the WhatsApp network: the browser, web, PostgreSQL, Valkey, Celery workers, the bridge and Baileys.
 """
 
 from collections.abc import Iterator
@@ -170,7 +170,7 @@ def arrivals(stack: Stack) -> list[dict[str, Any]]:
 
 
 def assert_paced(shown: list[dict[str, Any]]) -> None:
-    """Never faster than the shortest pause, which counts from the server's ack; and not slower than the longest, in the median."""
+    """Never faster than the shortest pause, which counts from the server's ack; in the median not slower than the longest."""
     times = [datetime.fromisoformat(message["at"]) for message in shown]
     gaps = sorted(after - before for before, after in pairwise(times))
     assert gaps[0] >= PACE_MIN
