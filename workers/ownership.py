@@ -102,6 +102,9 @@ class Ownership:
             if await self._beats.call(ownership.holder, name=self._config.name):
                 self._on_replaced()
             return
+        await self.watch()  # a lease that ran out meanwhile stays lost: results that came in since were dropped
+        if self._me is not me:
+            return
         self._clock.sync(renewal.now, asked_at=asked_at, answered_at=steady())
         self._renewal, self._told_ready = renewal, bridge.ready
         self._lease.renewed(asked_at)

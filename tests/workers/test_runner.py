@@ -1,6 +1,7 @@
 """A worker's engine on a real database: links, drains, fails, heals and lets go. Only the bridge is a stub of its contract."""
 
 import asyncio
+import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -441,6 +442,42 @@ def test_a_worker_whose_lease_was_lost_starts_anew(session: Session, stub: StubB
     eventually(lambda: fresh(session).term == 2 and session.state == "connected", what="the second term")
     until_status(queued(session), "sent")
     assert stub.sends[0][1]["term"] == 2
+
+
+def test_a_lease_that_ran_out_does_not_come_back_with_a_late_answer(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewal was granted in time and heard of too late: what came in between was dropped, and must not be waited for."""
+    monkeypatch.setattr("workers.engine.WATCH_S", 3_600.0)  # the watch comes too late as well
+    renew, under_way, let_go = ownership.renew, asyncio.Event(), asyncio.Event()
+    stalled, heard = threading.Event(), threading.Event()
+
+    def stall(**given: Any) -> ownership.Renewal | None:
+        renewal = renew(**given)
+        if under_way.is_set() and not heard.is_set():
+            stalled.set()
+            heard.wait(10)
+        return renewal
+
+    async def once_let_go(who: str, send: Json) -> Json:
+        under_way.set()
+        await let_go.wait()
+        return await acked(who, send)
+
+    monkeypatch.setattr(ownership, "renew", stall)
+    stub.answer = once_let_go
+    online(session, stub)
+    message = queued(session)
+    runner = make_runner(margin_s=5.0)
+    assert stalled.wait(10)
+    engine = runner._engine
+    assert engine is not None
+    eventually(lambda: not engine.lease.held(), what="the lease to run out")
+    tell(bridge, let_go.set)
+    eventually(lambda: engine.drain.under_way() == 0, what="the result to be dropped")
+    heard.set()
+    until_status(message, "sent")
+    assert [(send["term"], send["resend"]) for _, send in stub.sends] == [(1, False), (2, True)]
 
 
 def test_it_owns_nothing_without_a_bridge_and_says_why(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
