@@ -93,10 +93,10 @@ def _warn_if_old(node: str) -> None:
 def environment(spool: Path) -> dict[str, str]:
     """What the bridge may know, and nothing else of this process's environment."""
     given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    optional = {"WA_SOCKET_URL": settings.WA_SOCKET_URL, "WA_MEDIA_HOST": os.environ.get("WA_MEDIA_HOST", "")}
+    simulated = {"WA_SOCKET_URL": settings.WA_SOCKET_URL} if settings.WA_SOCKET_URL else {}
     return {
         **given,
-        **{name: value for name, value in optional.items() if value},
+        **simulated,
         "WHATSAPP_PORT": str(settings.WHATSAPP_PORT),
         "WHATSAPP_SECRET": settings.WHATSAPP_SECRET,
         "WEB_URL": settings.WEB_URL,

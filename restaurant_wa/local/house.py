@@ -134,17 +134,13 @@ class House:
 
 def application_environment() -> dict[str, str]:
     """This process's environment without what would point the parts elsewhere; `.env` has been read into it already."""
-    kept = {name: value for name, value in os.environ.items() if name not in {"WA_SOCKET_URL", "WA_MEDIA_HOST", "SIMULATOR_URL"}}
+    kept = {name: value for name, value in os.environ.items() if name not in {"WA_SOCKET_URL", "SIMULATOR_URL"}}
     fixed = {"RESTAURANT_WA_NO_BOOTSTRAP": "1", "RESTAURANT_WA_IGNORE_DOTENV": "1", "WHATSAPP_PORT": "0", "PYTHONUNBUFFERED": "1"}
     return kept | {"DJANGO_SETTINGS_MODULE": "restaurant_wa.settings"} | fixed
 
 
 def simulated_network(port: int) -> dict[str, str]:
-    return {
-        "WA_SOCKET_URL": f"ws://127.0.0.1:{port}/ws/chat",
-        "WA_MEDIA_HOST": f"127.0.0.1:{port}",
-        "SIMULATOR_URL": f"http://127.0.0.1:{port}",
-    }
+    return {"WA_SOCKET_URL": f"ws://127.0.0.1:{port}/ws/chat", "SIMULATOR_URL": f"http://127.0.0.1:{port}"}
 
 
 def _require_space(data: Path) -> None:
