@@ -34,6 +34,9 @@ export class StoreUnavailable extends BridgeError {
   }
 }
 
+/** What is stored cannot be opened with the keys at hand: still no absence, but asking again will not help. */
+export class Unreadable extends StoreUnavailable {}
+
 /** A higher term has opened the session: whatever this one still does must change nothing. */
 export class StaleTerm extends BridgeError {
   /** @param {string} session @param {number} term */

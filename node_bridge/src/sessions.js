@@ -1,4 +1,4 @@
-import { BridgeError, StaleTerm } from './errors.js';
+import { BridgeError, StaleTerm, Unreadable } from './errors.js';
 import { SessionMemory } from './engine/memory.js';
 import { Session } from './engine/session.js';
 import { Lru } from './store/lru.js';
@@ -125,11 +125,19 @@ export class Sessions {
   async #logout(session, id, term) {
     if (session && session.term === term) return session.logout();
     await session?.end('stale_term');
-    const { vault, creds } = await this.#with.store.open(id, term);
-    if (!creds) return false;
-    if (creds.account) return (await this.#start({ id, owner: 'logout', term })).logout();
-    await vault.wipe();
+    if (await this.#mayLogIn(id, term)) return (await this.#start({ id, owner: 'logout', term })).logout();
+    await this.#with.store.wipe(id, term);
     return false;
+  }
+
+  /** Credentials whose key is lost must not stand in the way of a logout, the only way to link the number anew. @param {string} id @param {number} term */
+  async #mayLogIn(id, term) {
+    try {
+      return Boolean((await this.#with.store.open(id, term)).creds?.account);
+    } catch (error) {
+      if (error instanceof Unreadable) return false;
+      throw error;
+    }
   }
 
   /** @param {string} id */

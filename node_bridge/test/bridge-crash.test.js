@@ -103,5 +103,7 @@ describe('crashes', () => {
     assert.equal(refused.status, 503);
     assert.equal((await stage.bridge.send(healthy, text(await stage.phone(), 'still well'))).body.outcome, 'acked');
     assert.equal((await stage.db.rows('SELECT data FROM bridge_creds WHERE session_id = $1', [sick]))[0].data.length, 2, 'what cannot be read is not wiped');
+    assert.deepEqual((await stage.bridge.call('DELETE', `/session/${sick}?term=1&logout=true`)).body, { closed: true, logged_out: false });
+    assert.equal((await stage.bridge.open(sick, { term: 1 })).body.error.code, 'not_linked', 'a logout that was asked for does');
   });
 });

@@ -80,6 +80,16 @@ describe('linking', () => {
     assert.equal((await stage.bridge.open(id, { term: 3 })).body.error.code, 'not_linked');
   });
 
+  it('wipes on logout, too, when WhatsApp cannot be reached', async () => {
+    const { id } = await stage.linked();
+    await stage.bridge.close(id);
+    const cutOff = await stage.another({ WA_SOCKET_URL: 'ws://127.0.0.1:9/ws/chat' });
+    const out = await cutOff.call('DELETE', `/session/${id}?term=2&logout=true`);
+    assert.deepEqual(out.body, { closed: true, logged_out: false });
+    assert.deepEqual(await stage.db.rows('SELECT 1 FROM bridge_key WHERE session_id = $1', [id]), []);
+    assert.equal((await cutOff.open(id, { term: 2 })).body.error.code, 'not_linked');
+  });
+
   it('wipes the credentials when the phone logs the device out', async () => {
     const { id, number } = await stage.linked();
     const [device] = (await stage.network.call('GET', `/phones/${encodeURIComponent(number)}`)).devices;

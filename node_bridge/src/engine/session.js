@@ -122,10 +122,11 @@ export class Session {
     return this.#finish({ code: 0, reason, detail });
   }
 
-  /** Closes and unlinks. @returns {Promise<boolean>} whether WhatsApp was told */
+  /** Closes and unlinks. @returns {Promise<boolean>} whether WhatsApp was told @throws {BridgeError} the credentials are still there */
   async logout() {
     const told = await this.#tellLogout();
-    await this.#finish({ code: 0, reason: 'requested', detail: null }, true);
+    await this.end('requested');
+    await this.#with.vault.wipe(); // here, since the session may have ended by itself while WhatsApp was tried
     return told;
   }
 
@@ -222,19 +223,19 @@ export class Session {
     return this.#state === state;
   }
 
-  /** @param {Close} close @param {boolean} [wipe] @returns {Promise<void>} */
-  #finish(close, wipe = close.reason === 'logged_out') {
-    this.#finishing ??= this.#shut(close, wipe);
+  /** @param {Close} close @returns {Promise<void>} */
+  #finish(close) {
+    this.#finishing ??= this.#shut(close);
     return this.#finishing;
   }
 
-  /** @param {Close} close @param {boolean} wipe */
-  async #shut(close, wipe) {
+  /** @param {Close} close */
+  async #shut(close) {
     const { vault, log } = this.#with;
     this.#ended.abort();
     this.#connection?.close();
     await vault.retire();
-    if (wipe) await vault.wipe().catch((err) => log.error({ err }, 'the credentials could not be wiped'));
+    if (close.reason === 'logged_out') await vault.wipe().catch((err) => log.error({ err }, 'the credentials could not be wiped'));
     this.#linking = this.#connection = null; // lets go of the socket
     this.#close = close;
     this.#enter('closed');

@@ -1,4 +1,4 @@
-import { BridgeError, StaleTerm, StoreUnavailable } from '../errors.js';
+import { BridgeError, StaleTerm, StoreUnavailable, Unreadable } from '../errors.js';
 import { decode } from './codec.js';
 import { Database } from './database.js';
 import { Vault } from './vault.js';
@@ -39,7 +39,7 @@ export class Store {
   /**
    * @param {string} session @param {number} term
    * @returns {Promise<{vault: Vault, creds: any | null}>} creds are null when the session was never linked
-   * @throws {StaleTerm} a higher term has opened it @throws {BridgeError} `not_found` when there is no such session
+   * @throws {StaleTerm} a higher term has opened it @throws {Unreadable} they cannot be opened @throws {BridgeError} `not_found` when there is no such session
    */
   async open(session, term) {
     const rows = await this.#ask(OPEN, [session, term]);
@@ -52,7 +52,7 @@ export class Store {
     try {
       return decode(this.ring.open(`${session}/creds/creds`, sealed).toString());
     } catch (error) {
-      throw new StoreUnavailable(/** @type {Error} */ (error).message); // unreadable is not absent
+      throw new Unreadable(/** @type {Error} */ (error).message);
     }
   }
 
