@@ -5,13 +5,16 @@ import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { addTransactionCapability, initAuthCreds, makeEventBuffer } from 'baileys';
+import { classify } from '../src/engine/closes.js';
 import { engineLog } from '../src/engine/engine-log.js';
+import { Inbound } from '../src/engine/inbound.js';
 import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { repositoryWith } from '../src/engine/traps/repository.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
 import { makeLog } from '../src/log.js';
 import { Signals } from '../src/signals.js';
 import { KeyRing } from '../src/store/keyring.js';
+import { Lru } from '../src/store/lru.js';
 import { Store } from '../src/store/store.js';
 import { databaseUrl } from './support/database.js';
 import { Proxy } from './support/proxy.js';
@@ -191,6 +194,20 @@ describe('traps without a network', () => {
     ev.flush();
     assert.equal(taken.length, 1);
     ev.destroy();
+  });
+
+  it('a time that is missing or makes no sense costs nothing but itself', () => {
+    /** @type {any[]} */
+    const told = [];
+    const inbound = new Inbound({ seen: new Lru(10), tell: (data) => told.push(data) });
+    const key = { remoteJid: '49151@s.whatsapp.net', fromMe: false };
+    for (const [at, messageTimestamp] of [NaN, 1_700_000_000, 1_700_000_000_000].entries()) inbound.take({ key: { ...key, id: `M${at}` }, messageTimestamp, message: { conversation: 'hi' } }, false);
+    const [missing, right, absurd] = told.map((data) => Date.parse(data.sent_at));
+    assert.equal(right, 1_700_000_000_000);
+    for (const now of [missing, absurd]) assert.ok(Math.abs((now ?? 0) - Date.now()) < 10_000);
+    const ban = (/** @type {string} */ expire) => classify({ output: { statusCode: 402 }, data: { code: '101', expire } }, { linking: false, now: 1_700_000_000_000 });
+    assert.deepEqual(ban('3600').detail, { until: '2023-11-14T23:13:20.000Z', kind: '101' });
+    for (const expire of ['99999999999999', 'soon', '-1']) assert.deepEqual(ban(expire).detail, { until: null, kind: '101' });
   });
 
   it('the engine logs texts, masked, and never what comes with them', () => {

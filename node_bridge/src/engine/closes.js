@@ -1,3 +1,5 @@
+import { isoOf } from './times.js';
+
 /** @typedef {import('../sessions.js').Close} Close */
 
 /** What WhatsApp's codes mean in the bridge's own words. */
@@ -34,7 +36,7 @@ export function classify(error, { linking, now }) {
 /** @param {any} attrs - `expire` is in seconds from now @param {number} now */
 function ban(attrs, now) {
   const seconds = Number(attrs?.expire);
-  const until = Number.isFinite(seconds) && seconds > 0 ? new Date(now + seconds * 1000).toISOString() : null;
+  const until = (seconds > 0 && isoOf(now / 1000 + seconds)) || null;
   return { until, kind: attrs?.code === undefined ? null : String(attrs.code) };
 }
 

@@ -1,5 +1,6 @@
 import { getContentType, isJidBroadcast, isJidGroup, isJidNewsletter, jidNormalizedUser, normalizeMessageContent } from 'baileys';
 import { lidOf, phoneOf } from './addresses.js';
+import { isoOf } from './times.js';
 
 const MAX_TEXT = 65_536;
 
@@ -67,7 +68,7 @@ function describe({ key, pushName, messageTimestamp }, content, type) {
     name: pushName ?? '',
     kind: KINDS[type] ?? 'other',
     text: textOf(content, type).slice(0, MAX_TEXT),
-    sent_at: new Date(Number(messageTimestamp) * 1000).toISOString(),
+    sent_at: isoOf(messageTimestamp) ?? new Date().toISOString(),
   };
 }
 

@@ -1,3 +1,5 @@
+import { isoOf } from './times.js';
+
 /** @typedef {import('../log.js').Log} Log */
 /** @typedef {(type: 'number.restricted' | 'number.chat_cap', data: Record<string, unknown>) => void} Tell */
 
@@ -40,16 +42,15 @@ export class Restrictions {
 
 /** @param {{isActive: boolean, timeEnforcementEnds?: Date, enforcementType?: string}} lock */
 function restricted({ isActive, timeEnforcementEnds, enforcementType }) {
-  return { active: isActive, kind: (enforcementType ?? 'DEFAULT').toLowerCase(), until: isActive ? timeEnforcementEnds?.toISOString() : undefined };
+  return { active: isActive, kind: (enforcementType ?? 'DEFAULT').toLowerCase(), until: isActive ? isoOf(Number(timeEnforcementEnds) / 1000) : undefined };
 }
 
 /** @param {any} cap - timestamps in seconds */
 function capped(cap) {
-  const ends = Number(cap?.cycle_end_timestamp);
   return {
     status: String(cap?.capping_status ?? 'NONE').toLowerCase(),
     used: Number(cap?.used_quota ?? 0),
     total: Number(cap?.total_quota ?? 0),
-    cycle_ends_at: ends > 0 ? new Date(ends * 1000).toISOString() : undefined,
+    cycle_ends_at: isoOf(cap?.cycle_end_timestamp),
   };
 }
