@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { addTransactionCapability, initAuthCreds, makeEventBuffer } from 'baileys';
+import { addTransactionCapability, initAuthCreds, makeEventBuffer, proto } from 'baileys';
 import { classify } from '../src/engine/closes.js';
 import { engineLog } from '../src/engine/engine-log.js';
 import { Inbound } from '../src/engine/inbound.js';
@@ -135,8 +135,31 @@ describe('traps of linking', () => {
     /** @type {any[]} */
     const sent = [];
     sock.sendNode = async (/** @type {any} */ node) => sent.push(node);
-    return { sock, sent };
+    return { sock, sent, vault };
   }
+
+  it('a retry receipt of somebody else is not answered with the message', async () => {
+    const { sock, vault } = await linkingSocket(() => {});
+    Object.assign(sock.authState.creds, { me: { id: '49150:1@s.whatsapp.net', lid: '900:1@lid' } });
+    await vault.set({ 'lid-mapping': { '49151': '901', '901_reverse': '49151', '49152': '902', '902_reverse': '49152' } });
+    await vault.saveSent('TO-901', { address: '901@lid', message: Buffer.from(proto.Message.encode({ conversation: 'for 901' }).finish()) });
+    /** @type {string[]} */
+    const answered = [];
+    sock.assertSessions = async (/** @type {string[]} */ [jid]) => {
+      answered.push(/** @type {string} */ (jid));
+      throw new Error('this far and no further');
+    };
+    const ask = async (/** @type {object} */ attrs) => {
+      const over = new Promise((resolve) => (sock.sendMessageAck = async () => resolve(undefined)));
+      sock.ws.emit('CB:receipt', { tag: 'receipt', attrs: { id: 'TO-901', type: 'retry', ...attrs } });
+      await over;
+    };
+    for (const from of ['902:3@lid', '49152@s.whatsapp.net', '901:2@lid', '49151:4@s.whatsapp.net']) await ask({ from });
+    await ask({ from: '902@lid', recipient: '901@lid' });
+    await ask({ from: '900@lid', recipient: '901@lid' });
+    assert.deepEqual(answered, ['901:2@lid', '49151:4@s.whatsapp.net', '900@lid']);
+    await closeSocket(sock);
+  });
 
   it('an empty link-code notification is acked and breaks nothing (#2694)', async () => {
     const { sock, sent } = await linkingSocket(() => assert.fail('no passkey'));

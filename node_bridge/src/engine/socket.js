@@ -37,7 +37,7 @@ export function openSocket({ vault, creds, socketUrl, log, onEncrypt, onPasskey,
     userDevicesCache: devices,
     transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 }, // the store has its own patience
     makeSignalRepository: repositoryWith(onEncrypt),
-    getMessage: ({ id }) => findMessage(id ?? ''),
+    getMessage: async ({ id }) => (await findMessage(id ?? ''))?.message,
   });
   const decrypted = ackMessages(sock);
   guardNotifications(sock, onPasskey);
@@ -70,5 +70,5 @@ export async function closeSocket(sock) {
 /** @param {Vault} vault @param {string} id */
 async function findSent(vault, id) {
   const stored = await vault.readSent(id);
-  return stored ? proto.Message.decode(stored.message) : undefined;
+  return stored ? { address: stored.address, message: proto.Message.decode(stored.message) } : undefined;
 }

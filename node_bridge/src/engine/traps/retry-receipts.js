@@ -1,10 +1,13 @@
 import { encodeSignedDeviceIdentity, encodeWAMessage, extractE2ESessionFromRetryReceipt, getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
+import { Lru } from '../../store/lru.js';
+import { userOf } from '../addresses.js';
 import { intercept } from './intercept.js';
 
 /** @typedef {import('../../log.js').Log} Log */
-/** @typedef {(id: string) => Promise<any | undefined>} FindMessage */
+/** @typedef {(id: string) => Promise<{address: string, message: any} | undefined>} FindMessage */
 
 const MOST_ANSWERS = 5; // to one device for one message
+const REMEMBERED = 1_000;
 
 /**
  * Baileys #2781: its answer to the retry receipt of a one-to-one chat carries the message twice, as `<enc>` and in `<participants>`; the
@@ -13,8 +16,8 @@ const MOST_ANSWERS = 5; // to one device for one message
  * @param {any} sock @param {{findMessage: FindMessage, log: Log}} options
  */
 export function answerRetries(sock, { findMessage, log }) {
-  /** @type {Map<string, number>} */
-  const answered = new Map();
+  /** @type {Lru<number>} */
+  const answered = new Lru(REMEMBERED);
   intercept(sock.ws, 'CB:receipt', (node, next) => {
     if (!isRetryOfChat(node)) return next();
     answer(sock, node, { findMessage, log, answered })
@@ -28,19 +31,35 @@ function isRetryOfChat({ attrs }) {
   return attrs.type === 'retry' && !attrs.participant && Boolean(isLidUser(attrs.from) || isPnUser(attrs.from));
 }
 
-/** @param {any} sock @param {any} node @param {{findMessage: FindMessage, log: Log, answered: Map<string, number>}} options */
+/** @param {any} sock @param {any} node @param {{findMessage: FindMessage, log: Log, answered: Lru<number>}} options */
 async function answer(sock, node, { findMessage, log, answered }) {
   const { id, from } = node.attrs;
   const times = (answered.get(`${id} ${from}`) ?? 0) + 1;
-  const message = times <= MOST_ANSWERS ? await findMessage(id) : undefined;
-  if (!message) return log.info({ message: id, times }, 'a retry receipt stays without an answer');
+  const found = times <= MOST_ANSWERS ? await findMessage(id) : undefined;
+  if (!found || (await isOfAnother(sock, node, found.address))) return log.info({ message: id, times }, 'a retry receipt stays without an answer');
   answered.set(`${id} ${from}`, times);
   const { creds, keys } = sock.authState;
   await keys.transaction(async () => {
     await renewSession(sock, node);
-    await sock.sendNode(await stanza(sock, node, message));
+    await sock.sendNode(await stanza(sock, node, found.message));
   }, creds.me.id);
   log.info({ message: id, times }, 'a retry receipt was answered');
+}
+
+/** An id is no proof: whoever names the id of a message to somebody else must not be sent it. @param {any} sock @param {any} node @param {string} address */
+async function isOfAnother(sock, { attrs: { from, recipient } }, address) {
+  const { me } = sock.authState.creds;
+  if (recipient && ![me.id, me.lid].some((own) => own && userOf(own) === userOf(from))) return true;
+  const asking = recipient ?? from;
+  if (isLidUser(asking) === isLidUser(address)) return userOf(asking) !== userOf(address);
+  const [one, other] = await Promise.all([asking, address].map((jid) => numberOf(sock, jid)));
+  return one !== undefined && other !== undefined && one !== other;
+}
+
+/** @param {any} sock @param {string} jid @returns {Promise<string | undefined>} undefined for a LID whose number is not known */
+async function numberOf(sock, jid) {
+  const number = isLidUser(jid) ? await sock.signalRepository.lidMapping.getPNForLID(jidNormalizedUser(jid)) : jid;
+  return number ? userOf(number) : undefined;
 }
 
 /** The device's own bundle when it sent one, else a fresh one from the server. @param {any} sock @param {any} node */
