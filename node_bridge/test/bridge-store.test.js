@@ -48,6 +48,17 @@ describe('the store', () => {
     assert.deepEqual(await (await store.open(id, 1)).vault.get('session', ['gone']), {});
   });
 
+  it('takes nothing for absent that many others push out of the cache while it is asked for', async () => {
+    const { vault } = await store.open(id, 1);
+    await vault.set({ session: { early: { x: 1 } } });
+    const many = Array.from({ length: 300 }, (_, at) => `other ${at}`);
+    assert.deepEqual(await vault.get('session', ['early', ...many]), { early: { x: 1 } });
+    await vault.set({ session: { late: { x: 2 } } });
+    const asked = vault.get('session', ['late', 'not there']);
+    await vault.set({ 'lid-mapping': Object.fromEntries(many.map((name) => [name, '1'])) });
+    assert.deepEqual(await asked, { late: { x: 2 } });
+  });
+
   it('keeps the order of writes that overlap', async () => {
     const { vault } = await store.open(id, 1);
     await Promise.all(Array.from({ length: 50 }, (_, at) => vault.set({ session: { order: { at } } })));

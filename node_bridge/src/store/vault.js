@@ -36,12 +36,14 @@ export class Vault {
   /** Names that hold nothing are left out. @param {string} kind @param {string[]} names @returns {Promise<Record<string, any>>} */
   async get(kind, names) {
     this.#check();
-    const missing = names.filter((name) => this.#known(kind, name) === undefined);
+    // Held here: while the others are being read, what is known now may be pushed out of the cache.
+    const known = new Map(names.map((name) => [name, this.#known(kind, name)]));
+    const missing = names.filter((name) => known.get(name) === undefined);
     const fetched = missing.length > 0 ? await this.#fetch(kind, missing) : new Map();
     /** @type {Record<string, any>} */
     const found = {};
     for (const name of names) {
-      const text = this.#known(kind, name) ?? fetched.get(name) ?? ABSENT;
+      const text = this.#known(kind, name) ?? known.get(name) ?? fetched.get(name) ?? ABSENT;
       if (text !== ABSENT) found[name] = decode(text);
     }
     return found;
