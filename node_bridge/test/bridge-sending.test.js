@@ -170,6 +170,13 @@ describe('sending', () => {
     ]);
   });
 
+  it('says why numbers could not be checked', async () => {
+    await stage.network.fault({ account: number, on: 'query', match: { xmlns: 'usync' }, do: { action: 'iq_error', code: '429', text: 'rate-overlimit' } });
+    const phone = await stage.phone();
+    const { body } = await stage.bridge.call('POST', `/session/${id}/check`, { term: 1, phones: [phone] });
+    assert.deepEqual(body, { results: [{ phone, on_whatsapp: null, address: null, lid: null }], reason: 'rate_limited' });
+  });
+
   it('refuses a session that is not open, and one under another term', async () => {
     const other = await stage.db.makeSession();
     assert.equal((await stage.bridge.send(other, text('+4917700000003', 'x'))).body.error.code, 'not_found');

@@ -6,8 +6,10 @@ import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { addTransactionCapability, initAuthCreds, makeEventBuffer, proto } from 'baileys';
 import { classify } from '../src/engine/closes.js';
+import { Directory } from '../src/engine/directory.js';
 import { engineLog } from '../src/engine/engine-log.js';
 import { Inbound } from '../src/engine/inbound.js';
+import { Lookups } from '../src/engine/lookups.js';
 import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { repositoryWith } from '../src/engine/traps/repository.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
@@ -217,6 +219,18 @@ describe('traps without a network', () => {
     ev.flush();
     assert.equal(taken.length, 1);
     ev.destroy();
+  });
+
+  it('a number that comes back in another spelling is not taken for one that is not on WhatsApp', async () => {
+    const jid = (/** @type {string} */ phone) => ({ jid: `${phone.slice(1)}@s.whatsapp.net`, exists: true });
+    const spelled = new Map([['+5511987654321', '+551187654321']]); // Brazil's ninth digit
+    const onWhatsApp = async (/** @type {string[]} */ ...jids) => jids.map((one) => `+${one.split('@')[0]}`).filter((phone) => phone !== '+4917700000009').map((phone) => jid(spelled.get(phone) ?? phone));
+    const sock = { onWhatsApp, signalRepository: { lidMapping: { getLIDForPN: async () => null } } };
+    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups() });
+    const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).map(({ on_whatsapp }) => on_whatsapp);
+    assert.deepEqual(await known('+4917700000009', '+4915112345678'), [false, true]);
+    assert.deepEqual(await known('+5511987654321', '+4915112345679', '+4915112345670'), [null, true, true]);
+    assert.equal(await directory.resolve({ phone: '+5511987654321' }), '551187654321@s.whatsapp.net');
   });
 
   it('a time that is missing or makes no sense costs nothing but itself', () => {

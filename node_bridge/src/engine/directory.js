@@ -4,7 +4,7 @@ import { NotSent } from './outcomes.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./lookups.js').Lookups} Lookups */
-/** @typedef {{phone: string, on_whatsapp: boolean, address: string | null, lid: string | null}} Found */
+/** @typedef {{phone: string, on_whatsapp: boolean | null, address: string | null, lid: string | null}} Found */
 
 /** Who is who on WhatsApp: what is known already is not asked again, and no answer is never taken for a no. */
 export class Directory {
@@ -34,12 +34,12 @@ export class Directory {
     return found.lid ?? found.address;
   }
 
-  /** @param {string[]} phones @returns {Promise<Found[]>} @throws {NotSent} `lookup_failed` or `rate_limited` */
+  /** @param {string[]} phones @returns {Promise<Found[]>} @throws what `notSentBecause` explains */
   async find(phones) {
     const now = Date.now();
     const unknown = phones.filter((phone) => this.#lookups.get(phone, now) === undefined);
     if (unknown.length > 0) await this.#ask(unknown, now);
-    return Promise.all(phones.map((phone) => this.#describe(phone, this.#lookups.get(phone, now) ?? null)));
+    return Promise.all(phones.map((phone) => this.#describe(phone, this.#lookups.get(phone, now))));
   }
 
   /** Whether a user has a device to send to; fills the device cache. @param {string} address @returns {Promise<void>} @throws {NotSent} */
@@ -58,13 +58,17 @@ export class Directory {
     // `undefined` when no answer came in time; a number that is missing from an answer is not on WhatsApp.
     const answer = await this.#sock.onWhatsApp(...phones.map(phoneAddress));
     if (!answer) throw new NotSent('lookup_failed');
-    for (const [at, phone] of phones.entries()) this.#lookups.set(phone, match(phone, answer, phones.length === 1 && at === 0), now);
+    const respelled = phones.length > 1 && answer.some((/** @type {any} */ { jid }) => !phones.includes(phoneOf(jid) ?? ''));
+    for (const phone of phones) {
+      const address = match(phone, answer, phones.length === 1);
+      if (address || !respelled) this.#lookups.set(phone, address, now); // else it may be the one that came back in another spelling
+    }
   }
 
-  /** @param {string} phone @param {string | null} address @returns {Promise<Found>} */
+  /** @param {string} phone @param {string | null | undefined} address - undefined: WhatsApp did not say @returns {Promise<Found>} */
   async #describe(phone, address) {
     const lid = address ? ((await this.#mapped(address)) ?? (await this.#askLid(address))) : null;
-    return { phone, on_whatsapp: Boolean(address), address, lid };
+    return { phone, on_whatsapp: address === undefined ? null : Boolean(address), address: address ?? null, lid };
   }
 
   /** @param {string} address - a phone number's @returns {Promise<string | null>} the LID that is on record */

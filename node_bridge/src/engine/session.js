@@ -4,7 +4,7 @@ import { BridgeError, StaleTerm } from '../errors.js';
 import { lidOf, phoneOf } from './addresses.js';
 import { classify } from './closes.js';
 import { Connection } from './connection.js';
-import { NotSent } from './outcomes.js';
+import { notSentBecause } from './outcomes.js';
 
 /** @typedef {import('../sessions.js').Status} Status */
 /** @typedef {import('../sessions.js').Close} Close */
@@ -103,7 +103,7 @@ export class Session {
     try {
       return { results: await this.#connection.directory.find(phones) };
     } catch (error) {
-      const reason = error instanceof NotSent ? error.reason : 'lookup_failed';
+      const { reason } = notSentBecause(error, this.#ended.signal.aborted);
       return { results: phones.map((phone) => ({ phone, on_whatsapp: null, address: null, lid: null })), reason };
     }
   }
@@ -157,7 +157,7 @@ export class Session {
   /** @param {any} update */
   #update({ qr, isNewLogin, connection, lastDisconnect }) {
     if (this.#finishing || this.#loggingOut) return;
-    if (qr) this.#showQr(qr);
+    if (qr && this.#linking) this.#showQr(qr); // Baileys goes on with its codes after the phone has scanned one
     if (isNewLogin) this.#pairedNow();
     if (connection === 'open') this.#connected();
     if (connection === 'close') this.#closed(lastDisconnect?.error);
