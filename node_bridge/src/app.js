@@ -19,12 +19,13 @@ export function buildApp(parts) {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: true, // GET /signals never ends by itself
+    frameworkErrors: (error, _request, reply) => answer(reply, refuse(error)),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
   });
   app.setErrorHandler((error, request, reply) => {
     const refusal = refuse(error);
     if (refusal.status >= 500) request.log.error({ err: error, route: request.routeOptions.url }, 'a request failed');
-    return reply.code(refusal.status).send({ error: { code: refusal.code, message: refusal.message, detail: refusal.detail ?? null } });
+    return answer(reply, refusal);
   });
   app.register(async (guarded) => {
     const hook = requireSecret(parts.secret);
@@ -40,6 +41,11 @@ export function buildApp(parts) {
   });
   app.get('/health/live', async () => ({ status: 'ok' }));
   return app;
+}
+
+/** @param {any} reply @param {BridgeError} refusal */
+function answer(reply, { status, code, message, detail }) {
+  return reply.code(status).send({ error: { code, message, detail: detail ?? null } });
 }
 
 /** @param {any} error @returns {BridgeError} */

@@ -129,6 +129,12 @@ describe('the spool', () => {
     assert.equal(spool.append('room again'), true);
   });
 
+  it('does not take what it could not read back, and goes on', () => {
+    const spool = new Spool({ dir: scratch(), maxBytes: 10_000_000, log });
+    assert.deepEqual(['a', 'x'.repeat(1_100_000), 'b'].map((line) => spool.append(line)), [true, false, true]);
+    assert.deepEqual(lines(spool), ['a', 'b']);
+  });
+
   it('takes no room once everything was taken', () => {
     const dir = scratch();
     const spool = new Spool({ dir, maxBytes: 100_000_000, log });

@@ -43,6 +43,7 @@ export class Spool {
   /** @param {string} line - without its newline @returns {boolean} false when it had to be dropped */
   append(line) {
     const bytes = Buffer.from(`${line}\n`);
+    if (bytes.length > READ_BYTES) return this.#drop('an event is larger than 1 MiB'); // nothing behind it could ever be read
     if (this.#bytes + bytes.length > this.#maxBytes) return this.#drop('the event spool is full');
     try {
       if (this.#last().bytes >= SEGMENT_BYTES) this.#begin();

@@ -3,8 +3,8 @@ import { idOf, MAX_TEXT, object, PHONE, sessionSchema, TERM } from './schemas.js
 /** @typedef {import('../app.js').Parts} Parts */
 /** @typedef {import('fastify').FastifyInstance} FastifyInstance */
 
-const ADDRESS = { type: 'string', pattern: '^[0-9]{5,20}@(lid|s\\.whatsapp\\.net)$' };
-const LID = { type: 'string', pattern: '^[0-9]{5,20}(@lid)?$' };
+const ADDRESS = { type: 'string', pattern: '^[0-9]{1,20}@(lid|s\\.whatsapp\\.net)$' };
+const LID = { type: 'string', pattern: '^[0-9]{1,20}(@lid)?$' };
 const SEND = sessionSchema(
   {
     term: TERM,

@@ -2,7 +2,8 @@ export const PHONE = { type: 'string', pattern: '^\\+[1-9][0-9]{6,14}$' };
 export const TERM = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
 export const MAX_TEXT = 4_000; // characters
 
-const ID = { type: 'object', required: ['id'], properties: { id: { type: 'string', format: 'uuid' } } };
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'; // the format "uuid" lets urn:uuid:… pass
+const ID = { type: 'object', required: ['id'], properties: { id: { type: 'string', pattern: UUID } } };
 
 /** Every route of a session: its id, and a body that knows its fields. @param {Record<string, object>} properties @param {string[]} required */
 export function sessionSchema(properties, required) {
