@@ -10,6 +10,7 @@ import { Directory } from '../src/engine/directory.js';
 import { engineLog } from '../src/engine/engine-log.js';
 import { Inbound } from '../src/engine/inbound.js';
 import { Lookups } from '../src/engine/lookups.js';
+import { readReceipt } from '../src/engine/receipts.js';
 import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { repositoryWith } from '../src/engine/traps/repository.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
@@ -231,6 +232,14 @@ describe('traps without a network', () => {
     assert.deepEqual(await known('+4917700000009', '+4915112345678'), [false, true]);
     assert.deepEqual(await known('+5511987654321', '+4915112345679', '+4915112345670'), [null, true, true]);
     assert.equal(await directory.resolve({ phone: '+5511987654321' }), '551187654321@s.whatsapp.net');
+  });
+
+  it('a receipt without an id is about nothing, and one with a list about all of it', () => {
+    const from = '901:2@lid';
+    const list = [{ tag: 'list', attrs: {}, content: [{ tag: 'item', attrs: { id: 'B' } }, { tag: 'item', attrs: {} }] }];
+    const ids = (/** @type {any} */ node) => readReceipt(node).map(({ id, address }) => [id, address]);
+    assert.deepEqual(ids({ attrs: { from }, content: undefined }), []);
+    assert.deepEqual(ids({ attrs: { from, id: 'A', type: 'read' }, content: list }), [['A', '901@lid'], ['B', '901@lid']]);
   });
 
   it('a time that is missing or makes no sense costs nothing but itself', () => {

@@ -11,7 +11,7 @@ export function readReceipt({ attrs, content }) {
   const status = STATUS[attrs.type ?? ''];
   if (!status || attrs.recipient || attrs.participant || !(isLidUser(attrs.from) || isPnUser(attrs.from))) return [];
   const address = jidNormalizedUser(attrs.from);
-  return [attrs.id, ...listed(content)].map((id) => ({ id, address, status }));
+  return [attrs.id, ...listed(content)].filter(Boolean).map((id) => ({ id, address, status }));
 }
 
 /** @param {any} content @returns {string[]} */
