@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,14 +80,15 @@ class House:
         child = self._children.spawn(
             Program(name=arguments[0], argv=argv, log=log, env={**self.site.env, **(env or {})}, cwd=BASE_DIR, grace_s=5)
         )
-        waited = 0.0
-        while child.running:
-            self.supervisor.check_started()
-            self.stop.sleep(0.2)
-            waited += 0.2
-            if waited > timeout:
+        deadline = time.monotonic() + timeout
+        try:
+            while child.running and time.monotonic() < deadline:
+                self.supervisor.check_started()
+                self.stop.sleep(0.2)
+            if child.running:
                 raise Problem(f"`manage.py {arguments[0]}` did not finish within {timeout:.0f} s (log: {log}).")
-        self._children.forget(child)
+        finally:
+            self._children.stop(child)
         if child.process.returncode != 0:
             raise Problem(f"`manage.py {arguments[0]}` failed: {child.last_words()} (log: {log})")
 

@@ -61,7 +61,7 @@ def beat(site: Site) -> Part:
 
 def web(site: Site) -> Part:
     flags = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(site.port), "--no-ws"]
-    sizes = ["--workers", "1", "--blocking-threads", str(WEB_THREADS), "--workers-kill-timeout", "10"]
+    sizes = ["--workers", "1", "--blocking-threads", str(WEB_THREADS), "--workers-kill-timeout", "5"]
     logs = ["--log-config", str(BASE_DIR / "restaurant_wa" / "granian_logging.json")]
     argv = [sys.executable, "-m", "granian", *flags, *sizes, *logs, "restaurant_wa.wsgi:application"]
     return Part(program=_program(site, "web", argv), stage=2, ready=lambda: _answers(f"http://127.0.0.1:{site.port}/livez"))
