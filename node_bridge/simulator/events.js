@@ -7,7 +7,7 @@ const KEPT = 20_000;
 
 const COUNTERS = /** @type {const} */ ([
   'connections', 'logins', 'logins_failed', 'pairings', 'qr_shown', 'messages', 'acks', 'duplicates', 'decrypt_failures',
-  'old_counters', 'retry_receipts', 'bad_signatures', 'queries', 'unknown_queries', 'inbound', 'faults',
+  'old_counters', 'retry_receipts', 'bad_signatures', 'queries', 'pings', 'unknown_queries', 'inbound', 'faults',
 ]);
 /** @typedef {typeof COUNTERS[number]} Counter */
 

@@ -52,6 +52,7 @@ test('a code is unknown on a phone that nobody asked to link', async () => {
 
 test('a QR works once, expires with its device, and others are unknown', async () => {
   const number = await newPhone();
+  const before = sim.events.at(-1)?.n ?? 0;
   const client = connect(sim);
   const qr = await client.qr();
   const forged = qr.replace(/,[^,]*,/, `,${Buffer.alloc(32).toString('base64')},`);
@@ -62,8 +63,9 @@ test('a QR works once, expires with its device, and others are unknown', async (
   assert.deepEqual(await code('https://wa.me/settings/linked_devices#2@nobody,a,b,c,1'), [409, 'qr_unknown']);
   assert.deepEqual(await code('nonsense'), [409, 'qr_unknown']);
   assert.deepEqual(await code(forged), [409, 'qr_unknown']);
+  const { socket } = await sim.until('qr.shown', ({ n }) => n > before);
   await client.end();
-  await sim.until('socket.closed');
+  await sim.until('socket.closed', (event) => event.socket === socket);
   assert.deepEqual(await code(qr), [409, 'qr_expired']);
 });
 

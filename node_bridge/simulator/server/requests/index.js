@@ -26,7 +26,7 @@ const UNLINKED = ['md', 'w:p'];
 export async function answer(net, conn, iq) {
   const { id, xmlns = '', to } = iq.attrs;
   const account = conn.device?.number;
-  net.journal.count('queries', account);
+  net.journal.count(xmlns === 'w:p' ? 'pings' : 'queries', account);
   const deed = net.faults.strike({ on: 'query', account, xmlns, id });
   if ((await interfere(conn, deed)) === 'stop') return;
   try {
