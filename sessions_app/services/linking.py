@@ -44,6 +44,11 @@ _RESTLESS = """AND NOT (s.state = 'connected' AND s.desired = 'online' AND s.res
                         AND s.link_until IS NULL AND s.deleted_at IS NULL)"""
 
 
+# Not what the name held before its process was started anew: that has to be claimed first, under a new term, so that what was
+# under way there becomes uncertain.
+_OWN = "w.id = s.owner_id AND s.claimed_at >= w.started_at"
+
+
 def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool = False) -> list[SessionRow]:
     """The worker's sessions: all, some, or only those for which something may be left to do."""
     some = "" if sessions is None else "AND s.id = ANY(%(sessions)s)"
@@ -52,7 +57,7 @@ def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool
                s.link_phone, s.restart_wish, s.restart_done, s.state, s.state_reason, s.state_detail, s.retry_at, s.failures,
                s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at,
                r.pace_min_delay_ms, r.pace_max_delay_ms
-        FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id
+        FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id JOIN worker w ON {_OWN}
         WHERE s.owner_id = %(worker)s {some} {_RESTLESS if restless else ""}"""
     return fetch(SessionRow, statement, {"worker": worker, "sessions": list(sessions or [])})
 
@@ -63,7 +68,8 @@ class _Count(NamedTuple):
 
 def count(*, worker: UUID) -> int:
     """How many sessions the worker owns: fewer than it believes to own means that some were taken from it."""
-    return fetch(_Count, "SELECT count(*) FROM wa_session WHERE owner_id = %(worker)s", {"worker": worker})[0].n
+    statement = f"SELECT count(*) FROM wa_session s JOIN worker w ON {_OWN} WHERE s.owner_id = %(worker)s"
+    return fetch(_Count, statement, {"worker": worker})[0].n
 
 
 @dataclass(slots=True)

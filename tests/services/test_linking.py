@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import Session
-from sessions_app.services import linking, sessions
+from sessions_app.services import linking, ownership, sessions
 from sessions_app.services.linking import Truth
 from sessions_app.services.ownership import Claimed, Registration
 from tests.support.owning import ago, connected, register
@@ -92,3 +92,14 @@ def test_the_frequent_look_leaves_out_steady_sessions(session: Session, me: Regi
 def test_a_deleted_session_reads_as_to_be_logged_out(session: Session, me: Registration, mine: Claimed) -> None:
     Session.objects.update(deleted_at=timezone.now())
     assert [row.desired for row in linking.load(worker=me.worker)] == ["unlinked"]
+
+
+def test_what_the_name_held_before_its_restart_is_not_its_own_until_claimed(
+    session: Session, me: Registration, mine: Claimed
+) -> None:
+    assert linking.count(worker=me.worker) == 1
+    again = register()
+    assert (linking.load(worker=again.worker), linking.count(worker=again.worker)) == ([], 0)
+    assert ownership.claim(me=again, limit=1) == [Claimed(session.pk, mine.term + 1)]
+    assert [row.term for row in linking.load(worker=again.worker)] == [mine.term + 1]
+    assert linking.count(worker=again.worker) == 1
