@@ -19,6 +19,7 @@ from django.conf import settings
 
 from sessions_app.policy.backoff import backoff
 from workers.clocks import steady
+from workers.spool import SpoolDirectory, SpoolHeld
 
 log = structlog.get_logger(__name__)
 BRIDGE = Path(__file__).resolve().parent.parent / "node_bridge"
@@ -114,7 +115,7 @@ class BridgeProcess:
 
     def __init__(self, *, spool: Path, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> None:
         self.status = BridgeStatus()
-        self._spool = spool
+        self._spool = SpoolDirectory(spool)
         self._argv = argv
         self._env = env
         self._process: subprocess.Popen[str] | None = None
@@ -147,7 +148,7 @@ class BridgeProcess:
             started = steady()
             try:
                 self._run_once()
-            except BridgeMissing as error:
+            except (BridgeMissing, SpoolHeld) as error:
                 self._say(f"{error}")
             except Exception as error:
                 log.exception("bridge.supervisor_failed")
@@ -159,13 +160,15 @@ class BridgeProcess:
 
     def _run_once(self) -> None:
         """From start to end of one process."""
-        self._spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = self._spool.hold()
         argv = list(self._argv) if self._argv else command()
-        env = dict(self._env) if self._env is not None else environment(self._spool)
+        env = dict(self._env) if self._env is not None else environment(self._spool.path)
         # The pipe on stdin stays open as long as this process lives: its end is how the bridge learns of our death.
         # A group of its own: a signal meant for the worker's whole group must not end the bridge before its last sends.
         pipe = subprocess.PIPE
-        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env, cwd=BRIDGE, process_group=0)
+        process = subprocess.Popen(
+            argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env, cwd=BRIDGE, process_group=0, pass_fds=(lock,)
+        )
         self._process = process
         if self._stopping.is_set():
             process.terminate()

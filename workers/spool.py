@@ -1,0 +1,80 @@
+"""Where a bridge keeps events that the web side has not taken yet: a directory of its own among its neighbours'.
+
+A worker's name may be new with every start (a recreated container), and what waits on disk must not wait for the old name to
+come back. So whoever starts takes over what lies in directories that nobody holds. Holding is a lock on the directory, shared by
+the worker and its bridge, which inherits it: a bridge that outlives its killed worker by seconds is still a holder.
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+SEGMENTS = "*-*-*.ndjson"  # the names begin with a time, and no two are alike: segments of several bridges sort into one row
+_LOCK = ".lock"
+
+
+class SpoolHeld(Exception):
+    """Another process holds this directory."""
+
+
+class SpoolDirectory:
+    """Not for several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def hold(self) -> int:
+        """Makes and locks the directory, once, and takes over what nobody holds beside it. Answers the lock's file descriptor,
+        for the bridge to inherit. Raises SpoolHeld; OSError when the disk refuses."""
+        if self._lock is None:
+            self._lock = _take(self.path)
+            self._adopt_neighbours()
+        return self._lock
+
+    def _adopt_neighbours(self) -> None:
+        for neighbour in sorted(self.path.parent.iterdir()):
+            if neighbour == self.path or not neighbour.is_dir():
+                continue
+            try:
+                lock = _take(neighbour)
+            except SpoolHeld:
+                continue
+            try:
+                self._adopt(neighbour)
+            finally:
+                os.close(lock)
+
+    def _adopt(self, neighbour: Path) -> None:
+        segments = sorted(neighbour.glob(SEGMENTS))
+        for segment in segments:
+            segment.rename(self.path / segment.name)
+        if segments:
+            log.info("spool.adopted", of=neighbour.name, segments=len(segments))
+        if [left.name for left in neighbour.iterdir()] == [_LOCK]:  # else events that were refused lie there, for a person
+            (neighbour / _LOCK).unlink()
+            with suppress(OSError):  # somebody has just begun to use it again
+                neighbour.rmdir()
+
+
+def _take(directory: Path) -> int:
+    """The lock of the directory, which is made if need be. Whoever adopts a directory removes it: then it is made anew."""
+    while True:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_nlink:
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise SpoolHeld(f"another process holds {directory}") from None
+        os.close(lock)
