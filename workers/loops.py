@@ -42,5 +42,7 @@ async def pause_for(seconds: float, kick: asyncio.Event | None) -> None:
     if kick is None:
         await asyncio.sleep(seconds)
         return
+    await asyncio.sleep(0)  # a loop that is kicked all the time lets the others run, too
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(kick.wait(), seconds)
+        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it loses a cancellation that comes with the kick
+            await kick.wait()

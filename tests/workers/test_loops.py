@@ -1,0 +1,54 @@
+"""Loops outlive their errors and end when they are cancelled, whatever comes at that moment."""
+
+import asyncio
+
+import pytest
+
+from workers.loops import every
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_kick_in_the_moment_of_cancellation_does_not_keep_a_loop_alive(turns: int) -> None:
+    async def run() -> bool:
+        kick, begun = asyncio.Event(), asyncio.Event()
+
+        async def step() -> None:
+            begun.set()
+
+        loop = asyncio.create_task(every(3_600, step, name="test", kick=kick))
+        await begun.wait()
+        await _turns(10)  # it waits for the kick now
+        kick.set()
+        await _turns(turns)  # the kick is on its way
+        loop.cancel()
+        await asyncio.wait({loop}, timeout=2)
+        return loop.cancelled()
+
+    assert asyncio.run(run())
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_a_loop_outlives_its_errors_and_runs_at_once_when_kicked() -> None:
+    async def run() -> int:
+        kick, runs, twice = asyncio.Event(), 0, asyncio.Event()
+
+        async def step() -> None:
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                raise OSError("away")
+            if runs == 3:
+                twice.set()
+            kick.set()
+
+        loop = asyncio.create_task(every(3_600, step, name="test", kick=kick))
+        await asyncio.wait_for(twice.wait(), 10)
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        return runs
+
+    assert asyncio.run(run()) >= 3
