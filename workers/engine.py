@@ -28,7 +28,8 @@ WATCH_S = 0.1
 COMPARE_S = 30.0
 FULL_LOOK_S = 10.0
 GATHER_S = 0.02
-SETTLE_AT_END_S = 2.0
+CLOSE_AT_END_S = 3.0
+SETTLE_AT_END_S = 1.0
 
 
 class Engine:
@@ -198,16 +199,20 @@ class Engine:
         """Finishes the sends under way, closes sockets, releases sessions, ends the lease. The heartbeat goes on meanwhile."""
         log.info("worker.stopping", name=self.config.name, sessions=len(self.table), under_way=self.drain.under_way())
         self.ownership.draining = self.drain.paused = self.links.paused = True
-        await attempt(self.ownership.beat, name="last_beat", failures=0)  # others may take what is released
+        self.ownership.beat_now.set()  # others may take what is released
         if not await self.drain.finish(self.config.finish_s):
             log.warning("worker.sends_cut", under_way=self.drain.under_way())
-        owned = list(self.table)
-        await attempt(lambda: self.links.close_sockets(owned), name="close_sockets", failures=0)
-        await self.drain.finish(1.0)  # what was cut answers now
+        await attempt(self._close_sockets, name="close_sockets", failures=0)
+        await self.drain.finish(0.5)  # what was cut answers now
         await attempt(self._settle_all, name="settle_all", failures=0)
         await attempt(self._release_all, name="release", failures=0)
         await attempt(self.ownership.leave, name="leave", failures=0)
         log.info("worker.stopped", name=self.config.name)
+
+    async def _close_sockets(self) -> None:
+        """A bridge that does not answer ends with this process, and its sockets with it."""
+        async with asyncio.timeout(CLOSE_AT_END_S):
+            await self.links.close_sockets(list(self.table))
 
     async def _release_all(self) -> None:
         while owned := list(self.table):  # a claim that was under way may add to it

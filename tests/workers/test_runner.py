@@ -560,6 +560,30 @@ def test_stopping_does_not_wait_for_a_send_that_hangs(
     assert message.status == "uncertain"
 
 
+def test_stopping_releases_in_time_from_a_bridge_that_does_not_answer(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    under_way, thaw = asyncio.Event(), threading.Event()
+
+    async def freeze(who: str, send: Json) -> Json:
+        under_way.set()
+        thaw.wait(30)  # the whole bridge stands still
+        return await acked(who, send)
+
+    stub.answer = freeze
+    online(session, stub)
+    message = queued(session)
+    runner = make_runner()
+    eventually(under_way.is_set, what="the send")
+    try:
+        assert runner.stop(8)
+    finally:
+        thaw.set()
+    assert (fresh(session).owner_id, session.state) == (None, "disconnected")
+    message.refresh_from_db()
+    assert message.status == "sending"  # the next owner's claim makes it uncertain
+
+
 def test_a_second_worker_of_the_same_name_waits(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
     online(session, stub)
     make_runner("w1@here")
