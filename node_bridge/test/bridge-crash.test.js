@@ -79,6 +79,31 @@ describe('crashes', () => {
     proxy.close();
   });
 
+  it('keys that were used without a record are not used again, even when nobody asks for a resend', { timeout: 60_000 }, async () => {
+    const { proxy, url } = await Proxy.before(databaseUrl);
+    const bridge = await stage.another({ BRIDGE_DATABASE_URL: url });
+    const { id, number } = await stage.linked({ bridge });
+    const [customer, other] = [await stage.phone(), await stage.phone()];
+    for (const to of [customer, other]) await bridge.send(id, text(to, 'before'));
+    const issued = "SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'tctoken-issued'";
+    await stage.db.until(async () => (await stage.db.rows(issued, [id])).length === 2); // nothing else is written then
+    const sending = bridge.send(id, text(customer, 'its receipt comes, its keys are lost', { typing_ms: 400 }));
+    await stage.db.until(async () => (await stage.db.rows('SELECT 1 FROM bridge_sent WHERE session_id = $1', [id])).length === 3);
+    proxy.cut();
+    assert.deepEqual((await sending).body, { outcome: 'unknown', reason: 'connection_lost' });
+    await bridge.status(id, (status) => status.state === 'closed');
+    proxy.mend();
+    bridge.forget();
+    await bridge.open(id, { term: 1 });
+    await bridge.status(id, (status) => status.state === 'connected');
+    for (const to of [other, customer]) assert.equal((await bridge.send(id, text(to, 'after'))).body.outcome, 'acked');
+    const texts = async (/** @type {string} */ phone) => (await stage.network.shown(phone)).map((one) => one.text);
+    assert.deepEqual(await texts(customer), ['before', 'its receipt comes, its keys are lost', 'after']);
+    assert.deepEqual(await texts(other), ['before', 'after']);
+    assert.deepEqual((await texts(number)).slice(-2), ['after', 'after'], "the restaurant's own phone has them, too");
+    proxy.close();
+  });
+
   it('events survive kill -9 while the web side is away', async () => {
     const BRIDGE_SPOOL_DIR = scratch();
     const first = await stage.another({ WEB_URL: 'http://127.0.0.1:9', BRIDGE_SPOOL_DIR });

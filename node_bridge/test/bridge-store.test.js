@@ -148,6 +148,19 @@ describe('the store', () => {
     proxy.close();
   });
 
+  it('knows where the last message went, a resend included', async () => {
+    const own = await db.makeSession();
+    const { vault } = await store.open(own, 1);
+    assert.equal(await vault.lastAddress(), null);
+    for (const [name, address] of [['FIRST', 'a'], ['SECOND', 'b']]) await vault.saveSent(name, { address, message: Buffer.from(name) });
+    assert.equal(await vault.lastAddress(), 'b');
+    assert.equal((await vault.readSent('FIRST'))?.address, 'a');
+    assert.equal(await vault.lastAddress(), 'b', 'reading is no resend');
+    assert.deepEqual(await vault.renewSent('FIRST'), { address: 'a', message: Buffer.from('FIRST') });
+    assert.equal(await vault.lastAddress(), 'a');
+    assert.equal(await vault.renewSent('NEVER'), null);
+  });
+
   it('wipes keys and credentials, and keeps sent messages until they are old', async () => {
     const own = await db.makeSession();
     const { vault } = await store.open(own, 1);

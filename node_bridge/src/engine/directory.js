@@ -44,13 +44,17 @@ export class Directory {
 
   /** Whether a user has a device to send to; fills the device cache. @param {string} address @returns {Promise<void>} @throws {NotSent} */
   async requireDevices(address) {
+    const devices = await this.devicesOf(address);
+    if (devices.some(({ user }) => user === userOf(address))) return;
+    throw new NotSent(await this.#whyNoDevices(address));
+  }
+
+  /** Those that a message to this address is encrypted for: the user's and our own. @param {string} address @returns {Promise<{user: string, jid: string}[]>} */
+  async devicesOf(address) {
     const { creds, keys } = this.#sock.authState;
     const own = (address.endsWith('@lid') && creds.me.lid) || creds.me.id;
     const users = [own, address].map((jid) => jid.replace(/:\d+@/, '@'));
-    /** @type {any[]} */
-    const devices = await keys.transaction(() => this.#sock.getUSyncDevices(users, true, false), creds.me.id);
-    if (devices.some(({ user }) => user === userOf(address))) return;
-    throw new NotSent(await this.#whyNoDevices(address));
+    return keys.transaction(() => this.#sock.getUSyncDevices(users, true, false), creds.me.id);
   }
 
   /** @param {string[]} phones @param {number} now */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AckBook } from './ack-book.js';
 import { phoneAddress, userOf } from './addresses.js';
 import { NotSent, notSentBecause } from './outcomes.js';
+import { skipUsedKeys } from './ratchet.js';
 
 /** @typedef {import('./outcomes.js').Outcome} Outcome */
 /** @typedef {import('./ack-book.js').Ack} Ack */
@@ -25,6 +26,7 @@ export class Sender {
   /** @type {Promise<unknown>} */ #last = Promise.resolve();
   /** @type {Map<string, Promise<Outcome>>} */ #underway = new Map();
   #encrypted = false;
+  #fresh = false; // no key that an earlier connection used can be used again
   #acks;
   #with;
 
@@ -57,6 +59,7 @@ export class Sender {
     const { ended, directory } = this.#with;
     try {
       refuseExpired(request);
+      await this.#orEnded(this.#freshen());
       const envelope = await this.#orEnded(this.#envelope(request));
       await this.#type(envelope.address, request.typing_ms);
       await this.#orEnded(directory.requireDevices(envelope.address));
@@ -70,9 +73,18 @@ export class Sender {
     }
   }
 
-  /** What was stored under this id, else a new one, stored before anything touches the wire. @param {SendRequest} request @returns {Promise<Envelope>} */
+  async #freshen() {
+    if (!this.#fresh) await skipUsedKeys(this.#with);
+    this.#fresh = true;
+  }
+
+  /**
+   * What was stored under this id, else a new one. It is stored before anything touches the wire, and again before a resend: what was
+   * stored last is what was sent last.
+   * @param {SendRequest} request @returns {Promise<Envelope>}
+   */
   async #envelope({ id, to, content }) {
-    const stored = await this.#with.vault.readSent(id);
+    const stored = await this.#with.vault.renewSent(id);
     if (stored) return { address: stored.address, message: proto.Message.decode(stored.message) };
     return this.#store(id, await this.#with.directory.resolve(to), content);
   }

@@ -27,6 +27,11 @@ DELETE FROM bridge_sent WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM bridge_sent WHERE created_at < now() - make_interval(days => $1) LIMIT $2))
 RETURNING 1`;
 
+// Materialized: else the age's index may be walked backwards through all sessions' messages until one of this session comes.
+const LAST_ADDRESS = `
+WITH own AS MATERIALIZED (SELECT address, created_at FROM bridge_sent WHERE session_id = $1)
+SELECT address FROM own ORDER BY created_at DESC LIMIT 1`;
+
 /** The three tables of the bridge. Opening a session raises its fence; every write after that is under that term. */
 export class Store {
   /** @param {{url: string, connections: number, ring: KeyRing, log: Log}} options */
@@ -73,6 +78,12 @@ export class Store {
     const sql = 'SELECT address, data FROM bridge_sent WHERE session_id = $1 AND wa_id = $2';
     const rows = await this.db.query(sql, [session, id], { patienceMs, name: 'read sent' });
     return rows[0] ?? null;
+  }
+
+  /** @param {string} session @param {number} patienceMs @returns {Promise<string | null>} */
+  async readLastAddress(session, patienceMs) {
+    const rows = await this.db.query(LAST_ADDRESS, [session], { patienceMs, name: 'read last' });
+    return rows[0]?.address ?? null;
   }
 
   /** Removes sent messages that are too old for any retry receipt. @returns {Promise<number>} */

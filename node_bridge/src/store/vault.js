@@ -70,9 +70,21 @@ export class Vault {
 
   /** @param {string} id @returns {Promise<Envelope | null>} */
   async readSent(id) {
+    const row = await this.#readSent(id);
+    return row && this.#openSent(id, row);
+  }
+
+  /** As `readSent`; it counts as the one that was stored last from now on. @param {string} id @returns {Promise<Envelope | null>} */
+  async renewSent(id) {
+    const row = await this.#readSent(id);
+    if (row) await this.#write({ sent: new Map([[id, row]]) });
+    return row && this.#openSent(id, row);
+  }
+
+  /** Where the message went that was stored last. @returns {Promise<string | null>} */
+  async lastAddress() {
     this.#check();
-    const row = await this.#read(() => this.#store.readSent(this.session, id, READ_PATIENCE_MS));
-    return row && { address: row.address, message: this.#open('sent', id, row.data) };
+    return this.#read(() => this.#store.readLastAddress(this.session, READ_PATIENCE_MS));
   }
 
   /** @param {string} id @param {Envelope} envelope */
@@ -97,6 +109,17 @@ export class Vault {
   /** Forgets credentials and keys in the database, of a vault that is retired. Sent messages stay: a resend needs them. */
   async wipe() {
     await this.#store.wipe(this.session, this.term);
+  }
+
+  /** @param {string} id */
+  async #readSent(id) {
+    this.#check();
+    return this.#read(() => this.#store.readSent(this.session, id, READ_PATIENCE_MS));
+  }
+
+  /** @param {string} id @param {{address: string, data: Buffer}} row @returns {Envelope} */
+  #openSent(id, { address, data }) {
+    return { address, message: this.#open('sent', id, data) };
   }
 
   /** @param {string} kind @param {string} name @returns {string | undefined} */

@@ -44,7 +44,7 @@ WITH held AS MATERIALIZED (
   SELECT s.session_id, s.wa_id, s.address, s.data, now()
   FROM unnest($11::uuid[], $12::bigint[], $13::text[], $14::text[], $15::bytea[]) AS s(session_id, term, wa_id, address, data)
   JOIN held h ON h.session_id = s.session_id AND h.fence = s.term
-  ON CONFLICT (session_id, wa_id) DO UPDATE SET address = EXCLUDED.address, data = EXCLUDED.data
+  ON CONFLICT (session_id, wa_id) DO UPDATE SET address = EXCLUDED.address, data = EXCLUDED.data, created_at = EXCLUDED.created_at
 )
 SELECT session_id::text AS session, fence::float8 AS term FROM held`;
 
