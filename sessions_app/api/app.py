@@ -12,7 +12,7 @@ from sessions_app.api.openapi import tell_the_truth
 from sessions_app.api.parser import StrictParser
 
 DESCRIPTION = """
-Send WhatsApp messages from a restaurant's own number: durably, at a human pace, never twice.
+Send WhatsApp messages from a restaurant's own number: durably, at a human pace, shown once.
 
 Send your API key as `Authorization: Bearer …` or `X-API-Key: …`. Every error is an `application/problem+json`
 ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) with a stable `code`.

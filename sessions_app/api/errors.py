@@ -84,10 +84,6 @@ def _escape(part: str) -> str:
     return part.replace("~", "~0").replace("/", "~1")
 
 
-def _not_valid(request: HttpRequest, exc: Any) -> HttpResponse:
-    return problems.response(of_validation(exc.errors))
-
-
 def _unauthenticated(request: HttpRequest, exc: object) -> HttpResponse:
     token = auth.sent_token(request)
     auth.note_refusal(request, "invalid" if token else "missing", token)
