@@ -23,7 +23,7 @@ def make_stack() -> Iterator[MakeStack]:
 
 @pytest.fixture(scope="module")
 def make_module_stack() -> Iterator[MakeStack]:
-    """The same for all tests of a module; run those in one xdist worker."""
+    """The same for all tests of a module, which `--dist loadfile` keeps in one xdist worker."""
     with _stacks() as make:
         yield make
 
@@ -59,11 +59,3 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         for stack in _live:
             report.sections.extend((f"log of {name}", text) for name, text in stack.last_logs())
     return report
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With --dist loadgroup: what starts stacks or a browser stays together by file, so that a module's stack starts once."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group") and any(map(item.get_closest_marker, ("e2e", "browser"))):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

@@ -20,8 +20,9 @@ class Command(BaseCommand):
 
 
 def arguments(given: Sequence[str]) -> list[str]:
-    """The whole run is spread over processes and measures coverage; a chosen part runs as it was asked for."""
+    """The whole run is spread over processes, a file to each, so that what a file shares is started once, and measures
+    coverage; a chosen part runs as it was asked for."""
     if given:
         return list(given)
     processes = min(MAX_PROCESSES, os.cpu_count() or 1)
-    return ["-n", str(processes), "--dist", "loadgroup", "--cov", "--cov-report=term:skip-covered"]
+    return ["-n", str(processes), "--dist", "loadfile", "--cov", "--cov-report=term:skip-covered"]
