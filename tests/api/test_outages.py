@@ -10,7 +10,7 @@ from tests.support.fixtures import MakeStack
 from tests.support.http import HttpError, Json
 from tests.support.stack import Stack, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("outages")]
+pytestmark = [pytest.mark.e2e]
 BODY = {"to": "+4915112345678", "text": "hi"}
 RECEIPT = {"id": "1", "session": "0197a2b4-0000-7000-8000-000000000000", "type": "message.receipt", "at": "2026-01-01T00:00:00Z"}
 BATCH = {"bridge": "b", "events": [{**RECEIPT, "data": {"id": "x", "status": "read"}}]}

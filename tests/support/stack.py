@@ -10,6 +10,7 @@ Configuration goes by environment only, so that the product needs no code path o
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from psycopg.rows import dict_row
 
 from restaurant_wa.local.children import tail
 from restaurant_wa.local.lab import Lab
+from restaurant_wa.local.parts import Part
 from tests.support import databases
 from tests.support.http import Json
 
@@ -31,11 +33,20 @@ class Stack(Lab):
     """
 
     def __init__(self, directory: Path, *, own_postgres: bool = False, **configuration: object) -> None:
+        self._own: dict[str, dict[str, str]] = {}
         super().__init__(directory, configuration=configuration, own_postgres=own_postgres)
         if own_postgres:
             databases.migrate(self.site.env)
         self.api = Json(self.site.env["WEB_URL"])
         self.network = Json(self.site.env["SIMULATOR_URL"])
+
+    def configure(self, name: str, **configuration: object) -> None:
+        """Environment of one part alone, from its next start on."""
+        self._own[name] = {key: str(value) for key, value in configuration.items()}
+
+    def running(self, name: str) -> bool:
+        """Whether it was started and neither stopped nor killed."""
+        return name in self._running
 
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text(errors="replace")
@@ -60,6 +71,10 @@ class Stack(Lab):
         for log in sorted(self.logs.glob("*.log")):
             if text := tail(log, size):
                 yield log.stem, text
+
+    def _part(self, name: str) -> Part:
+        part = super()._part(name)
+        return replace(part, program=replace(part.program, env={**part.program.env, **self._own.get(name, {})}))
 
     def _make_database(self) -> tuple[str, str]:
         if self._postgres is not None:

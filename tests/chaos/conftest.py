@@ -1,0 +1,37 @@
+"""Dice that can be thrown again, and how much of the chaos is wanted."""
+
+import random
+import secrets
+
+import pytest
+
+LONG_ROUNDS = 3
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """The seed is in the report of a failed test; `--seed` throws the same again."""
+    given = request.config.getoption("--seed")
+    seed = secrets.randbits(32) if given is None else given
+    request.node.add_report_section("setup", "seed", f"--seed {seed}")
+    return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture
+def outage_s(request: pytest.FixtureRequest) -> float:
+    """How long a part stays away: long enough to be noticed, in full with --long."""
+    return 30.0 if request.config.getoption("--long") else 8.0
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "dice" in metafunc.fixturenames and metafunc.config.getoption("--long"):
+        metafunc.fixturenames.append("round_")
+        metafunc.parametrize("round_", range(LONG_ROUNDS))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skipped = [item for item in items if (mark := item.get_closest_marker("chaos")) and mark.kwargs.get("long")]
+    items[:] = [item for item in items if item not in skipped]
+    config.hook.pytest_deselected(items=skipped)

@@ -1,0 +1,232 @@
+"""Linked sessions under load, and what has to be true of them afterwards, whatever was done to the parts meanwhile."""
+
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from tests.chaos import audit
+from tests.support.http import HttpError
+from tests.support.processes import Process, table
+from tests.support.stack import Stack, eventually
+
+DONE = ("sent", "delivered", "read")
+BLANK_SESSION = dict.fromkeys(
+    ("link_phone", "state_reason", "state_detail", "phone", "lid", "push_name", "qr", "pairing_code"), ""
+)
+ZERO_SESSION = dict.fromkeys(["restart_wish", "restart_done", "failures", "term", "next_delay_ms"], 0)
+BLANK_MESSAGE = dict.fromkeys(["hold_reason", "error_code", "error_detail", "address"], "")
+PRIORITIES = [0, 1, 2, 2, 2, 3]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A restaurant's linked number and the customer it writes to."""
+
+    restaurant: UUID
+    session: UUID
+    number: str
+    customer: str
+
+
+@dataclass
+class Traffic:
+    """The messages of one round: what each customer has to see, in this order."""
+
+    stack: Stack
+    name: str
+    expected: dict[Line, list[str]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.expected.values()))
+
+    def reach(self, share: float, *, timeout: float = 60) -> None:
+        """Until that share of the messages has been sent."""
+        eventually(lambda: self.done() >= share * self.total, timeout=timeout, what=f"{share:.0%} of the messages to be sent")
+
+    def done(self) -> int:
+        query = "SELECT count(*) AS n FROM message WHERE reference = %s AND status = ANY(%s)"
+        count: int = self.stack.sql(query, self.name, list(DONE))[0]["n"]
+        return count
+
+    def finish(self, *, timeout: float) -> None:
+        try:
+            self.reach(1, timeout=timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{self.name} did not end within {timeout:g} s: {self.unfinished()}") from error
+
+    def also(self, line: Line, text: str) -> str:
+        """One more message that somebody else queues, after all others of its session."""
+        self.expected[line].append(f"{self.name} {text}")
+        return self.expected[line][-1]
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        query = """
+            SELECT body, status, error_code, attempts, not_before, (SELECT json_agg(ARRAY[e.status, e.detail::text] ORDER BY e.id)
+                FROM message_event e WHERE e.message_id = m.id) AS timeline
+            FROM message m WHERE reference = %s AND NOT status = ANY(%s) ORDER BY body LIMIT 5"""
+        return self.stack.sql(query, self.name, list(DONE))
+
+
+class Fleet:
+    def __init__(self, stack: Stack, *, workers: int, sessions: int = 10) -> None:
+        self.stack = stack
+        self.workers = [f"session-{n + 1}" for n in range(workers)]
+        self.lines = [Line(uuid4(), uuid4(), f"+4915110000{n:03}", f"+4915120000{n:03}") for n in range(sessions)]
+        self._rounds = 0
+
+    def open(self) -> "Fleet":
+        audit.note_leases(self.stack)
+        self.stack.start("simulator", "web", *self.workers)
+        each(lambda number: self.stack.network.post("/api/phones", {"number": number}), self._numbers())
+        self._write_sessions()
+        self._link()
+        return self
+
+    def repair(self) -> None:
+        """All workers run, and every session is connected, as before the first round."""
+        self.stack.start(*(name for name in self.workers if not self.stack.running(name)))
+        self.connected()
+
+    def connected(self, *, timeout: float = 40) -> None:
+        eventually(lambda: not self._states(but="connected"), timeout=timeout, what="all sessions to be connected")
+
+    def bridge(self, worker: str) -> Process:
+        """The bridge process of a worker."""
+
+        def found() -> list[Process]:
+            return [one for one in table() if one.parent == self.stack.pid(worker) and "main.js" in one.command]
+
+        return eventually(found, what=f"the bridge of {worker}")[0]
+
+    def owner(self, line: Line) -> str:
+        """The worker that owns the session."""
+        query = "SELECT w.name FROM wa_session s JOIN worker w ON w.id = s.owner_id WHERE s.id = %s"
+        return str(eventually(lambda: self.stack.sql(query, line.session), what="an owner")[0]["name"]).partition("@")[0]
+
+    def kill(self, *workers: str, bridges: bool = False) -> None:
+        """kill -9 of all at the same moment."""
+        pids = [self.bridge(worker).pid for worker in workers if bridges] + [self.stack.pid(worker) for worker in workers]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for worker in workers:
+            self.stack.kill(worker)
+
+    @contextmanager
+    def traffic(self, dice: Random, *, messages: int = 30, timeout: float = 90) -> Iterator[Traffic]:
+        """Queues messages for every session; afterwards all have been shown once and in order, or this fails."""
+        self.repair()
+        before = self.stack.network.get("/api/stats")
+        traffic = self._enqueue(dice, messages)
+        yield traffic
+        traffic.finish(timeout=timeout)
+        self.check(traffic, before)
+
+    def check(self, traffic: Traffic, before: dict[str, Any]) -> None:
+        each(lambda line: self._await_shown(line, traffic), self.lines)
+        shown = {line: self._shown(line, traffic.name) for line in self.lines}
+        wrong = {line.number: _difference(traffic.expected[line], shown[line]) for line in self.lines}
+        assert not any(wrong.values()), f"{traffic.name}: { {number: what for number, what in wrong.items() if what} }"
+        after = self.stack.network.get("/api/stats")
+        assert [after[name] - before[name] for name in ("pairings", "qr_shown", "bad_signatures")] == [0, 0, 0]
+        assert audit.two_owners(self.stack) == []
+
+    # --- Helpers
+
+    def _numbers(self) -> list[str]:
+        return [number for line in self.lines for number in (line.number, line.customer)]
+
+    def _states(self, *, but: str) -> list[dict[str, Any]]:
+        query = """SELECT s.id, s.state, s.state_reason FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
+                   WHERE s.state <> %s OR w.id IS NULL OR w.expires_at <= now()"""
+        return self.stack.sql(query, but)
+
+    def _link(self) -> None:
+        self.stack.sql("UPDATE wa_session SET link_until = now() + interval '5 minutes'")
+        waiting = {line.session: line for line in self.lines}
+
+        def scan(row: dict[str, Any]) -> None:
+            with suppress(HttpError):  # the code has just been replaced, or a busy machine was too slow: the next one
+                self.stack.network.post(f"/api/phones/{waiting[row['id']].number}/scan", {"qr": row["qr"]})
+                del waiting[row["id"]]
+
+        def all_scanned() -> bool:
+            each(scan, self.stack.sql("SELECT id, qr FROM wa_session WHERE qr <> '' AND id = ANY(%s)", list(waiting)))
+            return not waiting
+
+        eventually(all_scanned, timeout=60, what="a QR code of every session")
+        self.connected()
+
+    def _write_sessions(self) -> None:
+        now = datetime.now(UTC)
+        shop = {"time_zone": "UTC", "default_region": "DE", "resend_uncertain": True, "is_active": True}
+        dates = {"created_at": now, "updated_at": now}
+        wishes = {"name": "front", "desired": "online", "state": "unlinked", **BLANK_SESSION, **ZERO_SESSION, **dates}
+        self._insert("restaurant", [{"id": line.restaurant, "name": line.number, **shop, **dates} for line in self.lines])
+        self._insert("wa_session", [{"id": one.session, "restaurant_id": one.restaurant, **wishes} for one in self.lines])
+
+    def _enqueue(self, dice: Random, messages: int) -> Traffic:
+        """All in one transaction, so that nothing is claimed before the last and most urgent one is there."""
+        self._rounds += 1
+        traffic = Traffic(self.stack, f"round {self._rounds}")
+        rows = [self._message(line, f"{traffic.name} {n:03}", dice) for n in range(messages) for line in self.lines]
+        self._insert("message", [{**row, "reference": traffic.name} for row in rows])
+        for line in self.lines:
+            mine = sorted((row for row in rows if row["session_id"] == line.session), key=lambda row: int(row["priority"]))
+            traffic.expected[line] = [row["body"] for row in mine]
+        return traffic
+
+    def _message(self, line: Line, text: str, dice: Random) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        whom = {"restaurant_id": line.restaurant, "session_id": line.session, "to_phone": line.customer}
+        state = {"status": "queued", "status_at": now, "not_before": now, "created_at": now, "attempts": 0}
+        what = {
+            "id": uuid4(),
+            "body": text,
+            "wa_id": "3EB0" + secrets.token_hex(9).upper(),
+            "priority": dice.choice([0, 1, 2, 2, 3]),
+        }
+        return {**whom, **state, **what, **BLANK_MESSAGE}
+
+    def _insert(self, table_name: str, rows: list[dict[str, Any]]) -> None:
+        names, places = ", ".join(rows[0]), ", ".join(["%s"] * len(rows[0]))
+        with psycopg.connect(self.stack.database, connect_timeout=5) as connection:
+            query = f"INSERT INTO {table_name} ({names}) VALUES ({places})".encode()
+            connection.cursor().executemany(query, [list(row.values()) for row in rows])
+
+    def _await_shown(self, line: Line, traffic: Traffic) -> None:
+        """What the server has taken may still be on its way to the phone."""
+        eventually(
+            lambda: len(self._shown(line, traffic.name)) >= len(traffic.expected[line]),
+            timeout=20,
+            what=f"{line.customer} to see all: {_difference(traffic.expected[line], self._shown(line, traffic.name))}",
+        )
+
+    def _shown(self, line: Line, name: str) -> list[str]:
+        messages = self.stack.network.get(f"/api/phones/{line.customer}/shown")["messages"]
+        return [message["text"] for message in messages if message["text"].startswith(f"{name} ")]
+
+
+def each(act: Callable[[Any], object], items: Iterable[Any]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(act, items))
+
+
+def _difference(expected: list[str], shown: list[str]) -> str:
+    """Empty when every message was shown once and in order."""
+    lost = sorted(set(expected) - set(shown))
+    twice = sorted({text for text in shown if shown.count(text) > 1})
+    first = next(
+        ((place, ours, theirs) for place, (ours, theirs) in enumerate(zip(expected, shown, strict=False)) if ours != theirs), None
+    )
+    return f"lost {lost}, twice {twice}, first difference {first}" if lost or twice or first else ""
