@@ -38,7 +38,7 @@ class Signals:
                 continue
             if (status := statuses.get(session)) is None:
                 self._links.closed(owned, "connection_lost")
-            else:
+            elif not (owned.settled and status.state == "connected"):  # nothing new: not a row is written
                 self._links.take_status(status)
         for status in statuses.values():
             owned = self._table.get(status.session)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import count, pairwise
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import DataError, OperationalError, connection
@@ -14,12 +15,13 @@ from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
 from sessions_app.policy.pacing import Pace
-from sessions_app.services import ownership, sending, sessions
+from sessions_app.services import linking, ownership, sending, sessions
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
 from tests.workers.conftest import MakeRunner
 from workers.bridge_process import BridgeStatus
+from workers.signals import Signals
 
 SCANNED = "+4915199999999"
 CUT_EVERY_OTHER_CONNECTION = """
@@ -423,6 +425,32 @@ def test_a_session_that_was_taken_away_is_let_go_without_a_fight(
     queued(session)
     assert fresh(session).term == 99
     assert stub.sends == []
+
+
+def test_comparing_with_the_bridge_writes_nothing_while_nothing_changes(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare, write = Signals.compare, linking.write_truths
+    compared: list[int] = []  # how much had been written by then
+    written: list[linking.Truth] = []
+
+    async def counted(signals: Signals) -> None:
+        await compare(signals)
+        compared.append(len(written))
+
+    def noted(**given: Any) -> set[UUID]:
+        written.extend(given["truths"])
+        return write(**given)
+
+    monkeypatch.setattr(Signals, "compare", counted)
+    monkeypatch.setattr(linking, "write_truths", noted)
+    monkeypatch.setattr("workers.engine.COMPARE_S", 0.1)
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    begun = len(compared) + 1
+    eventually(lambda: len(compared) > begun + 5, what="some comparisons")
+    assert len(set(compared[begun:])) == 1
 
 
 def test_a_claim_whose_answer_was_lost_is_found(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
