@@ -170,11 +170,13 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[UUID]:
 def give_back(*, worker: UUID, sessions: Sequence[tuple[UUID, int]]) -> int:
     """After a tick whose commit is in doubt: what these sessions claimed without anybody having heard of it.
 
-    A first attempt surely did not reach the bridge and is queued again; a later one is uncertain as before.
+    This attempt surely did not reach the bridge: the message is queued again, or uncertain as before when this was a resend.
     """
     statement = """
         WITH lost AS (
-            SELECT m.id, CASE WHEN m.attempts <= 1 THEN 'queued' ELSE 'uncertain' END AS status
+            SELECT m.id, CASE WHEN (SELECT (e.detail->>'resend')::bool FROM message_event e
+                                    WHERE e.message_id = m.id AND e.status = 'sending' ORDER BY e.id DESC LIMIT 1)
+                              THEN 'uncertain' ELSE 'queued' END AS status
             FROM unnest(%(sessions)s::uuid[], %(terms)s::bigint[]) AS d(id, term)
             JOIN wa_session s ON s.id = d.id AND s.term = d.term AND s.owner_id = %(worker)s
             JOIN message m ON m.session_id = s.id AND m.status = 'sending' AND m.claimed_term = s.term

@@ -223,6 +223,12 @@ def test_a_claim_in_doubt_is_given_back(session: Session, me: Registration, mine
     assert sending.give_back(worker=me.worker, sessions=[mine]) == 1
     first.refresh_from_db()
     assert first.status == "queued"
+    settle(me, claim(me, mine)[0], "queued", code="not_connected")
+    claim(me, mine)
+    sending.give_back(worker=me.worker, sessions=[mine])
+    first.refresh_from_db()
+    assert (first.status, first.attempts) == ("queued", 3)  # never handed over: nobody has to wait for a person
+    settle(me, claim(me, mine)[0], "uncertain", code="connection_lost", not_before=ago(seconds=1))
     claim(me, mine)
     sending.give_back(worker=me.worker, sessions=[mine])
     first.refresh_from_db()
