@@ -92,7 +92,7 @@ def judge(outcome: Outcome, *, attempt: int, resend: bool, now: datetime, jitter
     if outcome.kind == "rejected":
         return _rejected(outcome.reason, attempt=attempt, now=now, jitter=jitter)
     if outcome.kind == "unknown":
-        return _unknown(outcome.reason, attempt=attempt, now=now, jitter=jitter)
+        return _unknown(outcome.reason, attempt=attempt, resend=resend, now=now, jitter=jitter)
     verdict = _not_sent(outcome.reason, attempt=attempt, now=now, jitter=jitter)
     return _still_uncertain(verdict, attempt=attempt) if resend else verdict
 
@@ -121,8 +121,8 @@ def _wait(code: str, hold: _Hold, *, attempt: int, now: datetime, jitter: float)
     return replace(verdict, session_until=until) if hold.session else replace(verdict, retry_at=until)
 
 
-def _unknown(reason: str, *, attempt: int, now: datetime, jitter: float) -> Verdict:
-    if attempt > MAX_RESENDS:
+def _unknown(reason: str, *, attempt: int, resend: bool, now: datetime, jitter: float) -> Verdict:
+    if resend and attempt > MAX_RESENDS:  # attempts that were surely not sent count, too: at least one resend is due
         return _unconfirmed()
     until = now + backoff(attempt, base=_SECOND, cap=5 * _MINUTE, jitter=jitter)
     silent = reason == "ack_timeout"

@@ -92,6 +92,7 @@ def test_whatever_waits_says_why_and_until_when(outcome: Outcome, attempt: int, 
         assert got.code and got.detail
 
 
-@given(reason=st.sampled_from(["ack_timeout", "connection_lost"]), resend=st.booleans())
-def test_resending_ends(reason: str, resend: bool) -> None:
-    assert verdict("unknown", reason, attempt=MAX_RESENDS + 1, resend=resend).code == "unconfirmed"
+@pytest.mark.parametrize("reason", ["ack_timeout", "connection_lost"])
+def test_resending_ends_and_never_before_the_first_resend(reason: str) -> None:
+    assert verdict("unknown", reason, attempt=MAX_RESENDS + 1, resend=True).code == "unconfirmed"
+    assert verdict("unknown", reason, attempt=MAX_RESENDS + 1).next is Next.UNCERTAIN
