@@ -57,6 +57,7 @@ class Truths:
 
     def _keep(self, batch: list[Owned]) -> None:
         self._dirty = {**{owned.id: owned for owned in batch}, **self._dirty}
+        self.changed.set()  # a release may have taken them from the loop that writes them
 
     def _take(self) -> list[Owned]:
         batch = list(self._dirty.values())[:MOST_AT_ONCE]
