@@ -6,6 +6,7 @@ from django.conf import settings
 
 broker_url = settings.REDIS_URL
 broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # for ever: the engine needs no broker, and Celery would end the worker after 100
 broker_connection_timeout = 5
 broker_transport_options = {
     "visibility_timeout": 3_600,
