@@ -118,7 +118,8 @@ class House:
     def _valkey(self) -> str:
         directory = make_private(self.options.data / "valkey")
         valkey = Valkey(directory=directory, password=self.vault.get("VALKEY_PASSWORD"), log=self.logs / "valkey.log")
-        self.supervisor.watch(valkey.start(self._children, wait=self.stop.sleep))
+        child = valkey.start(self._children, wait=self.stop.sleep)
+        self.supervisor.adopt(parts.Part(program=child.program, stage=parts.LAST_STAGE), child)  # it holds nothing but hints
         return valkey.url()
 
     def _site(self, databases: Mapping[str, str], node: str) -> parts.Site:

@@ -14,6 +14,7 @@ from restaurant_wa.local.places import BASE_DIR, BRIDGE_DIR
 
 WEB_THREADS = 8
 SIMULATOR_PORT = 8099
+LAST_STAGE = 4  # of Valkey: after everything that uses it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
-"""Keeps the parts running: a part that ends is started again, later each time; a database that ends is the end."""
+"""Keeps the parts running: a part that ends is started again, later each time; if PostgreSQL ends, that is the end."""
 
+import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class Supervisor:
         for part in parts:
             self._parts.append(Running(part, self._children.spawn(part.program)))
 
+    def adopt(self, part: Part, child: Child) -> None:
+        """Look after a part that somebody else has started."""
+        self._parts.append(Running(part, child))
+
     def wait_ready(self, timeout: float = READY_TIMEOUT_S) -> None:
         """Wait until every part is. Raises Problem when one ends before or is not ready in time, Stopped when asked to stop."""
         deadline = time.monotonic() + timeout
@@ -73,7 +78,7 @@ class Supervisor:
             self._stop.sleep(self._until_next_start())
 
     def stop_parts(self) -> None:
-        """Stage by stage: workers, then web, then the network."""
+        """Stage by stage: workers, then web, then the network, then Valkey."""
         for stage in sorted({running.part.stage for running in self._parts}):
             children = [running.child for running in self._parts if running.part.stage == stage and running.child]
             self._children.stop(*children, hurry=self._stop.hurried)
@@ -115,5 +120,7 @@ def limit_log(running: Running) -> None:
 
 def _end_of(child: Child) -> str:
     code = child.process.returncode
+    if code == -signal.SIGKILL:
+        return f"{child.program.name} was killed by signal 9"  # its last words are about something else
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     return f"{child.program.name} {how}: {reported_error(child.last_words())}"

@@ -18,7 +18,7 @@ from restaurant_wa.local.announce import curl
 from restaurant_wa.local.places import BASE_DIR
 from restaurant_wa.local.ports import free_port
 from tests.support.http import Json
-from tests.support.processes import tree
+from tests.support.processes import Process, tree
 from tests.support.stack import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -124,7 +124,7 @@ def test_killed_it_leaves_no_orphans_and_its_data_can_be_used_again(tmp_path: Pa
     assert ups[1].told()["url"]
 
 
-def test_a_part_that_dies_is_started_again_and_a_database_that_dies_is_the_end(tmp_path: Path, ups: list[Up]) -> None:
+def test_a_part_that_dies_is_started_again_and_if_postgresql_dies_that_is_the_end(tmp_path: Path, ups: list[Up]) -> None:
     ups.append(Up(tmp_path / "data"))
     url = ups[0].told()["url"]
     family = tree(ups[0].process.pid)
@@ -133,10 +133,16 @@ def test_a_part_that_dies_is_started_again_and_a_database_that_dies_is_the_end(t
     eventually(lambda: killed.command in {each.command for each in tree(ups[0].process.pid)} and not killed.alive(), timeout=30)
     eventually(lambda: _alive(url), timeout=30, what="web to come back")
 
+    killed = next(each for each in family if "valkey-server" in each.command)
+    os.kill(killed.pid, signal.SIGKILL)
+    eventually(lambda: _others(ups[0], killed), timeout=30, what="Valkey to be started again")
+    eventually(lambda: Json(url).get("/health")["redis"], timeout=30, what="Valkey to come back")
+
     os.kill(next(each.pid for each in family if "postgres -D" in each.command), signal.SIGKILL)
     assert ups[0].process.wait(STOP_S) == 1
     output = ups[0].output()
-    assert "web was killed by signal 9" in output
+    assert "web was killed by signal 9; starting it again" in output
+    assert "valkey was killed by signal 9; starting it again" in output
     assert "error: postgres was killed by signal 9" in output
 
 
@@ -150,6 +156,12 @@ def test_live_it_runs_no_simulated_network_and_says_what_that_means(tmp_path: Pa
     assert [session["state"] for session in sessions] == ["unlinked"]
     assert ups[0].end(signal.SIGTERM) == 0
     assert "ban the number" in ups[0].output()
+
+
+def _others(up: Up, gone: Process) -> list[Process]:
+    """Processes of the same program as one that is gone."""
+    program = gone.command.split()[0]
+    return [each for each in tree(up.process.pid) if each.command.startswith(program) and each.pid != gone.pid]
 
 
 def _alive(url: str) -> bool:
