@@ -152,7 +152,8 @@ describe('the store', () => {
     const own = await db.makeSession();
     const { vault } = await store.open(own, 1);
     assert.equal(await vault.lastAddress(), null);
-    for (const [name, address] of [['FIRST', 'a'], ['SECOND', 'b']]) await vault.saveSent(name, { address, message: Buffer.from(name) });
+    await vault.saveSent('FIRST', { address: 'a', message: Buffer.from('FIRST') });
+    await vault.saveSent('SECOND', { address: 'b', message: Buffer.from('SECOND') });
     assert.equal(await vault.lastAddress(), 'b');
     assert.equal((await vault.readSent('FIRST'))?.address, 'a');
     assert.equal(await vault.lastAddress(), 'b', 'reading is no resend');
