@@ -32,7 +32,7 @@ def prepare(argv: Sequence[str]) -> None:
     try:
         with _one_at_a_time():
             _python_packages(dev=command == "test")
-            if command in {"up", "test"}:
+            if command in {"up", "test", "bench"}:
                 _node_packages()
     except Problem as problem:
         die(problem)

@@ -1,0 +1,88 @@
+"""Linked sessions with full queues, by the same services that the API and the admin call."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from django.conf import settings
+from django.db import connection
+
+from restaurant_wa.bench.figures import text_of
+from restaurant_wa.local.virtual_phones import Refused, VirtualPhones
+from sessions_app.models import Restaurant, Session
+from sessions_app.services import messages, sessions
+
+LINK_TIMEOUT_S = 600.0
+POLL_S = 0.2
+SAY_EVERY_S = 5.0
+AT_ONCE = 8  # requests to the network
+
+Say = Callable[[str], None]
+
+
+def customer(number: int) -> str:
+    return f"+49176040{number:05d}"
+
+
+def restaurant_phone(number: int) -> str:
+    return f"+49171392{number:05d}"
+
+
+def prepare(*, count: int, customers: int, say: Say) -> None:
+    """`count` restaurants with one linked and connected session each, which sends nothing before `fill`. Raises TimeoutError."""
+    phones = VirtualPhones(settings.SIMULATOR_URL)
+    numbers = [*map(restaurant_phone, range(count)), *map(customer, range(customers))]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda number: phones.make(number, number), numbers))
+        made = [_session(number) for number in range(count)]
+        for session in made:
+            sessions.link(session=session, actor="benchmark")
+        _scan_all({session.pk: restaurant_phone(number) for number, session in enumerate(made)}, phones, pool, say)
+
+
+def fill(*, count: int, customers: int, each: int) -> None:
+    """`each` messages for every session; the restaurants are switched on when all are queued, so that all begin at once."""
+    made = {int(one.name): one for one in Session.objects.select_related("restaurant")}
+
+    def fill_one(number: int) -> None:
+        try:
+            for turn in range(each):
+                messages.enqueue(session=made[number], to=customer(number % customers), body=text_of(number, turn))
+        finally:
+            connection.close()  # each thread has its own
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(fill_one, range(count)))
+    Restaurant.objects.update(is_active=True)
+
+
+def _session(number: int) -> Session:
+    restaurant = Restaurant.objects.create(name=f"Restaurant {number}", default_region="DE", is_active=False)
+    return sessions.create(restaurant=restaurant, name=str(number))
+
+
+def _scan_all(numbers: dict[object, str], phones: VirtualPhones, pool: ThreadPoolExecutor, say: Say) -> None:
+    scanned: dict[object, str] = {}
+    scans: list[Future[None]] = []
+    started = said = time.monotonic()
+    while waiting := list(Session.objects.exclude(state=Session.State.CONNECTED).values_list("pk", "qr")):
+        for session, qr in waiting:
+            if qr and scanned.get(session) != qr:
+                scanned[session] = qr
+                scans.append(pool.submit(_scan, phones, numbers[session], qr))
+        if time.monotonic() - said > SAY_EVERY_S:
+            said = time.monotonic()
+            say(f"{len(numbers) - len(waiting)} of {len(numbers)} connected")
+        if time.monotonic() - started > LINK_TIMEOUT_S:
+            raise TimeoutError(f"{len(waiting)} sessions are not connected after {LINK_TIMEOUT_S:.0f} s")
+        time.sleep(POLL_S)
+    for scan in scans:
+        scan.result()
+
+
+def _scan(phones: VirtualPhones, number: str, qr: str) -> None:
+    try:
+        phones.scan(number, qr)
+    except Refused as refused:
+        if refused.code not in {"qr_expired", "qr_unknown"}:  # the next code is on its way
+            raise
