@@ -67,7 +67,8 @@ describe('memory', { timeout: 120_000 }, () => {
     const before = await cycles();
     const after = await cycles();
     assert.ok(after.heap - before.heap < 3_000_000, `${after.heap - before.heap} bytes more after ${CYCLES} cycles`);
-    assert.ok(after.timers <= before.timers + 2, `${before.timers} timers, then ${after.timers}`);
+    // One that a session leaves behind would be there 40 times; a few of sockets and pools come and go.
+    assert.ok(after.timers < before.timers + CYCLES / 2, `${before.timers} timers, then ${after.timers}`);
     assert.equal(sessions.size, 0);
   });
 });
