@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.admin.chromium import Window, chromium
 from tests.support.fixtures import MakeStack
-from tests.support.stack import Stack
+from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 ANA, BEN = "+4915187654321", "+4915187654322"
@@ -59,8 +59,8 @@ def test_an_open_chat_is_read(page: Page, network: Stack) -> None:
     network.network.post(f"/api/phones/{BEN}/messages", {"to": ANA, "text": "read me"})
     assert _unread(network) > 0
     page.goto(f"{network.network.url}/#/{ANA}/{BEN}")
+    eventually(lambda: _unread(network) == 0, what="the chat to be read")
     expect(page.locator("#phones .count")).to_have_count(0)
-    assert _unread(network) == 0
 
 
 def test_offline_and_receipts_are_switched(page: Page, network: Stack) -> None:
