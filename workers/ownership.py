@@ -165,9 +165,11 @@ class Ownership:
         return effective_pace(default=self._config.pace, min_ms=row.pace_min_ms, max_ms=row.pace_max_ms)
 
     def _give_up(self, surplus: int) -> None:
-        """Those with nothing under way first. Each goes when its send has been settled and its socket is closed."""
+        """Those with nothing under way first. Each goes when its send has been settled and its socket is closed; none goes while
+        somebody is linking it, for the code on the page would die as it is scanned."""
         leaving = sum(bool(owned.leaving) for owned in self._table)
-        staying = sorted((owned for owned in self._table if not owned.leaving), key=lambda owned: owned.in_flight)
+        may_go = (owned for owned in self._table if not owned.leaving and not owned.being_linked)
+        staying = sorted(may_go, key=lambda owned: owned.in_flight)
         for owned in staying[: max(0, surplus - leaving)]:
             owned.leaving = "fair_share"
             self._links.consider(owned)

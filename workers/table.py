@@ -44,6 +44,10 @@ class Owned:
         return self.open == "connected" and self.truth.state == "connected" and self.row.desired == "online" and not self.leaving
 
     @property
+    def being_linked(self) -> bool:
+        return self.row.link_until is not None and not self.truth.linked
+
+    @property
     def settled(self) -> bool:
         """Connected, and nothing else is wished: the many, so this is looked at first."""
         row = self.row

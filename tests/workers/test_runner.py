@@ -413,6 +413,28 @@ def test_two_workers_share_and_the_one_that_stays_takes_all(
         host.stop()
 
 
+def test_a_session_that_is_being_linked_is_not_moved(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
+    many = linked_sessions(restaurant, 4)
+    stub.linked.update(str(session.pk) for session in many)
+    linking = [sessions.create(restaurant=restaurant, name=f"new {n}") for n in range(4)]
+    for one in linking:
+        sessions.link(session=one)
+    other = StubBridge(secret=stub._secret)
+    other.linked = stub.linked
+    host = StubBridgeThread(other)
+    host.start()
+    try:
+        make_runner("w1@here")
+        eventually(lambda: Session.objects.filter(state="linking").count() == 4, what="four codes")
+        eventually(lambda: Session.objects.filter(state="connected").count() == 4, what="four connections")
+        make_runner("w2@here", host=host)
+        moved = Session.objects.filter(owner__name="w2@here", state="connected")
+        eventually(lambda: moved.count() == 4, what="the fair share to move")
+        assert set(Session.objects.filter(pk__in=[one.pk for one in linking]).values_list("term", flat=True)) == {1}
+    finally:
+        host.stop()
+
+
 def test_a_session_that_was_taken_away_is_let_go_without_a_fight(
     session: Session, stub: StubBridge, make_runner: MakeRunner
 ) -> None:
