@@ -414,8 +414,6 @@ def test_two_workers_share_and_the_one_that_stays_takes_all(
 
 
 def test_a_session_that_is_being_linked_is_not_moved(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
-    many = linked_sessions(restaurant, 4)
-    stub.linked.update(str(session.pk) for session in many)
     linking = [sessions.create(restaurant=restaurant, name=f"new {n}") for n in range(4)]
     for one in linking:
         sessions.link(session=one)
@@ -426,6 +424,7 @@ def test_a_session_that_is_being_linked_is_not_moved(restaurant: Restaurant, stu
     try:
         make_runner("w1@here")
         eventually(lambda: Session.objects.filter(state="linking").count() == 4, what="four codes")
+        stub.linked.update(str(session.pk) for session in linked_sessions(restaurant, 4))  # later: these would go last
         eventually(lambda: Session.objects.filter(state="connected").count() == 4, what="four connections")
         make_runner("w2@here", host=host)
         moved = Session.objects.filter(owner__name="w2@here", state="connected")
