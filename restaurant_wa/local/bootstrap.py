@@ -108,7 +108,10 @@ def _install_with_pip(lock: Path) -> None:
             [sys.executable, "-m", "venv", "--clear", str(VENV)],
             mend="Is Python's venv module installed? On Debian or Ubuntu: apt install python3-venv.",
         )
-    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(lock)]
+    # The lock is complete, and `--no-deps` keeps pip from resolving again: it takes `coverage[toml]`, which a package asks for,
+    # for another project than the locked `coverage`, and refuses the newer release that it finds without a hash.
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    install = [str(PYTHON), "-m", "pip", "install", *quiet, "--require-hashes", "--no-deps", "-r", str(lock)]
     _run(f"Installing {lock.name} with pip (about half a minute)", install)
 
 
