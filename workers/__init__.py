@@ -22,7 +22,12 @@ What can fail, and what follows:
   Work resumes by itself.
 - *Redis is away or flushed.* Wake-ups are lost; owners look for work themselves, about every second.
 - *A commit is in doubt.* Settling again is harmless; a claim nobody heard of is found and given back.
-- *SIGTERM.* Sends under way are finished, sockets closed, sessions released, the lease ended: within 10 s.
+- *A clock is set.* The database's: leases and waits are kept by the workers' steady clocks and moved along. The worker's own or
+  the bridge's: nothing depends on them.
+- *SIGTERM.* Sessions are handed to the others a few at a time, in their pauses, while the rest goes on sending; after three
+  seconds, or with nobody else there, sends under way are finished, sockets closed, the rest released, the lease ended: within
+  10 s.
+- *A worker comes.* The others hand it its fair share in the same way.
 
 Not guaranteed: that an uncertain message was not shown already. It is sent again under the same id, and WhatsApp's
 apps show one message for each chat and id.

@@ -10,6 +10,9 @@ def steady() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
+LEAST_STEP = timedelta(seconds=1)
+
+
 class DatabaseClock:
     """What the database's clock says now, told from its last known reading and the steady clock."""
 
@@ -17,12 +20,21 @@ class DatabaseClock:
         self._steady = steady
         self._read_at = steady()
         self._reading = datetime.now(UTC)
+        self._known = False
 
-    def sync(self, reading: datetime, *, asked_at: float, answered_at: float) -> None:
-        self._reading, self._read_at = reading, (asked_at + answered_at) / 2
+    def sync(self, reading: datetime, *, asked_at: float, answered_at: float) -> timedelta:
+        """Answers how far somebody has set the database's clock since the last reading; zero when it only drifted."""
+        read_at = (asked_at + answered_at) / 2
+        step = reading - self._at(read_at) if self._known else timedelta()
+        self._reading, self._read_at, self._known = reading, read_at, True
+        uncertain = timedelta(seconds=answered_at - asked_at)  # when in between it was read nobody knows
+        return step if abs(step) > LEAST_STEP + uncertain else timedelta()
 
     def now(self) -> datetime:
-        return self._reading + timedelta(seconds=self._steady() - self._read_at)
+        return self._at(self._steady())
+
+    def _at(self, steady: float) -> datetime:
+        return self._reading + timedelta(seconds=steady - self._read_at)
 
 
 class Lease:

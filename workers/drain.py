@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import random
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from uuid import UUID
 
@@ -91,6 +91,11 @@ class Drain:
                     await self._changed.wait()
             except TimeoutError:
                 return
+
+    def shift(self, step: timedelta) -> None:
+        """The database's clock was set; the table's times have been moved already."""
+        self._heap = [(at + step, order, owned) for at, order, owned in self._heap]
+        self._changed.set()
 
     def _seconds_left(self) -> float | None:
         return (self._heap[0][0] - self._clock.now()).total_seconds() if self._heap else None
@@ -250,5 +255,5 @@ class Drain:
     async def finish(self, timeout_s: float) -> bool:
         """Waits for the sends under way; whether all of them came back."""
         if self._sends:
-            await asyncio.wait(set(self._sends), timeout=timeout_s)
+            await asyncio.wait(set(self._sends), timeout=max(0.0, timeout_s))
         return not self._sends

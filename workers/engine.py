@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -89,11 +90,18 @@ class Engine:
         self.truths.on_lost = self.links.lose
         self.drain.on_free = self.links.consider
         self.drain.on_dead_socket = self.links.reconnect
+        self.ownership.on_clock_set = self._clock_set
 
     def _written(self, owned: Owned) -> None:
         """Its row says what is true: a claim for it can succeed from now on."""
         if owned.may_send and not self.drain.paused:
             self.drain.schedule(owned)
+
+    def _clock_set(self, step: timedelta) -> None:
+        log.warning("clock.set", of="database", seconds=round(step.total_seconds(), 1))
+        for owned in self.table:
+            owned.shift(step)
+        self.drain.shift(step)
 
     # --- From outside, in the loop's thread
 
@@ -196,11 +204,13 @@ class Engine:
     # --- The end
 
     async def _finish(self) -> None:
-        """Finishes the sends under way, closes sockets, releases sessions, ends the lease. The heartbeat goes on meanwhile."""
+        """Hands sessions over while others live, finishes the sends under way, closes sockets, releases what is left, ends the
+        lease. The heartbeat goes on meanwhile."""
         log.info("worker.stopping", name=self.config.name, sessions=len(self.table), under_way=self.drain.under_way())
-        self.ownership.draining = self.drain.paused = self.links.paused = True
-        self.ownership.beat_now.set()  # others may take what is released
-        if not await self.drain.finish(self.config.finish_s):
+        last_send_at = steady() + self.config.finish_s
+        await attempt(self.ownership.hand_over, name="hand_over", failures=0)
+        self.drain.paused = self.links.paused = True
+        if not await self.drain.finish(last_send_at - steady()):
             log.warning("worker.sends_cut", under_way=self.drain.under_way())
         await attempt(self._close_sockets, name="close_sockets", failures=0)
         await self.drain.finish(0.5)  # what was cut answers now

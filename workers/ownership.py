@@ -1,13 +1,16 @@
 """Leases this worker's right to own, and claims and releases sessions so that every worker has its fair share."""
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
 from sessions_app.policy.pacing import Pace, effective_pace
+from sessions_app.policy.sharing import fair_share, may_leave
 from sessions_app.services import linking, ownership
 from workers.bridge_process import BridgeHost
 from workers.clocks import DatabaseClock, Lease, steady
@@ -19,6 +22,8 @@ from workers.truths import Truths
 
 log = structlog.get_logger(__name__)
 CLAIM_AT_ONCE = 500
+HAND_OVER_S = 3.0  # of a worker that stops
+HAND_OVER_STEP_S = 0.1
 
 
 class Ownership:
@@ -40,6 +45,7 @@ class Ownership:
     ) -> None:
         self.draining = False
         self.beat_now = asyncio.Event()
+        self.on_clock_set: Callable[[timedelta], None] = lambda _: None
         self._on_replaced = on_replaced
         self._me: ownership.Registration | None = None
         self._renewal: ownership.Renewal | None = None
@@ -52,6 +58,8 @@ class Ownership:
         self._lease = lease
         self._beats = beats
         self._work = work
+        self._ahead: dict[ownership.Ahead, float] = {}  # since when, on the steady clock, each has been seen unchanged
+        self._no_claims_until = 0.0  # steady clock
         self._told_ready = False  # whether the last renewal told the others that this worker takes its share
         self._bridge_away_since: float | None = None
 
@@ -95,6 +103,7 @@ class Ownership:
             bridge_ready=bridge.ready,
             bridge_detail=bridge.detail,
             draining=self.draining,
+            held=self._lease.held(),
         )
         if renewal is None:
             log.error("worker.lease_lost", name=self._config.name, sessions=len(self._table))
@@ -105,9 +114,21 @@ class Ownership:
         await self.watch()  # a lease that ran out meanwhile stays lost: results that came in since were dropped
         if self._me is not me:
             return
-        self._clock.sync(renewal.now, asked_at=asked_at, answered_at=steady())
         self._renewal, self._told_ready = renewal, bridge.ready
         self._lease.renewed(asked_at)
+        self._note_clock(renewal, asked_at)
+
+    def _note_clock(self, renewal: ownership.Renewal, asked_at: float) -> None:
+        """Set forward, all leases have run out at once: their holders are given time to renew them. Set back, a dead worker's
+        lease seems to go on: it is over when its heartbeat has not changed for as long as a lease lasts."""
+        step = self._clock.sync(renewal.now, asked_at=asked_at, answered_at=steady())
+        if step:
+            self._no_claims_until = steady() + self._config.ttl_s
+            self.on_clock_set(step)
+        self._ahead = {one: self._ahead.get(one, steady()) for one in renewal.ahead}
+
+    def _silent(self) -> list[ownership.Ahead]:
+        return [one for one, since in self._ahead.items() if steady() - since > self._config.ttl_s]
 
     async def watch(self) -> None:
         """Stops by itself in time: nobody else can have claimed anything yet when this fires."""
@@ -132,20 +153,23 @@ class Ownership:
         if not self._told_ready:
             self.beat_now.set()
             return
-        share = self._share(self._renewal)
+        share = await self._share(self._me, self._renewal)
         if len(self._table) < share:
             await self._claim(self._me, min(share - len(self._table), CLAIM_AT_ONCE))
         elif len(self._table) > share:
-            self._give_up(len(self._table) - share)
+            await self._give_up(len(self._table) - share, "fair_share")
 
-    def _share(self, renewal: ownership.Renewal) -> int:
-        workers = max(1, renewal.live_workers)
-        fair = -(-renewal.wanted_sessions // workers)
+    async def _share(self, me: ownership.Registration, renewal: ownership.Renewal) -> int:
+        """The others are counted anew each time: what one that stops lets go is taken at once."""
+        others = await self._work.call(ownership.others, me=me)
         # Alone there is nobody to share with, and the count of wanted sessions may be a heartbeat old.
-        return self._config.capacity if workers == 1 else min(fair, self._config.capacity)
+        capacity = self._config.capacity
+        return fair_share(capacity=capacity, others=others, wanted=renewal.wanted_sessions) if others else capacity
 
     async def _claim(self, me: ownership.Registration, limit: int) -> None:
-        claimed = await self._work.call(ownership.claim, me=me, limit=limit)
+        if steady() < self._no_claims_until:
+            return
+        claimed = await self._work.call(ownership.claim, me=me, limit=limit, silent=self._silent())
         if not claimed:
             return
         log.info("sessions.claimed", count=len(claimed))
@@ -154,9 +178,9 @@ class Ownership:
 
     def adopt(self, rows: Iterable[linking.SessionRow]) -> None:
         """Takes charge of sessions that this worker owns; those it has charge of already are left as they are."""
-        for row in rows:
+        for row in sorted(rows, key=_soonest_first):
             if self._table.get(row.id) is None:
-                owned = adopt(row, self.pace_of(row))
+                owned = adopt(row, self.pace_of(row), self._clock.now())
                 self._table.add(owned)
                 self._truths.mark(owned)
                 self._links.consider(owned)
@@ -164,15 +188,29 @@ class Ownership:
     def pace_of(self, row: linking.SessionRow) -> Pace:
         return effective_pace(default=self._config.pace, min_ms=row.pace_min_ms, max_ms=row.pace_max_ms)
 
-    def _give_up(self, surplus: int) -> None:
-        """Those with nothing under way first. Each goes when its send has been settled and its socket is closed; none goes while
-        somebody is linking it, for the code on the page would die as it is scanned."""
+    async def _give_up(self, surplus: int, reason: str) -> None:
+        """A few at a time, those first that can move within a pause. Each goes when its send has been settled and its socket is
+        closed; none goes while somebody is linking it, for the code on the page would die as it is scanned."""
+        moving = await self._work.call(ownership.moving)
         leaving = sum(bool(owned.leaving) for owned in self._table)
         may_go = (owned for owned in self._table if not owned.leaving and not owned.being_linked)
-        staying = sorted(may_go, key=lambda owned: owned.in_flight)
-        for owned in staying[: max(0, surplus - leaving)]:
-            owned.leaving = "fair_share"
+        now = self._clock.now()
+        in_turn = sorted(may_go, key=lambda owned: owned.pause_left(now), reverse=True)
+        for owned in in_turn[: may_leave(surplus=surplus, leaving=leaving, moving=moving)]:
+            owned.leaving = reason
             self._links.consider(owned)
+
+    async def hand_over(self) -> None:
+        """At the end of this worker: gives everything up as others can take it, as long as there are others and for 3 s at most.
+        Raises django.db.Error."""
+        self.draining = True
+        self.beat_now.set()
+        until = steady() + HAND_OVER_S
+        while self._me is not None and len(self._table) and steady() < until:
+            if not await self._work.call(ownership.others, me=self._me):
+                return
+            await self._give_up(len(self._table), "worker_stops")
+            await asyncio.sleep(HAND_OVER_STEP_S)
 
     async def _wait_for_bridge(self) -> None:
         self._bridge_away_since = self._bridge_away_since or steady()
@@ -193,6 +231,11 @@ class Ownership:
             await self._beats.call(ownership.leave, me=self._me)
             self._me = self._renewal = None
             self._lease.drop()
+
+
+def _soonest_first(row: linking.SessionRow) -> float:
+    """In this order they log in."""
+    return row.next_send_at.timestamp() if row.next_send_at else math.inf
 
 
 def _is_gone(rival: ownership.Holder, config: Config) -> bool:

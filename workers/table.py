@@ -1,8 +1,9 @@
 """The sessions this worker owns, as it knows them. Touched by the engine's loop alone, so nothing here is locked."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sessions_app.policy.pacing import Pace
@@ -53,6 +54,20 @@ class Owned:
         row = self.row
         return self.may_send and not self.wipe and row.restart_wish <= self.truth.restart_done and row.link_until is None
 
+    def pause_left(self, now: datetime) -> float:
+        """Seconds in which nobody would miss it: until its next slot, without end when nothing waits; negative with a send
+        under way."""
+        if self.in_flight:
+            return -1.0
+        return max(0.0, (self.due - now).total_seconds()) if self.due else math.inf
+
+    def shift(self, step: timedelta) -> None:
+        """The database's clock was set: what was to be waited for is as far away as before."""
+        truth = self.truth
+        self.next_send_at = self.next_send_at and self.next_send_at + step
+        self.due = self.due and self.due + step
+        truth.retry_at = truth.retry_at and truth.retry_at + step
+
     def wish(self) -> Wish:
         row, ended = self.row, self.truth.link_ended
         over = ended is not None and row.link_until is not None and row.link_until <= ended  # the row does not say so yet
@@ -68,7 +83,7 @@ class Owned:
         return Known(truth.linked, truth.state, self.open, self.linking_phone, truth.retry_at)
 
 
-def adopt(row: SessionRow, pace: Pace) -> Owned:
+def adopt(row: SessionRow, pace: Pace, now: datetime) -> Owned:
     truth = Truth(
         session=row.id,
         term=row.term,
@@ -84,7 +99,10 @@ def adopt(row: SessionRow, pace: Pace) -> Owned:
         connected_at=row.connected_at,
         restart_done=row.restart_done,
     )
-    return Owned(row=row, truth=truth, pace=pace, failures=row.failures, next_send_at=row.next_send_at)
+    owned = Owned(row=row, truth=truth, pace=pace, failures=row.failures, next_send_at=row.next_send_at)
+    if row.last_sent_at and row.last_sent_at > now:  # the clock was set back since: a pause counts from now at the latest
+        owned.shift(now - row.last_sent_at)
+    return owned
 
 
 class Table:

@@ -60,6 +60,7 @@ class Session(UUIDModel):
     # Ownership
     owner = models.ForeignKey(Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="sessions")
     term = models.BigIntegerField(default=0)  # rises with every claim: the fencing token
+    owner_incarnation = models.BigIntegerField(default=0, db_default=0)  # which process of the owner's name has claimed it
     claimed_at = models.DateTimeField(null=True, blank=True)
 
     # Pace: kept here so that a new owner goes on at the same pace

@@ -15,6 +15,7 @@ class Worker(UUIDModel):
     bridge_ready = models.BooleanField(default=False)
     bridge_detail = models.CharField(max_length=500, blank=True)  # why the bridge is not ready, and what mends it
     started_at = models.DateTimeField()
+    incarnation = models.BigIntegerField(default=0, db_default=0)  # counts the processes of this name: no clock tells them apart
     heartbeat_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
 

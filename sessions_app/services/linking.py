@@ -46,7 +46,7 @@ _RESTLESS = """AND NOT (s.state = 'connected' AND s.desired = 'online' AND s.res
 
 # Not what the name held before its process was started anew: that has to be claimed first, under a new term, so that what was
 # under way there becomes uncertain.
-_OWN = "w.id = s.owner_id AND s.claimed_at >= w.started_at"
+_OWN = "w.id = s.owner_id AND s.owner_incarnation = w.incarnation"
 
 
 def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool = False) -> list[SessionRow]:

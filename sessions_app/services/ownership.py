@@ -1,7 +1,8 @@
 """Who owns which session: worker leases and session claims.
 
-Every time here is the database's. A worker is known by its name; `incarnation` (its `started_at`) tells one process from the
-next of the same name. A claim raises the session's `term`, the fencing token that every later write of the owner carries.
+Every time here is the database's, and that clock may be set: who is who is told by counters alone. A worker is known by its
+name; `incarnation` tells one process from the next of the same name. A claim raises the session's `term`, the fencing token that
+every later write of the owner carries.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ WANTED = """
 
 class Registration(NamedTuple):
     worker: UUID
-    incarnation: datetime
+    incarnation: int
 
 
 class Holder(NamedTuple):
@@ -35,10 +36,17 @@ class Holder(NamedTuple):
     pid: int | None
 
 
+class Ahead(NamedTuple):
+    """A worker whose last heartbeat lies in the future: the clock was set back since."""
+
+    worker: UUID
+    heartbeat_at: datetime
+
+
 class Renewal(NamedTuple):
     now: datetime
-    live_workers: int  # ready to own sessions, this one included
     wanted_sessions: int
+    ahead: list[Ahead]
 
 
 class Claimed(NamedTuple):
@@ -48,6 +56,10 @@ class Claimed(NamedTuple):
 
 class _Count(NamedTuple):
     n: int
+
+
+class _Capacity(NamedTuple):
+    sessions: int
 
 
 class _Beat(NamedTuple):
@@ -65,47 +77,74 @@ def holder(*, name: str) -> Holder | None:
 def register(*, name: str, queue: str, hostname: str, pid: int, capacity: int, ttl_s: float) -> Registration:
     """Takes the name, whoever held it before: that process's next renewal finds its incarnation gone."""
     statement = """
-        INSERT INTO worker (id, name, queue, hostname, pid, capacity, draining, bridge_ready, bridge_detail,
+        INSERT INTO worker (id, name, queue, hostname, pid, capacity, draining, bridge_ready, bridge_detail, incarnation,
                             started_at, heartbeat_at, expires_at)
-        VALUES (%(id)s, %(name)s, %(queue)s, %(hostname)s, %(pid)s, %(capacity)s, false, false, '',
+        VALUES (%(id)s, %(name)s, %(queue)s, %(hostname)s, %(pid)s, %(capacity)s, false, false, '', 1,
                 clock_timestamp(), clock_timestamp(), clock_timestamp() + make_interval(secs => %(ttl)s))
         ON CONFLICT (name) DO UPDATE SET
             queue = EXCLUDED.queue, hostname = EXCLUDED.hostname, pid = EXCLUDED.pid, capacity = EXCLUDED.capacity,
-            draining = false, bridge_ready = false, bridge_detail = '', started_at = EXCLUDED.started_at,
-            heartbeat_at = EXCLUDED.heartbeat_at, expires_at = EXCLUDED.expires_at
-        RETURNING id, started_at"""
+            draining = false, bridge_ready = false, bridge_detail = '', incarnation = worker.incarnation + 1,
+            started_at = EXCLUDED.started_at, heartbeat_at = EXCLUDED.heartbeat_at, expires_at = EXCLUDED.expires_at
+        RETURNING id, incarnation"""
     values = {"id": uuid7(), "name": name, "queue": queue, "hostname": hostname, "pid": pid, "capacity": capacity, "ttl": ttl_s}
     return fetch(Registration, statement, values)[0]
 
 
-def renew(*, me: Registration, ttl_s: float, bridge_ready: bool, bridge_detail: str, draining: bool) -> Renewal | None:
-    """Another `ttl_s` seconds. None: the lease has run out or the name was taken over, and everything owned is lost."""
+def renew(
+    *, me: Registration, ttl_s: float, bridge_ready: bool, bridge_detail: str, draining: bool, held: bool = False
+) -> Renewal | None:
+    """Another `ttl_s` seconds. None: the lease has run out or the name was taken over, and everything owned is lost.
+
+    `held`: by the worker's own steady clock the lease has not run out. Then it is the database's clock that was set, and the
+    lease goes on; what somebody has claimed meanwhile has a higher term.
+    """
     statement = """
         UPDATE worker SET heartbeat_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => %(ttl)s),
             bridge_ready = %(ready)s, bridge_detail = left(%(detail)s, 500), draining = %(draining)s
-        WHERE id = %(worker)s AND started_at = %(incarnation)s AND expires_at > clock_timestamp()
+        WHERE id = %(worker)s AND incarnation = %(incarnation)s AND (expires_at > clock_timestamp() OR %(held)s)
         RETURNING heartbeat_at"""
-    values = {"ttl": ttl_s, "ready": bridge_ready, "detail": bridge_detail, "draining": draining, **me._asdict()}
-    beat = fetch(_Beat, statement, values)
-    return Renewal(beat[0].at, *_load()) if beat else None
+    values = {"ttl": ttl_s, "ready": bridge_ready, "detail": bridge_detail, "draining": draining, "held": held}
+    beat = fetch(_Beat, statement, {**values, **me._asdict()})
+    return Renewal(beat[0].at, _wanted(), _ahead(me)) if beat else None
 
 
-def _load() -> tuple[int, int]:
-    live = "SELECT count(*) FROM worker WHERE expires_at > clock_timestamp() AND bridge_ready AND NOT draining"
-    wanted = f"SELECT count(*) FROM wa_session s WHERE {WANTED}"
-    return fetch(_Count, live, {})[0].n, fetch(_Count, wanted, {})[0].n
+def _wanted() -> int:
+    return fetch(_Count, f"SELECT count(*) FROM wa_session s WHERE {WANTED}", {})[0].n
+
+
+def _ahead(me: Registration) -> list[Ahead]:
+    statement = "SELECT id, heartbeat_at FROM worker WHERE id <> %(worker)s AND heartbeat_at > clock_timestamp()"
+    return fetch(Ahead, statement, {"worker": me.worker})
+
+
+def others(*, me: Registration) -> list[int]:
+    """The capacities of the other workers that are ready to own sessions."""
+    statement = """
+        SELECT capacity FROM worker
+        WHERE id <> %(worker)s AND expires_at > clock_timestamp() AND bridge_ready AND NOT draining"""
+    return [row.sessions for row in fetch(_Capacity, statement, {"worker": me.worker})]
+
+
+def moving() -> int:
+    """Sessions that are between two owners, or whose owner is logging them in; not those that have failed to."""
+    statement = f"""
+        SELECT count(*) FROM wa_session s
+        WHERE {WANTED} AND s.linked_at IS NOT NULL AND s.desired = 'online' AND s.failures = 0
+          AND s.state IN ('disconnected', 'connecting')"""
+    return fetch(_Count, statement, {})[0].n
 
 
 @transaction.atomic
-def claim(*, me: Registration, limit: int) -> list[Claimed]:
+def claim(*, me: Registration, limit: int, silent: Sequence[Ahead] = ()) -> list[Claimed]:
     """Up to `limit` sessions that need an owner and have no living one; those this worker's name held before come first.
 
-    Sends of the former owner that were under way become uncertain in the same transaction.
+    `silent` are workers that have been seen not to beat for a whole lease although their rows say that it goes on. Sends of the
+    former owner that were under way become uncertain in the same transaction.
     """
-    free = _lock_free(me, limit)
+    free = _lock_free(me, limit, silent)
     if not free:
         return []
-    claimed = _take(me, free, gone=_bury([one.owner for one in free if one.owner and one.owner != me.worker]))
+    claimed = _take(me, free, gone=_bury([one.owner for one in free if one.owner and one.owner != me.worker], silent))
     if claimed:
         _leave_uncertain([one.session for one in claimed])
     return claimed
@@ -120,35 +159,49 @@ class _Worker(NamedTuple):
     id: UUID
 
 
-def _lock_free(me: Registration, limit: int) -> list[_Free]:
+# The heartbeat is compared: one that has beaten since is alive.
+_IS_SILENT = """
+    EXISTS (SELECT 1 FROM unnest(%(silent)s::uuid[], %(beats)s::timestamptz[]) AS q(id, at)
+            WHERE q.id = w.id AND q.at = w.heartbeat_at)"""
+
+
+def _silence(silent: Sequence[Ahead]) -> dict[str, list[object]]:
+    return {"silent": [one.worker for one in silent], "beats": [one.heartbeat_at for one in silent]}
+
+
+def _lock_free(me: Registration, limit: int, silent: Sequence[Ahead]) -> list[_Free]:
     """Candidates. A claim that committed between this statement's snapshot and its lock may be among them, since a row that
     changed is judged anew without its join: `_take` looks again, in a later snapshot, at rows that cannot change any more."""
     statement = f"""
         SELECT s.id, s.owner_id FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
         WHERE {WANTED}
-          AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR (w.id = %(worker)s AND s.claimed_at < %(incarnation)s))
-          AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.started_at = %(incarnation)s
+          AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR {_IS_SILENT}
+               OR (w.id = %(worker)s AND s.owner_incarnation <> %(incarnation)s))
+          AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.incarnation = %(incarnation)s
                       AND me.expires_at > clock_timestamp() AND NOT me.draining)
         ORDER BY s.owner_id = %(worker)s DESC NULLS LAST
         LIMIT %(limit)s
         FOR NO KEY UPDATE OF s SKIP LOCKED"""
-    return fetch(_Free, statement, {"limit": limit, **me._asdict()})
+    return fetch(_Free, statement, {"limit": limit, **_silence(silent), **me._asdict()})
 
 
-def _bury(owners: Sequence[UUID]) -> list[UUID]:
+def _bury(owners: Sequence[UUID], silent: Sequence[Ahead]) -> list[UUID]:
     """Those whose lease has run out. Writing to the row makes a renewal that is just under way look again, and fail."""
-    statement = """
-        UPDATE worker SET bridge_ready = false, bridge_detail = 'its lease ran out'
-        WHERE id IN (SELECT id FROM worker WHERE id = ANY(%(owners)s) AND expires_at <= clock_timestamp()
+    statement = f"""
+        UPDATE worker SET bridge_ready = false, bridge_detail = 'its lease ran out',
+            expires_at = LEAST(expires_at, clock_timestamp())
+        WHERE id IN (SELECT w.id FROM worker w
+                     WHERE w.id = ANY(%(owners)s) AND (w.expires_at <= clock_timestamp() OR {_IS_SILENT})
                      FOR NO KEY UPDATE SKIP LOCKED)
         RETURNING id"""
-    return [row.id for row in fetch(_Worker, statement, {"owners": list(set(owners))})] if owners else []
+    return [row.id for row in fetch(_Worker, statement, {"owners": list(set(owners)), **_silence(silent)})] if owners else []
 
 
 def _take(me: Registration, free: Sequence[_Free], *, gone: Sequence[UUID]) -> list[Claimed]:
     statement = """
         WITH claimed AS (
-            UPDATE wa_session s SET owner_id = %(worker)s, term = s.term + 1, claimed_at = clock_timestamp(),
+            UPDATE wa_session s SET owner_id = %(worker)s, owner_incarnation = %(incarnation)s, term = s.term + 1,
+                claimed_at = clock_timestamp(),
                 state = CASE WHEN s.state IN ('connected', 'connecting') THEN 'disconnected'
                              WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
                 state_changed_at = CASE WHEN s.state IN ('connected', 'connecting', 'linking') THEN clock_timestamp()
@@ -156,7 +209,7 @@ def _take(me: Registration, free: Sequence[_Free], *, gone: Sequence[UUID]) -> l
                 qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', updated_at = clock_timestamp()
             WHERE s.id = ANY(%(sessions)s)
               AND (s.owner_id IS NULL OR s.owner_id = ANY(%(gone)s)
-                   OR (s.owner_id = %(worker)s AND s.claimed_at < %(incarnation)s))
+                   OR (s.owner_id = %(worker)s AND s.owner_incarnation <> %(incarnation)s))
             RETURNING s.id, s.term
         ), log AS (
             INSERT INTO wa_session_event (session_id, at, kind, detail)
@@ -209,5 +262,5 @@ def leave(*, me: Registration) -> None:
     """The worker is gone, and says so: its lease ends now. Its row stays, so that its name keeps its history."""
     statement = """
         UPDATE worker SET expires_at = clock_timestamp(), draining = true, bridge_ready = false, bridge_detail = 'stopped'
-        WHERE id = %(worker)s AND started_at = %(incarnation)s"""
+        WHERE id = %(worker)s AND incarnation = %(incarnation)s"""
     execute(statement, me._asdict())

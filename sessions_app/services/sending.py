@@ -56,9 +56,13 @@ class _Session(NamedTuple):
     id: UUID
 
 
+# What is queued and not held is ready, whatever its time says: it was accepted, or released, before the clock was set back.
+_READY = """m.status = 'queued' AND (m.hold_until IS NULL OR m.not_before <= clock_timestamp())
+              AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
+
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
 # others of its session, and while one is under way, or waits for its resend, nothing else goes.
-_CLAIM = """
+_CLAIM = f"""
     WITH due AS (
         SELECT s.id, s.term, s.next_send_at, s.next_delay_ms, r.resend_uncertain
         FROM unnest(%(sessions)s::uuid[], %(terms)s::bigint[]) AS d(id, term)
@@ -76,8 +80,7 @@ _CLAIM = """
         ) u ON true
         LEFT JOIN LATERAL (
             SELECT m.id FROM message m
-            WHERE u.id IS NULL AND m.session_id = due.id AND m.status = 'queued' AND m.not_before <= clock_timestamp()
-              AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
+            WHERE u.id IS NULL AND m.session_id = due.id AND {_READY}
             ORDER BY m.priority, m.seq LIMIT 1
         ) q ON true
         WHERE q.id IS NOT NULL OR (u.status = 'uncertain' AND u.not_before <= clock_timestamp())
@@ -155,12 +158,10 @@ def _settle(worker: UUID, settlements: Sequence[Settlement]) -> None:
 
 def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[UUID]:
     """Those of the worker's sessions that have a message to send now."""
-    statement = """
+    statement = f"""
         SELECT s.id FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
         WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s AND (
-            EXISTS (SELECT 1 FROM message m
-                    WHERE m.session_id = s.id AND m.status = 'queued' AND m.not_before <= clock_timestamp()
-                      AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()))
+            EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {_READY})
             OR r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
                 WHERE m.session_id = s.id AND m.status = 'uncertain' AND m.not_before <= clock_timestamp()))"""

@@ -1,9 +1,12 @@
 """One owner at most, a rising term, and a former owner that can do nothing."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from sessions_app.models import Restaurant, Session, SessionEvent
+from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
 from sessions_app.services import ownership
 from sessions_app.services.ownership import Claimed
 from tests.support.owning import ago, connected, expire, in_threads, linked, linked_sessions, queued, register, timeline
@@ -66,7 +69,7 @@ def test_a_restarted_worker_takes_its_own_back_at_once(session: Session) -> None
 
 def test_it_claims_its_own_first(restaurant: Restaurant) -> None:
     mine, *_ = linked_sessions(restaurant, 5)
-    Session.objects.filter(pk=mine.pk).update(owner=register().worker, claimed_at=ago(minutes=1))
+    Session.objects.filter(pk=mine.pk).update(owner=register().worker, owner_incarnation=1)
     assert [one.session for one in ownership.claim(me=register(), limit=1)] == [mine.pk]
 
 
@@ -87,6 +90,82 @@ def test_a_lease_that_ran_out_cannot_be_renewed(session: Session) -> None:
     assert ownership.claim(me=me, limit=10) == []
 
 
+def test_a_lease_that_only_the_databases_clock_has_ended_goes_on(session: Session) -> None:
+    linked(session)
+    me = register()
+    mine = ownership.claim(me=me, limit=10)
+    expire("w1@here")
+    assert ownership.renew(me=me, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False, held=True)
+    assert ownership.claim(me=register("w2@here"), limit=10) == []
+    assert ownership.release(me=me, owned=mine, reason="x") == 1
+
+
+def test_what_was_taken_while_the_clock_was_ahead_stays_taken(session: Session) -> None:
+    linked(session)
+    me = register()
+    mine = ownership.claim(me=me, limit=10)
+    expire("w1@here")
+    other = register("w2@here")
+    assert len(ownership.claim(me=other, limit=10)) == 1
+    assert ownership.renew(me=me, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False, held=True)
+    assert ownership.release(me=me, owned=mine, reason="x") == 0
+
+
+def set_back(name: str) -> None:
+    """As if the database's clock had been set back by a minute since its last heartbeat."""
+    minute = timezone.now() + timedelta(minutes=1)
+    Worker.objects.filter(name=name).update(heartbeat_at=minute, expires_at=minute + timedelta(seconds=6))
+
+
+def test_a_dead_worker_whose_lease_seems_to_go_on_is_known_by_its_silence(session: Session) -> None:
+    linked(session)
+    first = claim_one(session, "w1@here")
+    queued(session, status="sending", claimed_term=first.term)
+    set_back("w1@here")
+    me = register("w2@here")
+    renewal = ownership.renew(me=me, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False)
+    assert renewal and len(renewal.ahead) == 1
+    assert ownership.claim(me=me, limit=10) == []
+    claimed = ownership.claim(me=me, limit=10, silent=renewal.ahead)
+    assert claimed == [Claimed(session.pk, first.term + 1)]
+    assert not Message.objects.exclude(status="uncertain").exists()
+
+
+def test_a_worker_that_has_beaten_since_is_not_silent(session: Session) -> None:
+    linked(session)
+    alive = register("w1@here")
+    ownership.claim(me=alive, limit=10)
+    set_back("w1@here")
+    me = register("w2@here")
+    renewal = ownership.renew(me=me, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False)
+    assert renewal and ownership.renew(me=alive, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False)
+    assert ownership.claim(me=me, limit=10, silent=renewal.ahead) == []
+
+
+def test_a_restart_after_the_clock_was_set_back_still_raises_the_term(session: Session) -> None:
+    linked(session)
+    first = claim_one(session)
+    Session.objects.update(claimed_at=ago(minutes=-1))
+    sending = queued(session, status="sending", claimed_term=first.term)
+    assert claim_one(session).term == first.term + 1
+    sending.refresh_from_db()
+    assert sending.status == "uncertain"
+
+
+def test_what_moves_is_counted_and_what_fails_is_not(restaurant: Restaurant) -> None:
+    free, opening, failing, *_ = linked_sessions(restaurant, 5)
+    me = register()
+    ownership.claim(me=me, limit=10)
+    Session.objects.update(state="connected")
+    for one, changes in (
+        (free, {"owner": None, "state": "disconnected"}),
+        (opening, {"state": "connecting"}),
+        (failing, {"state": "disconnected", "failures": 3}),
+    ):
+        Session.objects.filter(pk=one.pk).update(**changes)
+    assert ownership.moving() == 2
+
+
 def test_a_renewal_tells_how_much_there_is_to_share(restaurant: Restaurant) -> None:
     linked_sessions(restaurant, 3)
     me = register("w1@here")
@@ -95,7 +174,8 @@ def test_a_renewal_tells_how_much_there_is_to_share(restaurant: Restaurant) -> N
     gone = register("w4@here")
     ownership.leave(me=gone)
     renewal = ownership.renew(me=me, ttl_s=6, bridge_ready=True, bridge_detail="", draining=False)
-    assert renewal and (renewal.live_workers, renewal.wanted_sessions) == (2, 3)
+    assert renewal and renewal.wanted_sessions == 3
+    assert ownership.others(me=me) == [100]
 
 
 def test_a_name_is_held_as_long_as_its_lease(db: None) -> None:

@@ -47,3 +47,20 @@ def test_the_databases_time_is_told_from_its_last_reading() -> None:
     clock.sync(reading, asked_at=100.0, answered_at=100.2)
     hand.at = 103.1
     assert clock.now() == reading + timedelta(seconds=3)
+
+
+def test_a_clock_that_was_set_is_told_from_one_that_drifts() -> None:
+    hand, reading = Hand(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    clock = DatabaseClock(steady=hand)
+    assert clock.sync(reading, asked_at=100.0, answered_at=100.0) == timedelta(), "the first reading is no step"
+    minute = timedelta(minutes=1)
+    assert clock.sync(reading + timedelta(seconds=2.4), asked_at=102.0, answered_at=102.0) == timedelta()
+    assert clock.sync(reading + timedelta(seconds=4.4) - minute, asked_at=104.0, answered_at=104.0) == -minute
+    assert clock.sync(reading + timedelta(seconds=6.4), asked_at=106.0, answered_at=106.0) == minute
+
+
+def test_an_answer_that_took_long_is_no_step() -> None:
+    hand, reading = Hand(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    clock = DatabaseClock(steady=hand)
+    clock.sync(reading, asked_at=100.0, answered_at=100.0)
+    assert clock.sync(reading + timedelta(seconds=0.1), asked_at=100.0, answered_at=106.0) == timedelta()

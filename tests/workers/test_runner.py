@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
 from sessions_app.policy.pacing import Pace
+from sessions_app.policy.sharing import MOVING_AT_ONCE
 from sessions_app.services import linking, ownership, sending, sessions
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
 from tests.support.stack import eventually
@@ -55,6 +56,15 @@ def online(session: Session, stub: StubBridge) -> Session:
 
 def tell(bridge: StubBridgeThread, act: Any) -> None:
     bridge.do(act)
+
+
+def two_bridges(stub: StubBridge) -> tuple[StubBridge, StubBridgeThread]:
+    """A second one that holds the same credentials."""
+    other = StubBridge(secret=stub._secret)
+    other.linked = stub.linked
+    host = StubBridgeThread(other)
+    host.start()
+    return other, host
 
 
 # --- Linking
@@ -310,7 +320,7 @@ def test_silence_is_resent_first_under_the_same_id_on_a_new_connection(
     stub.answer = Script({"outcome": "unknown", "reason": "ack_timeout"})
     online(session, stub)
     first, second = queued(session, "first"), queued(session, "second", priority=0)
-    Message.objects.filter(pk=second.pk).update(not_before=ago(seconds=-2))
+    Message.objects.filter(pk=second.pk).update(not_before=ago(seconds=-2), hold_until=ago(seconds=-2))
     make_runner()
     until_status(first, "sent")
     until_status(second, "sent")
@@ -392,10 +402,7 @@ def test_two_workers_share_and_the_one_that_stays_takes_all(
 ) -> None:
     many = linked_sessions(restaurant, 10)
     stub.linked.update(str(session.pk) for session in many)
-    other = StubBridge(secret=stub._secret)
-    other.linked = stub.linked
-    host = StubBridgeThread(other)
-    host.start()
+    _, host = two_bridges(stub)
 
     def shares() -> dict[str, int]:
         return dict(Counter(Session.objects.filter(owner__isnull=False, state="connected").values_list("owner__name", flat=True)))
@@ -413,14 +420,38 @@ def test_two_workers_share_and_the_one_that_stays_takes_all(
         host.stop()
 
 
+def test_a_worker_that_stops_hands_over_a_few_at_a_time_while_the_rest_goes_on_sending(
+    restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    many = linked_sessions(restaurant, 40)
+    stub.linked.update(str(session.pk) for session in many)
+    slow, host = two_bridges(stub)
+    slow.connects = False  # whoever moves there is on the move until the test says otherwise
+    try:
+        first = make_runner("w1@here")
+        eventually(lambda: Session.objects.filter(state="connected").count() == 40, what="all connections")
+        make_runner("w2@here", host=host)
+        moved = Session.objects.filter(owner__name="w2@here")
+        eventually(lambda: moved.count() == MOVING_AT_ONCE, what="the first to move")
+        stopping = threading.Thread(target=first.stop, args=[10])
+        stopping.start()
+        eventually(lambda: Worker.objects.filter(name="w1@here", draining=True).exists(), what="the end to begin")
+        staying = list(Session.objects.filter(owner__name="w1@here"))
+        for session in staying:
+            queued(session)
+        eventually(lambda: Message.objects.filter(status="sent").count() == len(staying), what="those that stay to send")
+        assert moved.count() == MOVING_AT_ONCE
+        stopping.join(10)
+        eventually(lambda: moved.count() == 40, what="all to move at last")
+    finally:
+        host.stop()
+
+
 def test_a_session_that_is_being_linked_is_not_moved(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
     linking = [sessions.create(restaurant=restaurant, name=f"new {n}") for n in range(4)]
     for one in linking:
         sessions.link(session=one)
-    other = StubBridge(secret=stub._secret)
-    other.linked = stub.linked
-    host = StubBridgeThread(other)
-    host.start()
+    _, host = two_bridges(stub)
     try:
         make_runner("w1@here")
         eventually(lambda: Session.objects.filter(state="linking").count() == 4, what="four codes")
@@ -478,19 +509,44 @@ def test_a_claim_whose_answer_was_lost_is_found(session: Session, stub: StubBrid
     make_runner()
     eventually(lambda: Worker.objects.filter(bridge_ready=True).exists(), what="the worker")
     stub.linked.add(str(session.pk))
-    linked(session, owner=Worker.objects.get(), term=5, claimed_at=timezone.now())
+    worker = Worker.objects.get()
+    linked(session, owner=worker, owner_incarnation=worker.incarnation, term=5)
     until_state(session, "connected")
     assert session.term == 5
 
 
-def test_a_worker_whose_lease_was_lost_starts_anew(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
+def test_a_worker_whose_lease_was_lost_starts_anew(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, away = ownership.renew, threading.Event()
+
+    def refuse(**given: Any) -> ownership.Renewal | None:
+        if away.is_set():
+            raise OperationalError("the database is away")
+        return renew(**given)
+
+    monkeypatch.setattr(ownership, "renew", refuse)
     online(session, stub)
-    make_runner()
+    make_runner(ttl_s=1.5, margin_s=0.2)
     until_state(session, "connected")
-    Worker.objects.update(expires_at=ago(seconds=1))
+    away.set()
+    eventually(lambda: ("DELETE", str(session.pk), {"term": "1"}) in stub.calls, what="its socket to be closed")
+    away.clear()
     eventually(lambda: fresh(session).term == 2 and session.state == "connected", what="the second term")
     until_status(queued(session), "sent")
     assert stub.sends[0][1]["term"] == 2
+
+
+def test_a_lease_that_only_the_databases_clock_has_ended_goes_on(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    Worker.objects.update(expires_at=ago(seconds=54))
+    eventually(lambda: Worker.objects.get().expires_at > timezone.now(), what="the lease to go on")
+    until_status(queued(session), "sent")
+    assert (fresh(session).term, stub.sends[0][1]["term"]) == (1, 1)
 
 
 def test_a_lease_that_ran_out_does_not_come_back_with_a_late_answer(
