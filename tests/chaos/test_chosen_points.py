@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from random import Random
 
 import psycopg
@@ -16,6 +16,7 @@ from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.chaos(long=True)]
 PACE = {"PACE_MIN_DELAY_MS": 20, "PACE_MAX_DELAY_MS": 150, "TYPING_MAX_MS": 20}
+BLOCKED = "%s = ANY(pg_blocking_pids(pid))"
 BOTH = pytest.mark.parametrize("bridges", [False, True], ids=["worker", "worker and bridge"])
 
 
@@ -57,31 +58,32 @@ def test_on_the_wire(fleet: Fleet, dice: Random, fault: dict[str, object], bridg
 
 @BOTH
 def test_after_the_ack_and_before_the_settlement(fleet: Fleet, dice: Random, bridges: bool) -> None:
-    """The frozen worker never hears of the ack that its bridge has got."""
-    with fleet.traffic(dice) as traffic:
+    """The frozen worker never hears of the ack that its bridge has got; nor does a receipt tell of it."""
+    line = dice.choice(fleet.lines)
+    with _without_receipts(fleet, line), fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.4))
-        line = dice.choice(fleet.lines)
         worker = fleet.owner(line)
         _strike(fleet, line, {"on": "ack", "do": {"action": "delay", "ms": 1_000}})
         acked = _counted(fleet, line, "acks")
         os.kill(fleet.stack.pid(worker), signal.SIGSTOP)
         eventually(lambda: _counted(fleet, line, "acks") > acked, what="the ack")
-        assert fleet.stack.sql("SELECT 1 FROM message WHERE session_id = %s AND status = 'sending'", line.session)
+        assert _under_way(fleet.stack, line) & set(fleet.shown(line, traffic.name)), "acked, shown, and not settled"
         fleet.kill(worker, bridges=bridges)
 
 
-def test_between_the_wire_and_the_commit_of_the_keys(fleet: Fleet, dice: Random) -> None:
-    """What the phone has read under a key that the database still holds as unused: were anything but that very message sent
-    under it next, the phone would drop it and nobody would hear of it (`old_counters`)."""
-    with fleet.traffic(dice) as traffic:
+@pytest.mark.parametrize("receipts", [False, True], ids=["unconfirmed", "confirmed by a receipt"])
+def test_between_the_wire_and_the_commit_of_the_keys(fleet: Fleet, dice: Random, receipts: bool) -> None:
+    """The phone has read it under a key that the database still holds as unused: were anything but that very message sent under
+    it next, the phone would drop that and nobody would hear of it (`old_counters`). A receipt leaves no resend to be the next."""
+    line = dice.choice(fleet.lines)
+    with nullcontext() if receipts else _without_receipts(fleet, line), fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.4))
-        line = dice.choice(fleet.lines)
-        worker, term = fleet.owner(line), _term(fleet.stack, line)
+        worker = fleet.owner(line)
         with _keys_held(fleet.stack, line) as held:
             eventually(lambda: _waiting(fleet.stack, held), what="the commit of the keys to hang")
-            eventually(lambda: _under_way(fleet.stack, line) & set(fleet.shown(line, traffic.name)), what="the phone to show it")
+            eventually(lambda: _last(fleet.stack, line) in fleet.shown(line, traffic.name), what="the phone to show it")
             fleet.kill(worker, bridges=True)
-            eventually(lambda: _fence(fleet.stack, line) > term, timeout=30, what="the next owner to open the session")
+            fleet.stack.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {BLOCKED}", held)
 
 
 # --- Helpers
@@ -98,8 +100,10 @@ def _counted(fleet: Fleet, line: Line, counter: str) -> int:
     return int(fleet.stack.network.get("/api/stats")["accounts"][line.number].get(counter, 0))
 
 
-def _term(stack: Stack, line: Line) -> int:
-    return int(stack.sql("SELECT term FROM wa_session WHERE id = %s", line.session)[0]["term"])
+def _last(stack: Stack, line: Line) -> str:
+    """The message that was handed over last."""
+    query = "SELECT body FROM message WHERE session_id = %s AND sending_at IS NOT NULL ORDER BY sending_at DESC LIMIT 1"
+    return str(stack.sql(query, line.session)[0]["body"])
 
 
 def _under_way(stack: Stack, line: Line) -> set[str]:
@@ -108,8 +112,12 @@ def _under_way(stack: Stack, line: Line) -> set[str]:
     }
 
 
-def _fence(stack: Stack, line: Line) -> int:
-    return int(stack.sql("SELECT fence FROM bridge_creds WHERE session_id = %s", line.session)[0]["fence"])
+@contextmanager
+def _without_receipts(fleet: Fleet, line: Line) -> Iterator[None]:
+    phone = f"/api/phones/{line.customer}"
+    fleet.stack.network.patch(phone, {"settings": {"delivery_receipts": False}})
+    yield
+    fleet.stack.network.patch(phone, {"settings": {"delivery_receipts": True}})
 
 
 @contextmanager
@@ -122,4 +130,4 @@ def _keys_held(stack: Stack, line: Line) -> Iterator[int]:
 
 
 def _waiting(stack: Stack, holder: int) -> bool:
-    return bool(stack.sql("SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", holder))
+    return bool(stack.sql(f"SELECT 1 FROM pg_stat_activity WHERE {BLOCKED}", holder))
