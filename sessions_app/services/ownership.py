@@ -63,7 +63,8 @@ def holder(*, name: str) -> Holder | None:
 
 
 def register(*, name: str, queue: str, hostname: str, pid: int, capacity: int, ttl_s: float) -> Registration:
-    """Takes the name, whoever held it before: that process's next renewal finds its incarnation gone."""
+    """Takes the name, whoever held it before: that process's next renewal finds its incarnation gone. The new one comes after
+    all that it has claimed, also when the clock was set back since: what it left is taken back by claims, under new terms."""
     statement = """
         INSERT INTO worker (id, name, queue, hostname, pid, capacity, draining, bridge_ready, bridge_detail,
                             started_at, heartbeat_at, expires_at)
@@ -71,7 +72,9 @@ def register(*, name: str, queue: str, hostname: str, pid: int, capacity: int, t
                 clock_timestamp(), clock_timestamp(), clock_timestamp() + make_interval(secs => %(ttl)s))
         ON CONFLICT (name) DO UPDATE SET
             queue = EXCLUDED.queue, hostname = EXCLUDED.hostname, pid = EXCLUDED.pid, capacity = EXCLUDED.capacity,
-            draining = false, bridge_ready = false, bridge_detail = '', started_at = EXCLUDED.started_at,
+            draining = false, bridge_ready = false, bridge_detail = '',
+            started_at = GREATEST(EXCLUDED.started_at, worker.started_at + interval '1 microsecond',
+                (SELECT max(s.claimed_at) + interval '1 microsecond' FROM wa_session s WHERE s.owner_id = worker.id)),
             heartbeat_at = EXCLUDED.heartbeat_at, expires_at = EXCLUDED.expires_at
         RETURNING id, started_at"""
     values = {"id": uuid7(), "name": name, "queue": queue, "hostname": hostname, "pid": pid, "capacity": capacity, "ttl": ttl_s}
@@ -148,7 +151,8 @@ def _bury(owners: Sequence[UUID]) -> list[UUID]:
 def _take(me: Registration, free: Sequence[_Free], *, gone: Sequence[UUID]) -> list[Claimed]:
     statement = """
         WITH claimed AS (
-            UPDATE wa_session s SET owner_id = %(worker)s, term = s.term + 1, claimed_at = clock_timestamp(),
+            UPDATE wa_session s SET owner_id = %(worker)s, term = s.term + 1,
+                claimed_at = GREATEST(clock_timestamp(), %(incarnation)s),
                 state = CASE WHEN s.state IN ('connected', 'connecting') THEN 'disconnected'
                              WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
                 state_changed_at = CASE WHEN s.state IN ('connected', 'connecting', 'linking') THEN clock_timestamp()

@@ -57,7 +57,8 @@ class _Session(NamedTuple):
 
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
-# others of its session, and while one is under way, or waits for its resend, nothing else goes.
+# others of its session, and while one is under way, or waits for its resend, nothing else goes. What was due at its last change
+# stays due when the clock is set back: else what is accepted afterwards would overtake it.
 _CLAIM = """
     WITH due AS (
         SELECT s.id, s.term, s.next_send_at, s.next_delay_ms, r.resend_uncertain
@@ -69,18 +70,19 @@ _CLAIM = """
         SELECT due.*, COALESCE(u.id, q.id) AS message, u.id IS NOT NULL AS resend
         FROM due
         LEFT JOIN LATERAL (
-            SELECT m.id, m.status, m.not_before FROM message m
+            SELECT m.id, m.status, m.not_before <= GREATEST(m.status_at, clock_timestamp()) AS waited FROM message m
             WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain')
               AND (m.status = 'sending' OR due.resend_uncertain)
             ORDER BY m.seq LIMIT 1
         ) u ON true
         LEFT JOIN LATERAL (
             SELECT m.id FROM message m
-            WHERE u.id IS NULL AND m.session_id = due.id AND m.status = 'queued' AND m.not_before <= clock_timestamp()
+            WHERE u.id IS NULL AND m.session_id = due.id AND m.status = 'queued'
+              AND m.not_before <= GREATEST(m.status_at, clock_timestamp())
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
             ORDER BY m.priority, m.seq LIMIT 1
         ) q ON true
-        WHERE q.id IS NOT NULL OR (u.status = 'uncertain' AND u.not_before <= clock_timestamp())
+        WHERE q.id IS NOT NULL OR (u.status = 'uncertain' AND u.waited)
     ), claimed AS (
         UPDATE message m SET status = 'sending', status_at = clock_timestamp(), attempts = LEAST(m.attempts + 1, 32767),
             claimed_term = pick.term, sending_at = COALESCE(m.sending_at, clock_timestamp()),
@@ -159,11 +161,13 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[UUID]:
         SELECT s.id FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
         WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s AND (
             EXISTS (SELECT 1 FROM message m
-                    WHERE m.session_id = s.id AND m.status = 'queued' AND m.not_before <= clock_timestamp()
+                    WHERE m.session_id = s.id AND m.status = 'queued'
+                      AND m.not_before <= GREATEST(m.status_at, clock_timestamp())
                       AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()))
             OR r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
-                WHERE m.session_id = s.id AND m.status = 'uncertain' AND m.not_before <= clock_timestamp()))"""
+                WHERE m.session_id = s.id AND m.status = 'uncertain'
+                  AND m.not_before <= GREATEST(m.status_at, clock_timestamp())))"""
     return [row.id for row in fetch(_Session, statement, {"worker": worker, "sessions": list(sessions)})]
 
 

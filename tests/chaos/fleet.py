@@ -110,9 +110,11 @@ class Fleet:
         wrong = {line.number: _difference(traffic.expected(line), self.shown(line, traffic.name)) for line in self.lines}
         assert not any(wrong.values()), f"{traffic.name}: { {number: what for number, what in wrong.items() if what} }"
         after = self.stack.network.get("/api/stats")
-        assert {name: after[name] - before[name] for name in NEVER} == dict.fromkeys(NEVER, 0)
+        happened = {name: after[name] - before[name] for name in NEVER if after[name] != before[name]}
+        assert not happened, happened
         self.connected()
-        assert audit.two_owners(self.stack) == []
+        faults = audit.two_owners(self.stack)
+        assert not faults, faults
 
     # --- Helpers
 

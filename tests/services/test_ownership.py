@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from sessions_app.models import Restaurant, Session, SessionEvent
+from sessions_app.models import Restaurant, Session, SessionEvent, Worker
 from sessions_app.services import ownership
 from sessions_app.services.ownership import Claimed
 from tests.support.owning import ago, connected, expire, in_threads, linked, linked_sessions, queued, register, timeline
@@ -62,6 +62,19 @@ def test_a_restarted_worker_takes_its_own_back_at_once(session: Session) -> None
     linked(session)
     first = claim_one(session)
     assert claim_one(session).term == first.term + 1
+
+
+def test_it_does_so_by_claims_of_its_own_although_the_clock_was_set_back_since(session: Session) -> None:
+    """What its predecessor had under way has to become uncertain, and the predecessor must not share its term."""
+    linked(session)
+    first = claim_one(session)
+    message = queued(session, status="sending", claimed_term=first.term)
+    Worker.objects.update(started_at=ago(minutes=-1))
+    Session.objects.update(claimed_at=ago(minutes=-1))
+    me = register()
+    assert ownership.claim(me=me, limit=10) == [Claimed(session.pk, first.term + 1)]
+    assert timeline(message) == ["uncertain"]
+    assert ownership.claim(me=me, limit=10) == [], "once"
 
 
 def test_it_claims_its_own_first(restaurant: Restaurant) -> None:

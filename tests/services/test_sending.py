@@ -71,6 +71,20 @@ def test_what_is_not_due_or_too_old_is_passed_over(session: Session, me: Registr
     assert [got.body for got in claim(me, mine)] == ["now"]
 
 
+def test_a_clock_that_is_set_back_holds_nothing_that_was_due(session: Session, me: Registration, mine: Claimed) -> None:
+    """Else what is accepted afterwards would overtake it."""
+    accepted = ago(minutes=-1)
+    first = queued(session, "accepted before", not_before=accepted, status_at=accepted)
+    queued(session, "accepted afterwards")
+    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    got = claim(me, mine)[0]
+    assert got.message == first.pk
+    settle(me, got, "uncertain", code="connection_lost")
+    Message.objects.filter(pk=first.pk).update(status_at=accepted)
+    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    assert claim(me, mine)[0].message == first.pk
+
+
 def test_the_unanswered_goes_first_and_holds_up_the_rest_until_it_may(session: Session, me: Registration, mine: Claimed) -> None:
     queued(session, "urgent", priority=0)
     unanswered = queued(session, "unanswered", status="uncertain", attempts=1, not_before=ago(seconds=-60))
