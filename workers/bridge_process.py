@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +28,9 @@ READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 8.0
 STEADY_AFTER_S = 60.0
 OLDEST_GOOD_NODE = 24
-_PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
+_ABOUT_THE_SYSTEM = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
+_ABOUT_ITSELF = ("BRIDGE_SPOOL_MAX_MB", "BRIDGE_DB_CONNECTIONS")
+_PASSED_ON = (*_ABOUT_THE_SYSTEM, *_ABOUT_ITSELF)
 _MENDS = "run `npm ci` in node_bridge, or set NODE_BINARY"
 
 
@@ -150,6 +153,8 @@ class BridgeProcess:
                 self._run_once()
             except (BridgeMissing, SpoolHeld) as error:
                 self._say(f"{error}")
+            except OSError as error:
+                self._say(f"the bridge could not be started: {error}")
             except Exception as error:
                 log.exception("bridge.supervisor_failed")
                 self._say(f"the bridge could not be started: {type(error).__name__}")
@@ -227,7 +232,9 @@ class BridgeProcess:
 
 
 def _forward(stderr: IO[str]) -> None:
-    """The bridge's JSON log lines, into this process's log as they are."""
+    """The bridge's JSON log lines, into this process's log as they are. A log that takes none (its disk is full) must not hold up
+    the bridge, which waits until each of its lines has been taken."""
     for line in stderr:
-        os.write(2, line.encode())
+        with suppress(OSError):
+            os.write(2, line.encode())
     stderr.close()

@@ -111,6 +111,8 @@ export class Sessions {
       ackTimeoutMs,
       log,
       tell: (type, data) => outbox.tell(id, term, type, data),
+      hasRoom: () => outbox.hasRoom,
+      onHeldBack: () => outbox.whenRoom(id, () => session.end('held_back')),
       onChange: () => signals.publish(session.status),
       onClosed: () => this.#open.get(id) === session && this.#open.delete(id),
     });

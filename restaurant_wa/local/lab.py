@@ -36,7 +36,7 @@ class Lab:
         password = secrets.token_hex(8)
         self._valkey = Valkey(directory=make_private(directory / "valkey"), password=password, log=self.logs / "valkey.log")
         self._running["valkey"] = self._valkey.start(self.children)
-        self._postgres = Postgres(data=directory, password=password, log=self.logs / "postgres.log") if own_postgres else None
+        self._postgres = self._make_postgres(directory, password) if own_postgres else None
         self.database, bridge_database = self._make_database()
         self.site = self._make_site(bridge_database, configuration)
 
@@ -93,6 +93,9 @@ class Lab:
 
     def close(self) -> None:
         self.children.close()
+
+    def _make_postgres(self, directory: Path, password: str) -> Postgres:
+        return Postgres(data=directory, password=password, log=self.logs / "postgres.log")
 
     def _make_database(self) -> tuple[str, str]:
         """The addresses of an empty database, for the application and for the bridge."""

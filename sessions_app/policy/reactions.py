@@ -37,6 +37,7 @@ _TABLE: dict[str, _Row] = {
     "connection_lost": _Row("The connection to WhatsApp was lost.", base=_SECONDS),
     "timed_out": _Row("WhatsApp did not answer in time.", base=_SECONDS),
     "restart_required": _Row("WhatsApp asked for a new connection.", base=_SECONDS / 5),
+    "held_back": _Row("What WhatsApp kept for us while the disk was full is being fetched.", base=_SECONDS / 5),
     "server_error": _Row("WhatsApp ended the connection with an error."),
     "unavailable": _Row("WhatsApp's server is restarting.", base=5 * _SECONDS),
     "connect_failed": _Row("WhatsApp could not be reached."),

@@ -75,7 +75,8 @@ def holder(*, name: str) -> Holder | None:
 
 
 def register(*, name: str, queue: str, hostname: str, pid: int, capacity: int, ttl_s: float) -> Registration:
-    """Takes the name, whoever held it before: that process's next renewal finds its incarnation gone."""
+    """Takes the name, whoever held it before: that process's next renewal finds its incarnation gone, and what it left is taken
+    back by claims, under new terms."""
     statement = """
         INSERT INTO worker (id, name, queue, hostname, pid, capacity, draining, bridge_ready, bridge_detail, incarnation,
                             started_at, heartbeat_at, expires_at)

@@ -56,8 +56,9 @@ class _Session(NamedTuple):
     id: UUID
 
 
-# What is queued and not held is ready, whatever its time says: it was accepted, or released, before the clock was set back.
-_READY = """m.status = 'queued' AND (m.hold_until IS NULL OR m.not_before <= clock_timestamp())
+# What was due at its last change stays due when the clock is set back: else what is accepted afterwards would overtake it.
+_DUE = "m.not_before <= GREATEST(m.status_at, clock_timestamp())"
+_READY = f"""m.status = 'queued' AND {_DUE}
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
@@ -73,7 +74,7 @@ _CLAIM = f"""
         SELECT due.*, COALESCE(u.id, q.id) AS message, u.id IS NOT NULL AS resend
         FROM due
         LEFT JOIN LATERAL (
-            SELECT m.id, m.status, m.not_before FROM message m
+            SELECT m.id, m.status, {_DUE} AS waited FROM message m
             WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain')
               AND (m.status = 'sending' OR due.resend_uncertain)
             ORDER BY m.seq LIMIT 1
@@ -83,7 +84,7 @@ _CLAIM = f"""
             WHERE u.id IS NULL AND m.session_id = due.id AND {_READY}
             ORDER BY m.priority, m.seq LIMIT 1
         ) q ON true
-        WHERE q.id IS NOT NULL OR (u.status = 'uncertain' AND u.not_before <= clock_timestamp())
+        WHERE q.id IS NOT NULL OR (u.status = 'uncertain' AND u.waited)
     ), claimed AS (
         UPDATE message m SET status = 'sending', status_at = clock_timestamp(), attempts = LEAST(m.attempts + 1, 32767),
             claimed_term = pick.term, sending_at = COALESCE(m.sending_at, clock_timestamp()),
@@ -164,7 +165,7 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[UUID]:
             EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {_READY})
             OR r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
-                WHERE m.session_id = s.id AND m.status = 'uncertain' AND m.not_before <= clock_timestamp()))"""
+                WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE}))"""
     return [row.id for row in fetch(_Session, statement, {"worker": worker, "sessions": list(sessions)})]
 
 

@@ -1,50 +1,63 @@
-"""Whether a session ever had two owners: every lease that was ever given is noted, and every change of owner held against it."""
+"""Whether a session ever had two owners. The database itself notes, as each claim commits, how its former owner stood at that
+moment, so that nothing here compares the times of two moments: the clock may have been set between them."""
 
 from collections import defaultdict
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from tests.support.stack import Stack
 
-_NOTE_LEASES = [
-    "CREATE TABLE audit_lease (name text, incarnation timestamptz, expires_at timestamptz, at timestamptz)",
-    """CREATE FUNCTION audit_lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-           INSERT INTO audit_lease VALUES (NEW.name, NEW.started_at, NEW.expires_at, clock_timestamp()); RETURN NULL; END $$""",
-    "CREATE TRIGGER audit_lease AFTER INSERT OR UPDATE ON worker FOR EACH ROW EXECUTE FUNCTION audit_lease()",
+# Deferred: it looks when everything else of the transaction is done, and sees what others have committed meanwhile.
+_NOTE_CLAIMS = [
+    """CREATE TABLE audit_claim (id bigserial, session uuid, term bigint, owner text, incarnation bigint,
+           former text, former_incarnation bigint, former_lease_s float8)""",
+    """CREATE FUNCTION audit_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           INSERT INTO audit_claim (session, term, owner, incarnation, former, former_incarnation, former_lease_s)
+           SELECT NEW.id, NEW.term, w.name, w.incarnation, f.name, f.incarnation,
+                  extract(epoch FROM f.expires_at - clock_timestamp())
+           FROM worker w LEFT JOIN worker f ON f.id = OLD.owner_id WHERE w.id = NEW.owner_id;
+           RETURN NULL; END $$""",
+    """CREATE CONSTRAINT TRIGGER audit_claim AFTER UPDATE ON wa_session DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+           WHEN (NEW.term IS DISTINCT FROM OLD.term) EXECUTE FUNCTION audit_claim()""",
 ]
 
 
-def note_leases(stack: Stack) -> None:
-    for statement in _NOTE_LEASES:
+def note_claims(stack: Stack) -> None:
+    for statement in _NOTE_CLAIMS:
         stack.sql(statement)
 
 
 def two_owners(stack: Stack) -> list[str]:
     """A line for each claim of a session whose owner before was neither gone nor had let go, and for each odd term."""
-    leases: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for lease in stack.sql("SELECT * FROM audit_lease ORDER BY at"):
-        leases[lease["name"]].append(lease)
-    events: dict[object, list[dict[str, Any]]] = defaultdict(list)
-    for event in stack.sql("SELECT * FROM wa_session_event WHERE kind IN ('claimed', 'released') ORDER BY id"):
-        events[event["session_id"]].append(event)
-    return [f"{session}: {fault}" for session, log in events.items() for fault in _faults(log, leases)]
+    claims: dict[object, list[dict[str, Any]]] = defaultdict(list)
+    for claim in stack.sql("SELECT * FROM audit_claim ORDER BY id"):
+        claims[claim["session"]].append(claim)
+    told = {
+        row["session_id"]: row["terms"]
+        for row in stack.sql("""SELECT session_id, array_agg((detail->>'term')::bigint ORDER BY id) AS terms
+                                FROM wa_session_event WHERE kind = 'claimed' GROUP BY session_id""")
+    }
+    faults = [f"{session}: {fault}" for session, log in claims.items() for fault in _faults(log, told.get(session, []))]
+    return faults + [f"{row['id']}: {row['name']} goes on under the term of the process before it" for row in _inherited(stack)]
 
 
-def _faults(log: list[dict[str, Any]], leases: dict[str, list[dict[str, Any]]]) -> list[str]:
-    claims = sorted((event for event in log if event["kind"] == "claimed"), key=lambda event: event["detail"]["term"])
-    released = {event["detail"]["term"]: event["at"] for event in log if event["kind"] == "released"}
-    terms = [claim["detail"]["term"] for claim in claims]
-    faults = [] if terms == list(range(1, len(terms) + 1)) else [f"terms {terms}"]
-    for before, after in pairwise(claims):
-        let_go = released.get(before["detail"]["term"])
-        if not (let_go and let_go <= after["at"]) and not _gone(leases[before["detail"]["worker"]], before["at"], after["at"]):
-            faults.append(f"{after['detail']} at {after['at']} while {before['detail']} still held its lease")
-    return faults
+def _inherited(stack: Stack) -> list[dict[str, Any]]:
+    """Owned now by another process than the one whose claim made the term: that one, too, could write under it."""
+    return stack.sql(
+        """SELECT s.id, w.name FROM wa_session s JOIN worker w ON w.id = s.owner_id
+           JOIN audit_claim a ON a.session = s.id AND a.term = s.term
+           WHERE w.expires_at > clock_timestamp() AND (w.name, w.incarnation) <> (a.owner, a.incarnation)"""
+    )
 
 
-def _gone(leases: list[dict[str, Any]], claimed: datetime, at: datetime) -> bool:
-    """Whether the process that had claimed it was replaced under its name, or without a lease, by then."""
-    held = [lease for lease in leases if lease["at"] <= at]
-    then = [lease for lease in held if lease["at"] <= claimed]
-    return bool(held[-1]["incarnation"] != then[-1]["incarnation"] or held[-1]["expires_at"] <= at)
+def _faults(log: list[dict[str, Any]], told: list[int]) -> list[str]:
+    terms = [claim["term"] for claim in log]
+    faults = [] if terms == told == list(range(1, len(terms) + 1)) else [f"terms {terms}, told {told}"]
+    return faults + [f"{after} while {before} was its owner" for before, after in pairwise(log) if not _gone(before, after)]
+
+
+def _gone(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """It had let go, or its lease had run out, or the process that had claimed it was replaced under its name."""
+    if after["former"] is None or after["former_lease_s"] <= 0:
+        return True
+    return bool(before["owner"] == after["former"] and before["incarnation"] != after["former_incarnation"])

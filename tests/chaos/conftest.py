@@ -5,28 +5,34 @@ import secrets
 
 import pytest
 
-LONG_ROUNDS = 3
+from tests.support.options import rounds
 
 
 @pytest.fixture
 def dice(request: pytest.FixtureRequest) -> random.Random:
-    """The seed is in the report of a failed test; `--seed` throws the same again."""
+    """The seed is in the report of a failed test; `--seed` throws the same again, in each of its rounds."""
     given = request.config.getoption("--seed")
     seed = secrets.randbits(32) if given is None else given
     request.node.add_report_section("setup", "seed", f"--seed {seed}")
-    return random.Random(f"{seed} {request.node.name}")
+    return random.Random(f"{seed} {request.node.originalname}")
 
 
 @pytest.fixture
 def outage_s(request: pytest.FixtureRequest) -> float:
-    """How long a part stays away: long enough to be noticed, in full with --long."""
+    """How long a part stays away: longer than a lease, and half a minute with --long."""
     return 30.0 if request.config.getoption("--long") else 8.0
 
 
+@pytest.fixture
+def frozen_s(request: pytest.FixtureRequest) -> float:
+    """How long a process does not run: longer than its lease."""
+    return 15.0 if request.config.getoption("--long") else 8.0
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "dice" in metafunc.fixturenames and metafunc.config.getoption("--long"):
+    if "dice" in metafunc.fixturenames and rounds(metafunc.config) > 1:
         metafunc.fixturenames.append("round_")
-        metafunc.parametrize("round_", range(LONG_ROUNDS))
+        metafunc.parametrize("round_", range(rounds(metafunc.config)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

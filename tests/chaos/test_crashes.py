@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from tests.chaos.fleet import Fleet
+from tests.chaos.lengths import frozen
 from tests.support.fixtures import MakeStack
 from tests.support.stack import eventually
 
@@ -48,35 +49,25 @@ def test_all_workers_are_killed_at_once(fleet: Fleet, dice: Random) -> None:
         fleet.stack.start(*fleet.workers)
 
 
-def test_a_worker_freezes_and_thaws(fleet: Fleet, dice: Random) -> None:
+def test_a_worker_freezes_and_thaws(fleet: Fleet, dice: Random, frozen_s: float) -> None:
     """Its lease runs out while its bridge goes on; others take over and send all there is, and the zombie does no harm."""
     with fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.3))
         worker = dice.choice(fleet.workers)
         lost = fleet.stack.log(worker).count("worker.lease_")
-        os.kill(fleet.stack.pid(worker), signal.SIGSTOP)
-        try:
-            traffic.reach(1, timeout=60)
-        finally:
-            os.kill(fleet.stack.pid(worker), signal.SIGCONT)
+        with frozen(fleet.stack.pid(worker), seconds=frozen_s):
+            pass
         eventually(lambda: fleet.stack.log(worker).count("worker.lease_") > lost, what="the zombie to see what it is")
 
 
 @pytest.mark.chaos(long=True)
-def test_a_worker_freezes_with_its_bridge(fleet: Fleet, dice: Random) -> None:
+def test_a_worker_freezes_with_its_bridge(fleet: Fleet, dice: Random, frozen_s: float) -> None:
     """Thawed in the middle, the bridge finds the socket replaced and its keys fenced."""
     with fleet.traffic(dice, messages=60) as traffic:
         traffic.reach(dice.uniform(0.1, 0.3))
         worker = dice.choice(fleet.workers)
-        both = [fleet.stack.pid(worker), fleet.bridge(worker).pid]
-        moved = "SELECT 1 FROM wa_session s JOIN worker w ON w.id = s.owner_id WHERE w.name LIKE %s"
-        for pid in both:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            eventually(lambda: not fleet.stack.sql(moved, f"{worker}@%"), what="the take-over")
-        finally:
-            for pid in both:
-                os.kill(pid, signal.SIGCONT)
+        with frozen(fleet.stack.pid(worker), fleet.bridge(worker).pid, seconds=frozen_s):
+            eventually(lambda: not fleet.owned(worker), what="the take-over")
 
 
 @pytest.mark.chaos(long=True)
@@ -97,38 +88,3 @@ def test_from_one_worker_to_four_and_back(fleet: Fleet, dice: Random) -> None:
         traffic.reach(0.5)
         for worker in OTHERS:
             assert fleet.stack.stop(worker) < 10
-
-
-@pytest.mark.chaos(long=True)
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"on": "message", "do": {"action": "drop"}},
-        {"on": "ack", "do": {"action": "drop"}},
-        {"on": "ack", "do": {"action": "terminate", "moment": "after"}},
-    ],
-    ids=["before the server has it", "after the server has it", "after the ack"],
-)
-@pytest.mark.parametrize("bridges", [False, True], ids=["worker", "worker and bridge"])
-def test_killed_at_a_chosen_point(fleet: Fleet, dice: Random, fault: dict[str, object], bridges: bool) -> None:
-    with fleet.traffic(dice) as traffic:
-        traffic.reach(dice.uniform(0.1, 0.4))
-        line = dice.choice(fleet.lines)
-        worker = fleet.owner(line)
-        struck = fleet.stack.network.get("/api/stats")["faults"]
-        fleet.stack.network.post("/api/faults", {"account": line.number, "times": 1, **fault})
-        eventually(lambda: fleet.stack.network.get("/api/stats")["faults"] > struck, every=0.005, what="the fault to strike")
-        fleet.kill(worker, bridges=bridges)
-
-
-@pytest.mark.chaos(long=True)
-def test_killed_after_the_claim_and_before_the_wire(fleet: Fleet, dice: Random) -> None:
-    """The frozen bridge takes the request and does nothing with it."""
-    with fleet.traffic(dice) as traffic:
-        traffic.reach(dice.uniform(0.1, 0.3))
-        worker = dice.choice(fleet.workers)
-        os.kill(fleet.bridge(worker).pid, signal.SIGSTOP)
-        handed_over = """SELECT 1 FROM message m JOIN wa_session s ON s.id = m.session_id JOIN worker w ON w.id = s.owner_id
-                         WHERE m.status = 'sending' AND w.name LIKE %s AND m.status_at < clock_timestamp() - interval '0.5 s'"""
-        eventually(lambda: fleet.stack.sql(handed_over, f"{worker}@%"), what="a message handed over")
-        fleet.kill(worker, bridges=True)

@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.fleet import Fleet
 from tests.support.fixtures import MakeStack
 from tests.support.proxy import Proxy
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.chaos(long=True)]
 PACE = {"PACE_MIN_DELAY_MS": 50, "PACE_MAX_DELAY_MS": 250, "TYPING_MAX_MS": 20, "SEND_ACK_TIMEOUT_S": 5}
@@ -68,8 +68,7 @@ def test_a_bridge_is_cut_off_from_its_keys(fleet: Fleet, cables: Cables, dice: R
     with fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.3))
         getattr(cables.store, how)()
-        others = traffic.done()
-        eventually(lambda: traffic.done() > others + 50, timeout=60, what="the others to go on")
+        traffic.goes_on(50)  # of the others
         cables.store.heal()
 
 
@@ -78,18 +77,16 @@ def test_a_bridge_is_cut_off_from_whatsapp(fleet: Fleet, cables: Cables, dice: R
     with fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.3))
         getattr(cables.whatsapp, how)()
-        others = traffic.done()
-        eventually(lambda: traffic.done() > others + 50, timeout=60, what="the others to go on")
+        traffic.goes_on(50)  # of the others
         cables.whatsapp.heal()
 
 
-@pytest.mark.parametrize("cable", ["database", "store"], ids=["after the ack, before the settlement", "before the keys are kept"])
+@pytest.mark.parametrize("cable", ["database", "store"])
 def test_a_worker_is_cut_off_and_killed(fleet: Fleet, cables: Cables, dice: Random, cable: str) -> None:
     with fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.3))
-        done = traffic.done()
         getattr(cables, cable).silence()
-        eventually(lambda: traffic.done() > done + 20, timeout=60, what="the others to go on")
+        traffic.goes_on(20)  # of the others
         fleet.kill(CUT_OFF, bridges=True)
 
 

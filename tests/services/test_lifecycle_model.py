@@ -303,8 +303,8 @@ def _expected(rows: list[Message], session: UUID) -> UUID | None:
     if mine and mine[0].restaurant.resend_uncertain:
         for row in mine:
             if row.status == "uncertain":
-                return row.pk if row.not_before <= now else None
-    ready = [row for row in mine if row.status == "queued" and (row.hold_until is None or row.not_before <= now)]
+                return row.pk if row.not_before <= max(now, row.status_at) else None
+    ready = [row for row in mine if row.status == "queued" and row.not_before <= max(now, row.status_at)]
     fresh = [row for row in ready if row.expires_at is None or row.expires_at > now]
     return min(fresh, key=lambda row: (row.priority, row.seq)).pk if fresh else None
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,8 @@ def _stacks() -> Iterator[MakeStack]:
     root = Path(tempfile.mkdtemp(prefix="restaurant-wa-stack-"))
     root.chmod(0o711)  # PostgreSQL's unprivileged user passes through
 
-    def make(*, workers: int = 1, start: bool = True, own_postgres: bool = False, **configuration: object) -> Stack:
-        stack = Stack(root / f"stack{len(made)}", own_postgres=own_postgres, **configuration)
+    def make(*, workers: int = 1, start: bool = True, **options: Any) -> Stack:
+        stack = Stack(root / f"stack{len(made)}", **options)
         made.append(stack)
         _live.append(stack)
         if start:

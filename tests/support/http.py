@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 TIMEOUT_S = 15
@@ -11,10 +12,11 @@ TIMEOUT_S = 15
 class HttpError(Exception):
     """An answer of 400 or above; `body` is its JSON, or its text."""
 
-    def __init__(self, status: int, body: Any) -> None:
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
         super().__init__(f"{status}: {body}")
         self.status = status
         self.body = body
+        self.headers = headers
 
 
 class Json:
@@ -48,7 +50,7 @@ class Json:
             ) as answer:
                 return _parsed(answer.read())
         except urllib.error.HTTPError as error:
-            raise HttpError(error.code, _parsed(error.read())) from error
+            raise HttpError(error.code, _parsed(error.read()), dict(error.headers)) from error
 
 
 def _parsed(body: bytes) -> Any:

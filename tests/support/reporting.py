@@ -1,4 +1,4 @@
-"""Browser tests need Chromium, and say loudly where there is none; the closing lines count the Node tests."""
+"""Some tests need what not every machine has, and say loudly where it is missing; the closing lines count the Node tests."""
 
 import os
 import shutil
@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MISSING = {  # how the reason of such a skip begins: what did not run, and what would make it
+    "NO CHROMIUM": "browser tests did NOT run: install chromium, or set CHROMIUM to its path.",
+    "NO FAKETIME": "tests with a clock that is set did NOT run: install libfaketime, or set FAKETIME to its path.",
+    "NO SMALL DISK": "tests with a full disk did NOT run: mounting one in memory takes root.",
+}
 MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 
 
@@ -26,10 +31,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     _count_node_tests(terminalreporter)
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "NO CHROMIUM" in str(report.longrepr)]
-    if skipped:
-        terminalreporter.section("NO CHROMIUM FOUND", sep="!", red=True, bold=True)
-        terminalreporter.line(f"{len(skipped)} browser tests did NOT run: install chromium, or set CHROMIUM to its path.")
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for reason, words in MISSING.items():
+        if count := sum(reason in text for text in skipped):
+            terminalreporter.section(f"{reason} FOUND", sep="!", red=True, bold=True)
+            terminalreporter.line(f"{count} {words}")
 
 
 def _count_node_tests(terminalreporter: Any) -> None:

@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
-from restaurant_wa.local.children import tail
+from restaurant_wa.local.children import Program, tail
 from restaurant_wa.local.lab import Lab
 from restaurant_wa.local.parts import Part
+from restaurant_wa.local.postgres import Postgres
 from tests.support import databases
+from tests.support.clocks import SetClock
 from tests.support.http import Json
 
 T = TypeVar("T")
@@ -32,8 +34,11 @@ class Stack(Lab):
     Its database is a clone of one that was migrated once, unless it is to have a PostgreSQL of its own.
     """
 
-    def __init__(self, directory: Path, *, own_postgres: bool = False, **configuration: object) -> None:
+    def __init__(
+        self, directory: Path, *, own_postgres: bool = False, database_clock: SetClock | None = None, **configuration: object
+    ) -> None:
         self._own: dict[str, dict[str, str]] = {}
+        self._database_clock = database_clock
         super().__init__(directory, configuration=configuration, own_postgres=own_postgres)
         if own_postgres:
             databases.migrate(self.site.env)
@@ -76,11 +81,28 @@ class Stack(Lab):
         part = super()._part(name)
         return replace(part, program=replace(part.program, env={**part.program.env, **self._own.get(name, {})}))
 
+    def _make_postgres(self, directory: Path, password: str) -> Postgres:
+        if self._database_clock is None:
+            return super()._make_postgres(directory, password)
+        postgres = PostgresByClock(data=directory, password=password, log=self.logs / "postgres.log")
+        postgres.clock = self._database_clock
+        return postgres
+
     def _make_database(self) -> tuple[str, str]:
         if self._postgres is not None:
             return super()._make_database()
         url = databases.clone()
         return url, databases.as_bridge(url)
+
+
+class PostgresByClock(Postgres):
+    """Runs by a clock that can be set."""
+
+    clock: SetClock
+
+    def _program(self) -> Program:
+        program = super()._program()
+        return replace(program, env={**program.env, **self.clock.environment})
 
 
 def eventually(check: Callable[[], T], *, timeout: float = 20.0, what: str = "", every: float = 0.05) -> T:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,21 @@ from workers.bridge_process import BridgeProcess
 BRIDGE = (
     "import json, os, sys; print(json.dumps({'ready': True, 'port': 8002, 'pid': os.getpid()}), flush=True); sys.stdin.read()"
 )
+
+TALKATIVE = """
+import json, os, pathlib, sys
+print(json.dumps({"ready": True, "port": 8002, "pid": os.getpid()}), flush=True)
+sys.stderr.write("a line of its log\\n" * 20_000)
+sys.stderr.flush()
+pathlib.Path(sys.argv[1]).touch()
+sys.stdin.read()
+"""
+HOST = """
+import os, pathlib, sys
+from workers.bridge_process import BridgeProcess
+BridgeProcess(spool=pathlib.Path(sys.argv[1]), argv=sys.argv[2:], env=dict(os.environ)).start()
+sys.stdin.read()
+"""
 
 
 def test_readiness_an_early_end_and_the_next_start_are_lines_with_their_facts(
@@ -37,6 +53,17 @@ def test_readiness_an_early_end_and_the_next_start_are_lines_with_their_facts(
     assert (ended["event"], ended["pid"], ended["exit_code"]) == ("bridge.ended", first.pid, -signal.SIGKILL)
     assert (why["event"], again["event"]) == ("bridge.not_ready", "bridge.ready")
     assert "started again" in why["detail"] and again["pid"] != first.pid
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is the full disk here")
+def test_a_log_on_a_full_disk_does_not_hold_up_the_bridge(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    argv = [sys.executable, "-c", HOST, str(tmp_path / "spool"), sys.executable, "-c", TALKATIVE, str(done)]
+    with open("/dev/full", "w") as full, subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=full) as host:
+        try:
+            eventually(done.exists, what="the bridge to have said all it has to say")
+        finally:
+            host.kill()
 
 
 def _lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

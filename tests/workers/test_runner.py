@@ -320,7 +320,7 @@ def test_silence_is_resent_first_under_the_same_id_on_a_new_connection(
     stub.answer = Script({"outcome": "unknown", "reason": "ack_timeout"})
     online(session, stub)
     first, second = queued(session, "first"), queued(session, "second", priority=0)
-    Message.objects.filter(pk=second.pk).update(not_before=ago(seconds=-2), hold_until=ago(seconds=-2))
+    Message.objects.filter(pk=second.pk).update(not_before=ago(seconds=-2))
     make_runner()
     until_status(first, "sent")
     until_status(second, "sent")

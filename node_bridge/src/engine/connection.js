@@ -1,8 +1,8 @@
 import { S_WHATSAPP_NET } from 'baileys';
 import { Directory } from './directory.js';
+import { holdBack } from './hold-back.js';
 import { Inbound } from './inbound.js';
 import { Linking } from './linking.js';
-import { readReceipt } from './receipts.js';
 import { Restrictions } from './restrictions.js';
 import { Sender } from './sender.js';
 import { closeSocket, openSocket } from './socket.js';
@@ -40,7 +40,8 @@ export class Connection {
     this.linking = creds.account ? null : new Linking({ sock, ended });
     this.restrictions = new Restrictions({ sock, tell, log });
     this.sender = this.#makeSender({ options, ended, devices });
-    this.#listen(listeners, tell);
+    this.#listen(listeners);
+    holdBack(sock, { ...options, tellReceipt: (data) => tell('message.receipt', data) });
   }
 
   /** Tells WhatsApp that this device is no longer linked. @param {string} jid @param {number} withinMs @returns {Promise<boolean>} whether it answered */
@@ -71,12 +72,10 @@ export class Connection {
     });
   }
 
-  /** @param {Listeners} listeners @param {SessionOptions['tell']} tell */
-  #listen({ onUpdate, onCreds, onRefused }, tell) {
+  /** @param {Listeners} listeners */
+  #listen({ onUpdate, onCreds, onRefused }) {
     const { ws, ev } = this.#sock;
     ws.on('frame', () => (this.lastStanzaAt = Date.now()));
-    // In the same turn as Baileys' own listener, so that it is on disk before the receipt is acked.
-    ws.on('CB:receipt', (/** @type {any} */ node) => readReceipt(node).forEach((data) => tell('message.receipt', data)));
     ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => onRefused(response.statusCode));
     ev.on('creds.update', onCreds);
     ev.on('connection.update', onUpdate);

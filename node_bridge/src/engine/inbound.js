@@ -36,7 +36,7 @@ export class Inbound {
   #seen;
   #tell;
 
-  /** @param {{seen: Seen, tell: (data: Record<string, unknown>) => void}} options */
+  /** @param {{seen: Seen, tell: (data: Record<string, unknown>) => boolean}} options */
   constructor({ seen, tell }) {
     this.#seen = seen;
     this.#tell = tell;
@@ -50,8 +50,7 @@ export class Inbound {
     const data = describe(message, content, type);
     const once = `${data.chat} ${data.sender} ${data.id}`;
     if (this.#seen.get(once)) return;
-    this.#seen.set(once, true);
-    this.#tell({ ...data, offline });
+    if (this.#tell({ ...data, offline })) this.#seen.set(once, true);
   }
 }
 

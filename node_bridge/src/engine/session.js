@@ -25,7 +25,9 @@ import { notSentBecause } from './outcomes.js';
  * @property {string | undefined} socketUrl
  * @property {number} ackTimeoutMs
  * @property {Log} log
- * @property {(type: EventType, data: Record<string, unknown>) => void} tell
+ * @property {(type: EventType, data: Record<string, unknown>) => boolean} tell - false: nobody will hear of it
+ * @property {() => boolean} hasRoom - whether what comes next could be told
+ * @property {() => void} onHeldBack - something was left with the server, for it could not be told
  * @property {() => void} onChange
  * @property {() => void} onClosed
  */

@@ -7,25 +7,29 @@ import path from 'node:path';
 /** @typedef {{lines: string[], bytes: number}} Batch */
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
+const SMALLEST_SEGMENT_BYTES = 64 * 1024;
 const READ_BYTES = 1024 * 1024;
 const LOUD_EVERY_MS = 10_000;
 const NEWLINE = 10;
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
 const SEGMENT_NAME = /^\d{15}-\d{6}-[0-9a-f]{8}\.ndjson$/; // sorts by time and order
 
 /**
  * Events that wait for the web side, on disk, in order: NDJSON segments, the oldest first. A line is in the system's
  * hands when `append` returns, so that kill -9 of this process loses none; `sync` makes it survive a power cut. One process a directory.
- * When it is full, what comes is dropped, loudly, and the oldest are kept.
+ * When it or the disk is full, what comes is dropped, loudly, and the oldest are kept; nothing here is worth ending for.
  */
 export class Spool {
   /** @type {Segment[]} */ #segments = [];
   #offset = 0; // how far the first segment has been taken
   #bytes = 0;
+  #newest = 0; // the time in the last segment's name: a clock that is set back must not mix up their order
   #serial = 0;
   #dropped = 0;
   #loudAt = -Infinity;
   #dir;
   #maxBytes;
+  #segmentBytes; // room is had back by whole segments
   #log;
   /** Events that wait. */
   count = 0;
@@ -34,10 +38,9 @@ export class Spool {
   constructor({ dir, maxBytes, log }) {
     this.#dir = dir;
     this.#maxBytes = maxBytes;
+    this.#segmentBytes = Math.min(SEGMENT_BYTES, Math.max(SMALLEST_SEGMENT_BYTES, maxBytes / 4));
     this.#log = log;
-    fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
     this.#adopt();
-    this.#begin();
   }
 
   /** @param {string} line - without its newline @returns {boolean} false when it had to be dropped */
@@ -46,15 +49,26 @@ export class Spool {
     if (bytes.length > READ_BYTES) return this.#drop('an event is larger than 1 MiB'); // nothing behind it could ever be read
     if (this.#bytes + bytes.length > this.#maxBytes) return this.#drop('the event spool is full');
     try {
-      if (this.#last().bytes >= SEGMENT_BYTES) this.#begin();
-      this.#write(this.#last(), bytes);
+      this.#write(this.#open(), bytes);
     } catch (error) {
       return this.#drop(`the event spool cannot be written: ${/** @type {Error} */ (error).message}`);
     }
-    this.#last().bytes += bytes.length;
     this.#bytes += bytes.length;
     this.count += 1;
     return true;
+  }
+
+  /** Whether so much would be taken now: the disk tells only when it is written to. @param {number} bytes */
+  fits(bytes) {
+    if (this.#bytes + bytes > this.#maxBytes) return false;
+    try {
+      const segment = this.#open();
+      this.#write(segment, Buffer.alloc(bytes)); // without a newline: should we end here, it is a torn last line
+      this.#cut(segment, segment.bytes - bytes);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The oldest lines, at most `max`; null when none wait. @param {number} max @returns {Batch | null} */
@@ -72,16 +86,20 @@ export class Spool {
   advance(batch) {
     this.#offset += batch.bytes;
     this.count -= batch.lines.length;
-    if (this.#segments.length === 1 && this.#offset >= this.#last().bytes) this.#empty();
-    this.#remember();
+    if (this.#segments.length === 1 && this.#offset >= this.#first().bytes) this.#startOver();
+    else this.#remember();
   }
 
   /** Puts lines aside that the web side will never take. @param {string[]} lines */
   reject(lines) {
     const file = path.join(this.#dir, 'rejected.ndjson');
-    const size = fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-    if (size > SEGMENT_BYTES) fs.renameSync(file, path.join(this.#dir, 'rejected.old.ndjson'));
-    fs.appendFileSync(file, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 });
+    try {
+      const size = fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+      if (size > SEGMENT_BYTES) fs.renameSync(file, path.join(this.#dir, 'rejected.old.ndjson'));
+      fs.appendFileSync(file, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 });
+    } catch (err) {
+      this.#log.error({ err, events: lines.length }, 'refused events could not be put aside: they are gone');
+    }
   }
 
   /** @returns {Promise<void>} */
@@ -92,37 +110,70 @@ export class Spool {
 
   close() {
     for (const segment of this.#segments) if (segment.fd !== undefined) fs.closeSync(segment.fd);
-    if (this.#segments.length === 1 && this.#last().bytes === 0) fs.rmSync(this.#last().path, { force: true });
+    const [first, ...others] = this.#segments;
+    if (first?.bytes === 0 && others.length === 0) fs.rmSync(first.path, { force: true });
     this.#segments = [];
   }
 
-  /** Takes over what an earlier process left, torn last lines included. */
+  /** Takes over what an earlier process left, torn last lines included. A disk that is too full for the directory is no reason not to send. */
   #adopt() {
+    try {
+      fs.mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    } catch (err) {
+      if (!FULL.has(/** @type {any} */ (err).code)) throw err;
+      this.#log.error({ err }, 'the event spool cannot be made: events are being dropped');
+      return;
+    }
     const names = fs.readdirSync(this.#dir).filter((name) => SEGMENT_NAME.test(name)).sort();
     this.#segments = names.map((name) => ({ path: path.join(this.#dir, name), bytes: fs.statSync(path.join(this.#dir, name)).size }));
     this.#bytes = this.#segments.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#newest = Number.parseInt(names.at(-1) ?? '0', 10);
     this.#offset = this.#recall(names[0]);
     this.count = this.#segments.reduce((sum, segment) => sum + countLines(segment.path), 0) - countLines(this.#segments[0]?.path, this.#offset);
   }
 
   /** A line is written whole or not at all: half a line would spoil the next one. @param {Segment} segment @param {Buffer} bytes */
   #write(segment, bytes) {
-    const fd = /** @type {number} */ (segment.fd);
     try {
-      if (fs.writeSync(fd, bytes) !== bytes.length) throw new Error('the disk is full');
+      if (fs.writeSync(/** @type {number} */ (segment.fd), bytes) !== bytes.length) throw new Error('the disk is full');
     } catch (error) {
-      fs.ftruncateSync(fd, segment.bytes);
+      this.#cut(segment, segment.bytes);
       throw error;
+    }
+    segment.bytes += bytes.length;
+  }
+
+  /** One that cannot even be cut is left with its torn last line, and the next event begins another. @param {Segment} segment @param {number} bytes */
+  #cut(segment, bytes) {
+    segment.bytes = bytes;
+    try {
+      fs.ftruncateSync(/** @type {number} */ (segment.fd), bytes);
+    } catch {
+      this.#finish(segment);
     }
   }
 
-  #begin() {
-    const name = `${pad(Date.now(), 15)}-${pad(this.#serial++, 6)}-${randomBytes(4).toString('hex')}.ndjson`;
+  /** The segment that is written to. It is begun when it is needed: a full disk must not keep the bridge from starting. @returns {Segment} */
+  #open() {
+    const last = this.#segments.at(-1);
+    return last?.fd !== undefined && last.bytes < this.#segmentBytes ? last : this.#begin(last);
+  }
+
+  /** @param {Segment | undefined} before @returns {Segment} */
+  #begin(before) {
+    this.#newest = Math.max(this.#newest, Date.now());
+    const name = `${pad(this.#newest, 15)}-${pad(this.#serial++, 6)}-${randomBytes(4).toString('hex')}.ndjson`;
     const file = path.join(this.#dir, name);
-    const before = this.#segments.at(-1);
-    if (before?.fd !== undefined) fs.closeSync(before.fd);
-    if (before) before.fd = undefined;
-    this.#segments.push({ path: file, bytes: 0, fd: fs.openSync(file, 'ax', 0o600) });
+    const segment = { path: file, bytes: 0, fd: fs.openSync(file, 'ax', 0o600) };
+    if (before) this.#finish(before);
+    this.#segments.push(segment);
+    return segment;
+  }
+
+  /** It is written to no more. @param {Segment} segment */
+  #finish(segment) {
+    if (segment.fd !== undefined) fs.closeSync(segment.fd);
+    segment.fd = undefined;
   }
 
   /** The first segment has been taken whole. */
@@ -135,12 +186,14 @@ export class Spool {
     fs.rmSync(done.path, { force: true });
   }
 
-  /** Everything has been taken: the segment starts over. */
-  #empty() {
-    fs.ftruncateSync(/** @type {number} */ (this.#last().fd), 0);
-    this.#bytes -= this.#last().bytes;
-    this.#last().bytes = 0;
+  /** Everything has been taken: the segment starts over, if it is one that is written to. */
+  #startOver() {
+    const last = this.#first();
+    if (last.fd === undefined) return this.#retire();
+    this.#bytes -= last.bytes;
     this.#offset = 0;
+    this.#cut(last, 0);
+    this.#remember();
   }
 
   /** @param {Segment} segment @param {number} max @returns {Batch} */
@@ -157,7 +210,8 @@ export class Spool {
 
   /** Without it, events are told twice after a restart: not worth stopping for. */
   #remember() {
-    const cursor = JSON.stringify({ file: path.basename(this.#first().path), offset: this.#offset });
+    const [first] = this.#segments;
+    const cursor = JSON.stringify({ file: first && path.basename(first.path), offset: this.#offset });
     try {
       fs.writeFileSync(path.join(this.#dir, 'cursor.json'), cursor, { mode: 0o600 });
     } catch (err) {
@@ -180,17 +234,13 @@ export class Spool {
     this.#dropped += 1;
     if (performance.now() - this.#loudAt > LOUD_EVERY_MS) {
       this.#loudAt = performance.now();
-      this.#log.error({ dropped: this.#dropped, waiting: this.count, bytes: this.#bytes }, `${why}: events are being lost`);
+      this.#log.error({ dropped: this.#dropped, waiting: this.count, bytes: this.#bytes }, `${why}: events are being dropped`);
     }
     return false;
   }
 
   #first() {
     return /** @type {Segment} */ (this.#segments[0]);
-  }
-
-  #last() {
-    return /** @type {Segment} */ (this.#segments.at(-1));
   }
 }
 

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { Spool } from '../src/events/spool.js';
+import { makeLog } from '../src/log.js';
+import { NO_SMALL_DISK, SmallDisk } from './support/small-disk.js';
+import { Stage, text } from './support/stage.js';
+
+const log = makeLog('silent');
+const path = (/** @type {string} */ number) => `/phones/${encodeURIComponent(number)}`;
+
+describe('the spool on a disk that is full', { skip: NO_SMALL_DISK }, () => {
+  const open = (/** @type {SmallDisk} */ { dir }) => new Spool({ dir, maxBytes: 100_000_000, log });
+  /** @param {Spool} spool */
+  const drained = (spool) => {
+    const lines = [];
+    for (let batch = spool.peek(50); batch; batch = spool.peek(50)) {
+      lines.push(...batch.lines);
+      spool.advance(batch);
+    }
+    return lines;
+  };
+
+  it('keeps what was there, whole and in order, and takes again once there is room', (t) => {
+    const disk = new SmallDisk(t);
+    const spool = open(disk);
+    const line = (/** @type {number} */ at) => `${at} ${'x'.repeat(1_000)}`;
+    assert.ok(spool.append(line(0)));
+    disk.fill();
+    const kept = [0, ...Array.from({ length: 20 }, (_, at) => at + 1).filter((at) => spool.append(line(at)))];
+    assert.ok(kept.length < 10, 'what fits into the block that was begun');
+    assert.equal(spool.fits(1_000), false);
+    assert.deepEqual([spool.append('short'), spool.count], [true, kept.length + 1], 'there may be room for less');
+    disk.free();
+    assert.ok(spool.fits(1_000) && spool.append(line(99)));
+    assert.deepEqual(drained(spool), [...kept.map(line), 'short', line(99)]);
+    assert.deepEqual([spool.count, spool.append('next'), drained(spool)], [0, true, ['next']]);
+    spool.close();
+  });
+
+  it('starts without any room, with what it finds and without', (t) => {
+    const disk = new SmallDisk(t);
+    const first = open(disk);
+    first.append('from before');
+    first.close();
+    disk.fill();
+    const second = open(disk);
+    assert.deepEqual([second.count, second.append('x'.repeat(5_000)), second.count], [1, false, 1]);
+    assert.deepEqual([drained(second), second.count], [['from before'], 0], 'its place cannot be written down, which costs nothing');
+    second.close();
+    const third = open(disk);
+    assert.deepEqual([third.peek(10), third.append('x'.repeat(5_000))], [null, false]);
+    disk.free();
+    assert.deepEqual([third.append('room'), drained(third)], [true, ['room']]);
+    third.close();
+  });
+
+  it('lets go of refused events that cannot be put aside', (t) => {
+    const disk = new SmallDisk(t);
+    const spool = open(disk);
+    disk.fill();
+    spool.reject(['x'.repeat(10_000)]);
+    disk.free();
+    spool.reject(['refused']);
+    assert.match(readFileSync(join(disk.dir, 'rejected.ndjson'), 'utf8'), /refused\n$/);
+    spool.close();
+  });
+});
+
+describe('a bridge whose disk is full', { skip: NO_SMALL_DISK }, () => {
+  const stage = new Stage();
+
+  it('starts and sends; what it cannot tell stays with WhatsApp, and is told once there is room', { timeout: 60_000 }, async (t) => {
+    const disk = new SmallDisk(t);
+    disk.fill();
+    const bridge = await stage.another({ BRIDGE_SPOOL_DIR: disk.dir });
+    const { id, number } = await stage.linked({ bridge });
+    const customer = await stage.phone();
+    const message = text(customer, 'sent from a full disk');
+    assert.equal((await bridge.send(id, message)).body.outcome, 'acked');
+    const { id: reply } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'and answered' });
+    await stage.network.until(async () => bridge.process.log.some((/** @type {string} */ line) => line.includes('events are being dropped')));
+    assert.equal(stage.web.events.filter(({ session, type }) => session === id && type.startsWith('message.')).length, 0);
+    disk.free();
+    const { close } = await bridge.status(id, (status) => status.state === 'closed');
+    assert.equal(close.reason, 'held_back');
+    await bridge.open(id, { term: 1 });
+    const receipt = await stage.web.event((event) => event.type === 'message.receipt' && event.data.id === message.id);
+    const received = await stage.web.event((event) => event.type === 'message.received' && event.data.id === reply);
+    assert.deepEqual([receipt.data.status, received.data.text], ['delivered', 'and answered']);
+  });
+});
