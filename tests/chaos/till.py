@@ -63,7 +63,8 @@ class Till:
             thread.join(GIVE_UP_S + 30)
         assert not thread.is_alive(), "the last order was never answered"
         assert not crashed, f"the till gave up: {crashed[0]!r}; its last answers: {self.answers[-3:]}"
-        assert self.faults() == []
+        faults = self.faults()
+        assert not faults, faults
 
     @contextmanager
     def away(self, part: str) -> Iterator[Absence]:
@@ -120,7 +121,7 @@ class Till:
         try:
             self.apis[line].post("/api/v1/messages", body, Idempotency_Key=text)
         except HttpError as error:
-            status, detail, retry_after = error.status, str(error), error.headers.get("Retry-After")
+            status, detail, retry_after = error.status, str(error), error.headers.get("retry-after")
         except (OSError, HTTPException) as error:
             status, detail = NOBODY, repr(error)
         answer = Answer(began, time.monotonic(), status, detail, retry_after)

@@ -65,6 +65,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.restaurant = Restaurant.objects.create(name=f"Trattoria {uuid4()}", default_region="DE")
         self.sessions = [linked(sessions.create(restaurant=self.restaurant, name=f"s{n}")) for n in range(SESSIONS)]
         self.owners: list[Owner] = []
+        self.ghosts: list[Owner] = []  # frozen processes whose name has another process by now
         self.accepted: dict[UUID, UUID] = {}  # message: session
         self.wa_ids: dict[UUID, str] = {}
         self.closed: set[UUID] = set()  # withdrawn or too old: nobody may hand them over any more
@@ -120,6 +121,10 @@ class Lifecycle(RuleBasedStateMachine):
     def switch_resending(self, on: bool) -> None:
         Restaurant.objects.update(resend_uncertain=on)
 
+    @rule(on=st.booleans() | st.just(True))
+    def switch_the_restaurant(self, on: bool) -> None:
+        Restaurant.objects.update(is_active=on)
+
     # --- What time does
 
     @rule(waits_end=st.booleans(), a_day_later=st.booleans())
@@ -161,12 +166,14 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def commit_in_doubt(self, data: st.DataObject) -> None:
-        """A claim was committed and its answer never came: the same owner gives it back."""
+        """A claim was committed and its answer never came: the same owner gives it back, as it was."""
         owner = self._some_owner(data)
         idle = owner.idle()
+        before = dict(Message.objects.values_list("pk", "status"))
         for claim in self._claim(owner, idle):
             self.on_wire[claim.message] -= 1  # nobody heard of it, so this time it was not sent
         sending.give_back(worker=owner.me.worker, sessions=idle)
+        assert dict(Message.objects.values_list("pk", "status")) == before
 
     @rule(data=st.data())
     def hand_over(self, data: st.DataObject) -> None:
@@ -176,6 +183,7 @@ class Lifecycle(RuleBasedStateMachine):
         ownership.release(me=owner.me, owned=idle, reason="fair_share")
         for one in idle:
             del owner.owned[one.session]
+        assert self._claim(owner, idle) == [], "claimed what it had let go"
         self._take(next(other for other in self.owners if other is not owner))
 
     @rule(number=st.integers(0, WORKERS - 1), noticed=st.booleans())
@@ -187,11 +195,33 @@ class Lifecycle(RuleBasedStateMachine):
         if noticed:
             self._take(self.owners[1 - number])
 
-    @rule(number=st.integers(0, WORKERS - 1))
-    def restart(self, number: int) -> None:
-        """A crash, or a thaw that finds its lease gone: it starts again under its name and takes its own back."""
+    @rule(number=st.integers(0, WORKERS - 1), frozen=st.booleans())
+    def restart(self, number: int, frozen: bool) -> None:
+        """A crash, or a thaw that finds its lease gone: it starts again under its name and takes its own back. One that was only
+        frozen goes on when it thaws, under the same name and the same worker's id."""
+        if frozen:
+            self.owners[number].zombie = True
+            self.ghosts = [*self.ghosts[-2:], self.owners[number]]
         self.owners[number] = Owner(_register(number))
         self._take(self.owners[number])
+
+    @precondition(lambda self: self.ghosts)
+    @rule(data=st.data(), outcome=st.sampled_from(ANSWERS), lets_go=st.booleans())
+    def thaw(self, data: st.DataObject, outcome: Outcome, lets_go: bool) -> None:
+        """It does all that it can do before it finds out: answers, claims, renews, takes, lets go."""
+        ghost = data.draw(st.sampled_from(self.ghosts), label="ghost")
+        for claim in list(ghost.under_way):
+            self._answer(ghost, claim, outcome)
+        assert self._claim(ghost, list(ghost.owned.values())) == [], "claimed by a process that was replaced"
+        assert not _renew(ghost.me), "renewed by a process that was replaced"
+        self._take(ghost)
+        if lets_go:
+            assert ownership.release(me=ghost.me, owned=list(ghost.owned.values()), reason="fair_share") == 0
+
+    @rule(which=st.integers(0, SESSIONS - 1), up=st.booleans() | st.just(True))
+    def connection(self, which: int, up: bool) -> None:
+        """Drops, and comes back."""
+        Session.objects.filter(pk=self.sessions[which].pk).update(state="connected" if up else "disconnected")
 
     # --- What the network says
 
@@ -242,7 +272,7 @@ class Lifecycle(RuleBasedStateMachine):
         super().teardown()
 
     def _let_everything_end(self) -> None:
-        Restaurant.objects.update(resend_uncertain=True)
+        Restaurant.objects.update(resend_uncertain=True, is_active=True)
         Worker.objects.update(expires_at=ago(seconds=1))
         last = Owner(_register(WORKERS))
         last.owned = {one.session: one for one in ownership.claim(me=last.me, limit=SESSIONS)}
@@ -288,6 +318,7 @@ class Lifecycle(RuleBasedStateMachine):
         rows = {row.pk: row for row in Session.objects.all()}
         for claim in claims:
             session = rows[claim.session]
+            assert session.state == "connected" and before[0].restaurant.is_active
             assert (session.owner_id, session.term) == (owner.me.worker, claim.term), "claimed by somebody who is not the owner"
             assert claim.wa_id == self.wa_ids[claim.message]
             assert claim.message not in self.closed, "handed over after it was withdrawn or had expired"
@@ -312,8 +343,12 @@ def _expected(rows: list[Message], session: UUID) -> UUID | None:
 def _register(number: int) -> Registration:
     name = f"w{number}@here"
     me = ownership.register(name=name, queue=f"worker.{name}", hostname="here", pid=number + 1, capacity=100, ttl_s=600)
-    assert ownership.renew(me=me, ttl_s=600, bridge_ready=True, bridge_detail="", draining=False)
+    assert _renew(me)
     return me
+
+
+def _renew(me: Registration) -> bool:
+    return ownership.renew(me=me, ttl_s=600, bridge_ready=True, bridge_detail="", draining=False) is not None
 
 
 def _settlement(claim: Claim, outcome: Outcome) -> Settlement:

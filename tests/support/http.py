@@ -10,7 +10,7 @@ TIMEOUT_S = 15
 
 
 class HttpError(Exception):
-    """An answer of 400 or above; `body` is its JSON, or its text."""
+    """An answer of 400 or above; `body` is its JSON, or its text; the names of its headers are in small letters."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
         super().__init__(f"{status}: {body}")
@@ -50,7 +50,9 @@ class Json:
             ) as answer:
                 return _parsed(answer.read())
         except urllib.error.HTTPError as error:
-            raise HttpError(error.code, _parsed(error.read()), dict(error.headers)) from error
+            raise HttpError(
+                error.code, _parsed(error.read()), {name.lower(): value for name, value in error.headers.items()}
+            ) from error
 
 
 def _parsed(body: bytes) -> Any:
