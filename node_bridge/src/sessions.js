@@ -15,6 +15,7 @@ import { Lru } from './store/lru.js';
  * @property {string | null} name
  * @property {string} since
  * @property {string | null} last_stanza_at
+ * @property {number | null} ping_ms - round trip of the last ping; there is none while there is traffic
  * @property {import('./engine/linking.js').Qr | null} qr
  * @property {import('./engine/linking.js').PairingCode | null} pairing_code
  * @property {Close | null} close

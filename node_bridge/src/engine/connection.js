@@ -2,6 +2,7 @@ import { S_WHATSAPP_NET } from 'baileys';
 import { Directory } from './directory.js';
 import { Inbound } from './inbound.js';
 import { Linking } from './linking.js';
+import { Pulse } from './pulse.js';
 import { readReceipt } from './receipts.js';
 import { Restrictions } from './restrictions.js';
 import { Sender } from './sender.js';
@@ -14,12 +15,12 @@ import { issueToken } from './tokens.js';
  * @property {(update: any) => void} onUpdate - the engine's `connection.update`
  * @property {() => void} onCreds - the credentials have changed in place
  * @property {() => void} onPasskey
+ * @property {(cause: string) => void} onDead - it is dead without having ended
  * @property {(httpStatus: number) => void} onRefused - something answered HTTP instead of opening the WebSocket; Baileys would wait for ever
  */
 
 /** One socket of a session and everything that works through it. It opens at once. */
 export class Connection {
-  /** @type {number | null} */ lastStanzaAt = null;
   #sock;
 
   /** @param {{options: SessionOptions, creds: any, ended: AbortSignal, listeners: Listeners}} parts */
@@ -36,6 +37,7 @@ export class Connection {
       onMessage: (message, offline) => inbound.take(message, offline),
     });
     this.#sock = sock;
+    this.pulse = new Pulse({ sock, onDead: listeners.onDead });
     this.directory = new Directory({ sock, vault, lookups: memory.lookups });
     this.linking = creds.account ? null : new Linking({ sock, ended });
     this.restrictions = new Restrictions({ sock, tell, log });
@@ -51,6 +53,7 @@ export class Connection {
   }
 
   close() {
+    this.pulse.stop();
     closeSocket(this.#sock).catch(() => {}); // it is gone in any case
   }
 
@@ -74,7 +77,6 @@ export class Connection {
   /** @param {Listeners} listeners @param {SessionOptions['tell']} tell */
   #listen({ onUpdate, onCreds, onRefused }, tell) {
     const { ws, ev } = this.#sock;
-    ws.on('frame', () => (this.lastStanzaAt = Date.now()));
     // In the same turn as Baileys' own listener, so that it is on disk before the receipt is acked.
     ws.on('CB:receipt', (/** @type {any} */ node) => readReceipt(node).forEach((data) => tell('message.receipt', data)));
     ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => onRefused(response.statusCode));

@@ -84,7 +84,8 @@ export class Session {
       lid: lidOf(me?.lid) ?? null,
       name: me?.name ?? null,
       since: new Date(this.#since).toISOString(),
-      last_stanza_at: isoOrNull(this.#connection?.lastStanzaAt),
+      last_stanza_at: isoOrNull(this.#connection?.pulse.lastStanzaAt),
+      ping_ms: this.#connection?.pulse.pingMs ?? null,
       qr: this.#linking?.qr ?? null,
       pairing_code: this.#linking?.pairingCode ?? null,
       close: this.#close,
@@ -140,6 +141,7 @@ export class Session {
         onUpdate: (update) => connection === this.#connection && this.#update(update),
         onCreds: () => this.#saveCreds(),
         onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
+        onDead: (cause) => this.end('connection_lost', { cause }),
         onRefused: (code) => this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } }),
       },
     });

@@ -14,6 +14,7 @@ import { answerRetries } from './traps/retry-receipts.js';
 
 const QUERY_TIMEOUT_MS = 20_000;
 const CLOSE_MS = 1_000;
+const NEVER_MS = 2 ** 31 - 1; // the longest a timer can wait
 const HIDDEN = 2; // the stub of a message that did not decrypt
 
 /**
@@ -30,6 +31,7 @@ export function openSocket({ vault, creds, socketUrl, log, onEncrypt, onPasskey,
     logger: engineLog(log),
     ...(socketUrl ? { waWebSocketUrl: socketUrl } : {}),
     defaultQueryTimeoutMs: QUERY_TIMEOUT_MS,
+    keepAliveIntervalMs: NEVER_MS, // `pulse.js` does better
     emitOwnEvents: false, // own events would be merged with receipts and errors
     markOnlineOnConnect: false, // else the restaurant's phone stops notifying
     syncFullHistory: false, // but not off: LID mappings and trusted-contact tokens come with it
