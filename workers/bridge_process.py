@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Protocol
 
+import sentry_sdk
 import structlog
 from django.conf import settings
 
@@ -27,7 +29,8 @@ READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 8.0
 STEADY_AFTER_S = 60.0
 OLDEST_GOOD_NODE = 24
-_PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
+_PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS", "WA_VERSION_URL")
+_ERROR = re.compile(r'"level":"(error|fatal)"')
 _MENDS = "run `npm ci` in node_bridge, or set NODE_BINARY"
 
 
@@ -227,7 +230,19 @@ class BridgeProcess:
 
 
 def _forward(stderr: IO[str]) -> None:
-    """The bridge's JSON log lines, into this process's log as they are."""
+    """The bridge's JSON log lines, into this process's log as they are; its errors also to where ours are reported."""
     for line in stderr:
         os.write(2, line.encode())
+        if _ERROR.search(line):
+            _report(line)
     stderr.close()
+
+
+def _report(line: str) -> None:
+    try:
+        said = json.loads(line)
+    except ValueError:  # not a line of its log
+        return
+    with sentry_sdk.new_scope() as scope:
+        scope.set_context("bridge", said)
+        sentry_sdk.capture_message(f"bridge: {said.get('msg', '')}", level="error")

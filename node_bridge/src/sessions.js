@@ -34,7 +34,7 @@ export class Sessions {
   /** @type {Lru<SessionMemory>} */ #memories = new Lru(REMEMBERED_SESSIONS);
   #with;
 
-  /** @param {{store: Store, outbox: Outbox, signals: Signals, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options */
+  /** @param {{store: Store, outbox: Outbox, signals: Signals, clientVersion: import('./engine/client-version.js').ClientVersion, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options */
   constructor(options) {
     this.#with = options;
   }
@@ -96,7 +96,7 @@ export class Sessions {
 
   /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Session>} */
   async #start({ id, owner, term, link }) {
-    const { store, outbox, signals, socketUrl, ackTimeoutMs } = this.#with;
+    const { store, outbox, signals, clientVersion, socketUrl, ackTimeoutMs } = this.#with;
     const { vault, creds } = await store.open(id, term);
     if (!creds?.account && !link) throw new BridgeError('not_linked', 'no number is linked: `link` is needed');
     const log = this.#with.log.child({ session: id, term });
@@ -108,6 +108,7 @@ export class Sessions {
       creds: creds?.account ? creds : null,
       link,
       memory: this.#memory(id),
+      clientVersion,
       socketUrl,
       ackTimeoutMs,
       log,

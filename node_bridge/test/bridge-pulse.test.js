@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { initAuthCreds } from 'baileys';
+import { DEFAULT_CONNECTION_CONFIG, initAuthCreds } from 'baileys';
 import { Pulse } from '../src/engine/pulse.js';
 import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { makeLog } from '../src/log.js';
@@ -38,7 +38,7 @@ describe('the pulse of a connection', { timeout: 60_000 }, () => {
   async function connection({ by, quietMs = QUIET_MS, answerMs = ANSWER_MS } = /** @type {{by?: string, quietMs?: number, answerMs?: number}} */ ({})) {
     ({ proxy, url } = await Proxy.before(network.socketUrl));
     const { vault } = await store.open(await db.makeSession(), 1);
-    const { sock } = openSocket({ vault, creds: initAuthCreds(), socketUrl: by ?? url, log, onEncrypt: () => {}, onMessage: () => {}, onPasskey: () => {} });
+    const { sock } = openSocket({ vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: by ?? url, log, onEncrypt: () => {}, onMessage: () => {}, onPasskey: () => {} });
     const pulse = new Pulse({ sock, onDead: (cause) => causes.push(cause), quietMs, answerMs });
     open.push({ sock, pulse });
     await once(sock.ws, 'CB:iq,type:set,pair-device');

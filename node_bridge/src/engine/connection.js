@@ -25,11 +25,13 @@ export class Connection {
 
   /** @param {{options: SessionOptions, creds: any, ended: AbortSignal, listeners: Listeners}} parts */
   constructor({ options, creds, ended, listeners }) {
-    const { vault, memory, socketUrl, log, tell } = options;
+    const { vault, memory, clientVersion, socketUrl, log, tell } = options;
     const inbound = new Inbound({ seen: memory.seen, tell: (data) => tell('message.received', data) });
+    this.version = clientVersion.current;
     const { sock, devices } = openSocket({
       vault,
       creds,
+      version: this.version,
       socketUrl,
       log,
       onEncrypt: () => this.sender.noteEncryption(),
