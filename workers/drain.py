@@ -210,7 +210,7 @@ class Drain:
 
     def _finish(self, owned: Owned, claim: Claim, outcome: Outcome) -> None:
         now = self._clock.now()
-        verdict = judge(outcome, attempt=claim.attempt, resend=claim.resend, now=now, jitter=random.random())
+        verdict = judge(outcome, tries=claim.tries, resend=claim.resend, now=now, jitter=random.random())
         self._results.append((owned, self._settlement(owned, claim, outcome, verdict, now)))
         self._changed.set()
         say = log.debug if verdict.next is Next.SENT else log.warning

@@ -319,7 +319,7 @@ def _register(number: int) -> Registration:
 def _settlement(claim: Claim, outcome: Outcome) -> Settlement:
     """As the drain makes it."""
     now = timezone.now()
-    verdict = judge(outcome, attempt=claim.attempt, resend=claim.resend, now=now, jitter=0.5)
+    verdict = judge(outcome, tries=claim.tries, resend=claim.resend, now=now, jitter=0.5)
     return Settlement(
         message=claim.message,
         session=claim.session,
