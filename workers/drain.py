@@ -198,7 +198,7 @@ class Drain:
         outcome = Outcome("not_sent", "lease_ran_out")
         try:
             if self._lease.held():
-                outcome = await self._bridge.send(claim, typing_ms=self._typing_ms(claim))
+                outcome = await self._bridge.send(claim, now=self._clock.now(), typing_ms=self._typing_ms(claim))
         except Exception:
             log.exception("message.send_crashed", session=str(claim.session), message=str(claim.message))
             outcome = Outcome("unknown", "connection_lost")

@@ -4,10 +4,10 @@ import asyncio
 import threading
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import DataError, OperationalError, connection
@@ -17,10 +17,12 @@ from sessions_app.models import Message, Restaurant, Session, SessionEvent, Work
 from sessions_app.policy.pacing import Pace
 from sessions_app.policy.sharing import MOVING_AT_ONCE
 from sessions_app.services import linking, ownership, sending, sessions
+from sessions_app.services.sending import Claim
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
 from tests.workers.conftest import MakeRunner
+from workers.bridge import _send_body
 from workers.bridge_process import BridgeStatus
 from workers.signals import Signals
 
@@ -52,6 +54,10 @@ def online(session: Session, stub: StubBridge) -> Session:
     """Linked before: it only has to log in."""
     stub.linked.add(str(session.pk))
     return linked(session)
+
+
+def claim_until(expires_at: datetime) -> Claim:
+    return Claim(uuid4(), uuid4(), 1, "3EB0AAAAAAAA", "+4915112345678", "", "", "hello", expires_at, 1, False, {})
 
 
 def tell(bridge: StubBridgeThread, act: Any) -> None:
@@ -244,6 +250,26 @@ def test_it_drains_in_order_and_says_what_it_did(session: Session, stub: StubBri
         message.refresh_from_db()
         assert (message.status, message.attempts, message.address) == ("sent", 1, "4915112345678@s.whatsapp.net")
         assert timeline(message) == ["sending", "sent"]
+
+
+def test_the_bridge_is_told_how_long_a_message_is_good_for_and_no_time_of_day(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    soon, never = queued(session, expires_at=ago(seconds=-60)), queued(session)
+    make_runner()
+    until_status(soon, "sent"), until_status(never, "sent")
+    (_, first), (_, second) = stub.sends
+    assert 40_000 < first["valid_for_ms"] <= 60_000
+    assert {"expires_at", "valid_for_ms"} & (second.keys() | first.keys()) == {"valid_for_ms"}
+    assert "valid_for_ms" not in second
+
+
+def test_how_long_it_is_good_for_goes_by_the_clock_that_its_end_is_by() -> None:
+    """The database's; this machine's may be off by hours."""
+    end = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    left = [_send_body(claim_until(end), end - timedelta(seconds=before), 0)["valid_for_ms"] for before in (90, 0.5, 0, -7200)]
+    assert left == [90_000, 500, 0, 0]
 
 
 def test_the_pace_lies_between_its_bounds_and_the_first_goes_at_once(
