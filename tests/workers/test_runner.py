@@ -56,6 +56,10 @@ def online(session: Session, stub: StubBridge) -> Session:
     return linked(session)
 
 
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
+    return [record.msg for record in caplog.records if isinstance(record.msg, dict) and record.msg["event"] == event]
+
+
 def claim_until(expires_at: datetime) -> Claim:
     return Claim(uuid4(), uuid4(), 1, "3EB0AAAAAAAA", "+4915112345678", "", "", "hello", expires_at, 1, False, {})
 
@@ -214,6 +218,38 @@ def test_it_does_not_fight(
     assert session.retry_at is None or session.retry_at > timezone.now() + timedelta(seconds=10)
     assert [call[0] for call in stub.calls].count("PUT") == 1
     assert str(session.pk) in stub.linked
+
+
+def test_what_whatsapp_does_to_a_number_is_an_error_in_the_log_and_says_what_for(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    with caplog.at_level("ERROR"):
+        tell(bridge, lambda: stub.close(str(session.pk), "banned_temporarily", {"until": None, "kind": "101"}))
+        until_state(session, "blocked")
+    (line,) = logged(caplog, "session.needs_attention")
+    assert (line["session"], line["reason"]) == (str(session.pk), "banned_temporarily")
+    assert "too many people" in session.state_detail
+    assert line["detail"] == session.state_detail
+
+
+def test_a_session_replaced_by_its_new_owner_is_left_to_it(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first that a former owner hears of it may be its socket's end: it looks whose session it is before anything else."""
+    online(session, stub)
+    make_runner(look_every_s=3_600)
+    until_state(session, "connected")
+    other = register("w2@here")
+    Session.objects.update(owner=other.worker, term=99, state="connected", state_reason="")
+    tell(bridge, lambda: stub.close(str(session.pk), "replaced"))
+    queued(session)
+    eventually(lambda: logged(caplog, "session.lost"), what="the former owner to see it")
+    assert (fresh(session).term, session.state, session.state_reason, session.retry_at) == (99, "connected", "", None)
+    assert [call[0] for call in stub.calls].count("PUT") == 1
+    assert stub.sends == []
 
 
 def test_missing_credentials_are_said(session: Session, make_runner: MakeRunner) -> None:
