@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -137,11 +137,12 @@ class Bridge:
             raise BridgeAway(f"signals: {type(error).__name__}") from error
         raise BridgeAway("signals: the stream ended")
 
-    async def send(self, claim: Claim, *, typing_ms: int) -> Outcome:
-        """Never raises: what cannot be known is `unknown`, what surely did not reach the bridge is `not_sent`."""
+    async def send(self, claim: Claim, *, now: datetime, typing_ms: int) -> Outcome:
+        """Never raises: what cannot be known is `unknown`, what surely did not reach the bridge is `not_sent`. `now` is by the
+        clock that the message's own times are by."""
         timeout = self._ack_timeout_s + typing_ms / 1000 + CALL_TIMEOUT_S
         try:
-            body = _send_body(claim, typing_ms)
+            body = _send_body(claim, now, typing_ms)
             answer = await self._call("POST", f"/session/{claim.session}/messages", json=body, timeout_s=timeout)
         except BridgeError as error:
             return _outcome_of_error(error)
@@ -177,7 +178,7 @@ class Bridge:
         return self.base_url
 
 
-def _send_body(claim: Claim, typing_ms: int) -> dict[str, Any]:
+def _send_body(claim: Claim, now: datetime, typing_ms: int) -> dict[str, Any]:
     to = {"phone": claim.to_phone, "lid": claim.lid, "address": claim.address}
     return {
         "term": claim.term,
@@ -186,8 +187,13 @@ def _send_body(claim: Claim, typing_ms: int) -> dict[str, Any]:
         "content": {"type": "text", "text": claim.body},
         "typing_ms": typing_ms,
         "resend": claim.resend,
-        **({"expires_at": claim.expires_at.isoformat()} if claim.expires_at else {}),
+        **({"valid_for_ms": _left_ms(claim.expires_at, now)} if claim.expires_at else {}),
     }
+
+
+def _left_ms(until: datetime, now: datetime) -> int:
+    """A span, not a time: the bridge counts it on a clock that nobody sets, while its own may be off."""
+    return max(0, (until - now) // timedelta(milliseconds=1))
 
 
 def _outcome(answer: dict[str, Any]) -> Outcome:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Protocol
 
+import sentry_sdk
 import structlog
 from django.conf import settings
 
@@ -29,8 +31,9 @@ STOP_TIMEOUT_S = 8.0
 STEADY_AFTER_S = 60.0
 OLDEST_GOOD_NODE = 24
 _ABOUT_THE_SYSTEM = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
-_ABOUT_ITSELF = ("BRIDGE_SPOOL_MAX_MB", "BRIDGE_DB_CONNECTIONS")
+_ABOUT_ITSELF = ("BRIDGE_SPOOL_MAX_MB", "BRIDGE_DB_CONNECTIONS", "WA_VERSION_URL")
 _PASSED_ON = (*_ABOUT_THE_SYSTEM, *_ABOUT_ITSELF)
+_ERROR = re.compile(r'"level":"(error|fatal)"')
 _MENDS = "run `npm ci` in node_bridge, or set NODE_BINARY"
 
 
@@ -232,9 +235,21 @@ class BridgeProcess:
 
 
 def _forward(stderr: IO[str]) -> None:
-    """The bridge's JSON log lines, into this process's log as they are. A log that takes none (its disk is full) must not hold up
-    the bridge, which waits until each of its lines has been taken."""
+    """The bridge's JSON log lines, into this process's log as they are; its errors also to where ours are reported. A log that
+    takes none (its disk is full) must not hold up the bridge, which waits until each of its lines has been taken."""
     for line in stderr:
         with suppress(OSError):
             os.write(2, line.encode())
+        if _ERROR.search(line):
+            _report(line)
     stderr.close()
+
+
+def _report(line: str) -> None:
+    try:
+        said = json.loads(line)
+    except ValueError:  # not a line of its log
+        return
+    with sentry_sdk.new_scope() as scope:
+        scope.set_context("bridge", said)
+        sentry_sdk.capture_message(f"bridge: {said.get('msg', '')}", level="error")

@@ -86,6 +86,9 @@ class Changes:
         if reaction.end_link:
             owned.truth.link_ended = owned.row.link_until
         self.say(owned, reaction.state, reason, reaction.detail)
+        if reaction.alert:
+            who = {"session": str(owned.id), "restaurant": str(owned.row.restaurant)}
+            log.error("session.needs_attention", **who, reason=reason, detail=reaction.detail)
 
     def no_credentials(self, owned: Owned) -> None:
         self.gone(owned)

@@ -198,7 +198,7 @@ class Drain:
         outcome = Outcome("not_sent", "lease_ran_out")
         try:
             if self._lease.held():
-                outcome = await self._bridge.send(claim, typing_ms=self._typing_ms(claim))
+                outcome = await self._bridge.send(claim, now=self._clock.now(), typing_ms=self._typing_ms(claim))
         except Exception:
             log.exception("message.send_crashed", session=str(claim.session), message=str(claim.message))
             outcome = Outcome("unknown", "connection_lost")
@@ -210,7 +210,7 @@ class Drain:
 
     def _finish(self, owned: Owned, claim: Claim, outcome: Outcome) -> None:
         now = self._clock.now()
-        verdict = judge(outcome, attempt=claim.attempt, resend=claim.resend, now=now, jitter=random.random())
+        verdict = judge(outcome, tries=claim.tries, resend=claim.resend, now=now, jitter=random.random())
         self._results.append((owned, self._settlement(owned, claim, outcome, verdict, now)))
         self._changed.set()
         say = log.debug if verdict.next is Next.SENT else log.warning

@@ -20,6 +20,8 @@ export class Journal {
   #total = zeros();
   /** @type {Map<string, Record<Counter, number>>} */
   #byAccount = new Map();
+  /** @type {Map<string, Record<string, number>>} */
+  #asked = new Map();
 
   /** @param {string} type @param {Record<string, unknown>} data */
   tell(type, data) {
@@ -36,6 +38,13 @@ export class Journal {
     const own = this.#byAccount.get(number) ?? zeros();
     own[counter]++;
     this.#byAccount.set(number, own);
+  }
+
+  /** A query, by what it is about. @param {string} xmlns @param {string | undefined} number */
+  countAsked(xmlns, number = '') {
+    const own = this.#asked.get(number) ?? {};
+    own[xmlns] = (own[xmlns] ?? 0) + 1;
+    this.#asked.set(number, own);
   }
 
   /** @param {number} n @returns {NetworkEvent[]} what is still kept of everything after event n */
@@ -55,7 +64,7 @@ export class Journal {
   }
 
   stats() {
-    const accounts = [...this.#byAccount].map(([number, counters]) => [e164(number), { ...counters }]);
+    const accounts = [...this.#byAccount].map(([number, counters]) => [e164(number), { ...counters, asked: this.#asked.get(number) ?? {} }]);
     return { ...this.#total, accounts: Object.fromEntries(accounts) };
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlError } from './errors.js';
 import { digits } from './wire/jids.js';
-import { el } from './wire/nodes.js';
+import { el, seconds, SERVER } from './wire/nodes.js';
 
 /** @typedef {'connect' | 'login' | 'message' | 'ack' | 'query' | 'receipt'} Moment */
 /** @typedef {object} Deed
@@ -16,11 +16,12 @@ import { el } from './wire/nodes.js';
 /** @typedef {{id: string, account: string, on: Moment, times: number, match: {to?: string, xmlns?: string, id?: string}, do: Deed, struck: number}} Fault */
 /** @typedef {{account?: string | undefined, on: Moment, to?: string | undefined, xmlns?: string | undefined, id?: string | undefined}} Occasion */
 
+const PASSKEY_OPTIONS = Buffer.from(JSON.stringify({ challenge: 'c2ltdWxhdGVk', rpId: 'web.whatsapp.com', timeout: 60_000, userVerification: 'required' }));
 const ANYWHERE = ['drop', 'delay', 'terminate', 'stream_error'];
 /** @type {Record<Moment, string[]>} */
 const ACTIONS = {
-  connect: [...ANYWHERE, 'failure'],
-  login: [...ANYWHERE, 'failure'],
+  connect: [...ANYWHERE, 'failure', 'ask_passkey'],
+  login: [...ANYWHERE, 'failure', 'downgrade'],
   message: [...ANYWHERE, 'ack_error'],
   ack: [...ANYWHERE, 'ack_error'],
   query: [...ANYWHERE, 'iq_error'],
@@ -108,9 +109,21 @@ export async function interfere(conn, deed) {
     case 'failure':
       conn.fail({ reason: String(deed.code ?? 403), ...deed.attrs });
       return 'stop';
+    case 'downgrade':
+      conn.send(el('ib', {}, [el('downgrade_webclient')]));
+      return 'stop';
+    case 'ask_passkey':
+      conn.send(passkeyRequest(conn.id));
+      return 'go';
     default:
       return 'go';
   }
+}
+
+/** @param {number} socket */
+function passkeyRequest(socket) {
+  const attrs = { from: SERVER, type: 'passkey_prologue_request', id: `passkey-${socket}`, t: seconds() };
+  return el('notification', attrs, [el('passkey_request_options', {}, PASSKEY_OPTIONS)]);
 }
 
 /** @param {string | undefined} reason */

@@ -1,3 +1,4 @@
+import { ClientVersions } from './client-versions.js';
 import { Faults } from './faults.js';
 import { Journal } from './events.js';
 import { selfSigned } from './media/certificate.js';
@@ -29,6 +30,7 @@ export class Network {
   identity = makeServerIdentity();
   journal = new Journal();
   faults = new Faults(this.journal);
+  clientVersions = new ClientVersions();
   sockets = new Sockets();
   startedAt = Date.now();
   /** host:port, set when the server listens */

@@ -11,6 +11,7 @@ import { KeyRing } from './store/keyring.js';
  * @property {string} spoolDir
  * @property {number} spoolMaxBytes
  * @property {string | undefined} socketUrl - undefined: WhatsApp's own
+ * @property {string} versionUrl - where the current version of WhatsApp Web is to be had
  * @property {number} ackTimeoutMs
  * @property {string} logLevel
  * @property {boolean} exitWithParent
@@ -33,6 +34,7 @@ export function readConfig(env) {
     spoolDir: required(env, ['BRIDGE_SPOOL_DIR']),
     spoolMaxBytes: whole(env, 'BRIDGE_SPOOL_MAX_MB', 256, 1, 1_000_000) * 1024 * 1024,
     socketUrl: env.WA_SOCKET_URL ? url(env.WA_SOCKET_URL, 'WA_SOCKET_URL', ['ws:', 'wss:']) : undefined,
+    versionUrl: versionUrl(env),
     ackTimeoutMs: seconds(env, 'SEND_ACK_TIMEOUT_S', 60),
     logLevel: level(env.LOG_LEVEL || 'info'),
     exitWithParent: env.BRIDGE_EXIT_WITH_PARENT === '1',
@@ -66,6 +68,12 @@ function seconds(env, name, otherwise) {
 function url(value, name, protocols) {
   if (URL.canParse(value) && protocols.includes(new URL(value).protocol)) return value;
   throw new ConfigError(`${name} must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`);
+}
+
+/** A simulated network has a version of its own, and is never asked about WhatsApp's. @param {NodeJS.ProcessEnv} env */
+function versionUrl(env) {
+  const derived = env.WA_SOCKET_URL ? `${new URL(env.WA_SOCKET_URL).origin.replace(/^ws/, 'http')}/sw.js` : 'https://web.whatsapp.com/sw.js';
+  return url(env.WA_VERSION_URL || derived, 'WA_VERSION_URL', ['http:', 'https:']);
 }
 
 /** @param {string} value */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildApp } from './app.js';
+import { ClientVersion } from './engine/client-version.js';
 import { Outbox } from './events/outbox.js';
 import { Sessions } from './sessions.js';
 import { Signals } from './signals.js';
@@ -19,8 +20,9 @@ export async function startServer(config, log) {
   const store = new Store({ url: config.databaseUrl, connections: config.databaseConnections, ring: config.keyRing, log });
   const outbox = new Outbox({ dir: config.spoolDir, maxBytes: config.spoolMaxBytes, webUrl: config.webUrl, secret: config.secret, log });
   const signals = new Signals();
-  const sessions = new Sessions({ store, outbox, signals, socketUrl: config.socketUrl, ackTimeoutMs: config.ackTimeoutMs, log });
-  const app = buildApp({ secret: config.secret, log, sessions, signals, outbox });
+  const clientVersion = new ClientVersion({ url: config.versionUrl, log });
+  const sessions = new Sessions({ store, outbox, signals, clientVersion, socketUrl: config.socketUrl, ackTimeoutMs: config.ackTimeoutMs, log });
+  const app = buildApp({ secret: config.secret, log, sessions, signals, outbox, clientVersion });
   const pruning = setInterval(() => prune(store, log), PRUNE_EVERY_MS * (0.9 + Math.random() / 5));
   await app.listen({ port: config.port, host: '127.0.0.1' });
 

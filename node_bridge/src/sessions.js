@@ -15,6 +15,7 @@ import { Lru } from './store/lru.js';
  * @property {string | null} name
  * @property {string} since
  * @property {string | null} last_stanza_at
+ * @property {number | null} ping_ms - round trip of the last ping; there is none while there is traffic
  * @property {import('./engine/linking.js').Qr | null} qr
  * @property {import('./engine/linking.js').PairingCode | null} pairing_code
  * @property {Close | null} close
@@ -33,7 +34,7 @@ export class Sessions {
   /** @type {Lru<SessionMemory>} */ #memories = new Lru(REMEMBERED_SESSIONS);
   #with;
 
-  /** @param {{store: Store, outbox: Outbox, signals: Signals, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options */
+  /** @param {{store: Store, outbox: Outbox, signals: Signals, clientVersion: import('./engine/client-version.js').ClientVersion, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options */
   constructor(options) {
     this.#with = options;
   }
@@ -95,7 +96,7 @@ export class Sessions {
 
   /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Session>} */
   async #start({ id, owner, term, link }) {
-    const { store, outbox, signals, socketUrl, ackTimeoutMs } = this.#with;
+    const { store, outbox, signals, clientVersion, socketUrl, ackTimeoutMs } = this.#with;
     const { vault, creds } = await store.open(id, term);
     if (!creds?.account && !link) throw new BridgeError('not_linked', 'no number is linked: `link` is needed');
     const log = this.#with.log.child({ session: id, term });
@@ -107,6 +108,7 @@ export class Sessions {
       creds: creds?.account ? creds : null,
       link,
       memory: this.#memory(id),
+      clientVersion,
       socketUrl,
       ackTimeoutMs,
       log,

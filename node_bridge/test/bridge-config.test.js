@@ -20,11 +20,20 @@ describe('configuration', () => {
     assert.equal(readConfig({ ...ENV, BRIDGE_DATABASE_URL: 'postgres://other/y' }).databaseUrl, 'postgres://other/y');
   });
 
+  it('knows where the current version of WhatsApp Web is told', () => {
+    const told = (/** @type {Record<string, string>} */ env) => readConfig({ ...ENV, ...env }).versionUrl;
+    assert.equal(told({}), 'https://web.whatsapp.com/sw.js');
+    assert.equal(told({ WA_SOCKET_URL: 'ws://127.0.0.1:8099/ws/chat', WA_VERSION_URL: '' }), 'http://127.0.0.1:8099/sw.js');
+    assert.equal(told({ WA_SOCKET_URL: 'wss://network:1/ws/chat' }), 'https://network:1/sw.js');
+    assert.equal(told({ WA_VERSION_URL: 'https://mirror/version' }), 'https://mirror/version');
+  });
+
   for (const [change, says] of /** @type {[Record<string, string>, RegExp][]} */ ([
     [{ WHATSAPP_SECRET: '' }, /WHATSAPP_SECRET is not set/],
     [{ DATABASE_URL: '' }, /BRIDGE_DATABASE_URL or DATABASE_URL is not set/],
     [{ DATABASE_URL: 'mysql://x' }, /must be a URL that starts with postgres/],
     [{ WHATSAPP_PORT: '99999' }, /WHATSAPP_PORT must be a whole number/],
+    [{ WA_VERSION_URL: 'file:///etc/version' }, /WA_VERSION_URL must be a URL that starts with http/],
     [{ SEND_ACK_TIMEOUT_S: 'soon' }, /SEND_ACK_TIMEOUT_S must be a number of seconds/],
     [{ WA_ENCRYPTION_KEYS: 'nonsense' }, /key 1 must read id:base64/],
     [{ WA_ENCRYPTION_KEYS: `a:${first},b:c2hvcnQ=` }, /key 2 \("b"\) is not the base64 of 32 bytes/],

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { after, before, describe, it } from 'node:test';
+import { ClientVersion } from '../src/engine/client-version.js';
 import { Outbox } from '../src/events/outbox.js';
 import { makeLog } from '../src/log.js';
 import { Sessions } from '../src/sessions.js';
@@ -38,7 +39,7 @@ describe('memory', { timeout: 120_000 }, () => {
 
   it('returns after sessions were opened and closed, with their timers', async () => {
     const signals = new Signals();
-    const sessions = new Sessions({ store, outbox, signals, socketUrl: network.socketUrl, ackTimeoutMs: 5_000, log });
+    const sessions = new Sessions({ store, outbox, signals, clientVersion: new ClientVersion({ url: `${network.url}/sw.js`, log }), socketUrl: network.socketUrl, ackTimeoutMs: 5_000, log });
     const heard = (/** @type {(status: any) => unknown} */ fits) =>
       new Promise((resolve) => (signals.publish = (status) => fits(status) && resolve(status)));
     const connected = (/** @type {any} */ status) => status.state === 'connected';

@@ -136,8 +136,18 @@ describe('sending', () => {
     const customer = await stage.phone();
     const expired = await stage.bridge.send(id, text(customer, 'old', { expires_at: new Date(Date.now() - 1_000).toISOString() }));
     const typing = await stage.bridge.send(id, text(customer, 'slow', { typing_ms: 900, expires_at: new Date(Date.now() + 400).toISOString() }));
-    assert.deepEqual([expired.body, typing.body], Array(2).fill({ outcome: 'not_sent', reason: 'expired' }));
+    const late = await stage.bridge.send(id, text(customer, 'late', { valid_for_ms: 0 }));
+    const slow = await stage.bridge.send(id, text(customer, 'slow, too', { typing_ms: 900, valid_for_ms: 400 }));
+    assert.deepEqual([expired, typing, late, slow].map(({ body }) => body), Array(4).fill({ outcome: 'not_sent', reason: 'expired' }));
     assert.deepEqual(await stage.network.shown(customer), []);
+    assert.equal((await stage.bridge.send(id, text(customer, 'in time', { valid_for_ms: 60_000 }))).body.outcome, 'acked');
+  });
+
+  it('counts how long a message is good for from its arrival, behind others too', async () => {
+    const customer = await stage.phone();
+    const ahead = stage.bridge.send(id, text(customer, 'ahead', { typing_ms: 900 }));
+    const behind = stage.bridge.send(id, text(customer, 'behind', { valid_for_ms: 500 }));
+    assert.deepEqual([(await ahead).body.outcome, (await behind).body.reason], ['acked', 'expired']);
   });
 
   it('uses the address it is given, without a lookup', async () => {

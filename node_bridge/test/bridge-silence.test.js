@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 import { Proxy } from './support/proxy.js';
-import { Stage } from './support/stage.js';
+import { Stage, text } from './support/stage.js';
 
 const LONGER_THAN_THE_TEST_MS = 600_000;
+const FROZEN_MS = 60_000;
 
-describe('a connection that is dead without having ended', { timeout: 150_000 }, () => {
+describe('a connection that says nothing', { timeout: 180_000, concurrency: true }, () => {
   const stage = new Stage();
 
   it('is found by its silence although its socket is open, and closes with its link kept', async () => {
@@ -15,12 +17,44 @@ describe('a connection that is dead without having ended', { timeout: 150_000 },
     proxy.delayMs = LONGER_THAN_THE_TEST_MS;
     const began = performance.now();
     const { close } = await bridge.status(id, (status) => status.state === 'closed', 90_000);
-    assert.ok(['connection_lost', 'timed_out'].includes(close.reason), close.reason);
-    assert.ok(performance.now() - began > 20_000, 'a short silence is no death');
+    const took = performance.now() - began;
+    assert.deepEqual([close.reason, close.detail.cause], ['connection_lost', 'nothing came for 20 s, nor within 10 s of a ping']);
+    assert.ok(took > 20_000 && took < 40_000, `${took} ms: a short silence is no death, and a long one is`);
     proxy.delayMs = 0;
     bridge.forget();
     await bridge.open(id, { term: 1 });
     await bridge.status(id, (status) => status.state === 'connected');
     proxy.close();
+  });
+
+  it('is left alone while the server answers, and its round trip is told', async () => {
+    const bridge = await stage.another();
+    const { id } = await stage.linked({ bridge });
+    const status = async () => (await bridge.call('GET', `/session/${id}/status`)).body;
+    const before = await status();
+    assert.equal(before.ping_ms, null);
+    await stage.network.until(async () => (await status()).ping_ms !== null, 40_000);
+    const after = await status();
+    assert.ok(after.ping_ms < 5_000 && after.state === 'connected');
+    assert.ok(Date.parse(after.last_stanza_at) > Date.parse(before.last_stanza_at));
+    const reader = await bridge.reread();
+    assert.equal((await reader.next((one) => one.id === id)).ping_ms, after.ping_ms);
+    reader.leave();
+  });
+
+  it('survives a bridge that was frozen longer than that: the silence was its own', async () => {
+    const bridge = await stage.another();
+    const { id } = await stage.linked({ bridge });
+    const status = async () => (await bridge.call('GET', `/session/${id}/status`)).body;
+    await stage.network.until(async () => (await status()).ping_ms !== null, 40_000); // nothing else is under way
+    const { child } = bridge.process;
+    child.kill('SIGSTOP');
+    await sleep(FROZEN_MS);
+    child.kill('SIGCONT');
+    const thawed = Date.now();
+    await stage.network.until(async () => Date.parse((await status()).last_stanza_at) >= thawed, 40_000);
+    assert.equal((await status()).state, 'connected');
+    assert.equal((await bridge.send(id, text(await stage.phone(), 'after the thaw'))).body.outcome, 'acked');
+    assert.deepEqual(bridge.statuses.filter((one) => one.state === 'closed'), []);
   });
 });

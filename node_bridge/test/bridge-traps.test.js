@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { addTransactionCapability, initAuthCreds, makeEventBuffer, proto } from 'baileys';
+import { addTransactionCapability, DEFAULT_CONNECTION_CONFIG, initAuthCreds, makeEventBuffer, proto } from 'baileys';
 import { classify } from '../src/engine/closes.js';
 import { Directory } from '../src/engine/directory.js';
 import { engineLog } from '../src/engine/engine-log.js';
@@ -133,7 +133,7 @@ describe('traps of linking', () => {
   /** A socket that waits to be linked, and what it sends. @param {() => void} onPasskey */
   async function linkingSocket(onPasskey) {
     const { vault } = await store.open(await stage.db.makeSession(), 1);
-    const { sock } = openSocket({ vault, creds: initAuthCreds(), socketUrl: stage.network.socketUrl, log, onEncrypt: () => {}, onMessage: () => {}, onPasskey });
+    const { sock } = openSocket({ vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: stage.network.socketUrl, log, onEncrypt: () => {}, onMessage: () => {}, onPasskey });
     await once(sock.ws, 'CB:iq,type:set,pair-device');
     /** @type {any[]} */
     const sent = [];

@@ -99,6 +99,12 @@ test('health and stats count', async () => {
   }
 });
 
+test('a version that makes no sense is refused', async () => {
+  for (const change of [{ oldest: '2.2000.5' }, { current: '' }, { newest: '2.3000.1' }]) {
+    assert.equal((await sim.call('POST', '/api/client-versions', change)).status, 400);
+  }
+});
+
 test('nothing outside of the page is served', async () => {
   for (const path of ['/..%2fserver.js', '/%2e%2e/server.js', '/.%2e/%2e./package.json', '/../README.md', '/%2fetc/passwd.json', '/server.js']) {
     assert.equal(await rawStatus(path), 404, path);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
+import { DEFAULT_CONNECTION_CONFIG, fetchLatestWaWebVersion } from 'baileys';
 import { connect, linked, startSimulator } from './simulator-kit.js';
 
 const GUEST = '+4915150000001';
@@ -139,6 +140,47 @@ test('a failure at login, with its attributes, and none at the next', async () =
   const next = connect(sim, { auth: client.auth });
   clients.push(next);
   await next.open();
+});
+
+test('a client is told that its phone has no linked devices: 411', async () => {
+  const { number, client } = await shop();
+  await client.end();
+  await order({ account: number, on: 'login', do: { action: 'downgrade' } });
+  const refused = connect(sim, { auth: client.auth });
+  clients.push(refused);
+  assert.equal(await refused.closed(), 411);
+});
+
+test('a passkey is asked for while linking, and the code is shown all the same', async () => {
+  await order({ on: 'connect', do: { action: 'ask_passkey' } });
+  const client = connect(sim);
+  clients.push(client);
+  const asked = new Promise((resolve) => client.sock.ws.once('CB:notification,type:passkey_prologue_request', resolve));
+  await client.qr();
+  const { content } = /** @type {any} */ (await asked);
+  assert.equal(JSON.parse(content[0].content.toString()).rpId, 'web.whatsapp.com');
+});
+
+/** What the unmodified client reads out of the service worker. */
+async function servedVersion() {
+  const { fetch } = globalThis;
+  globalThis.fetch = (_url, init) => fetch(`${sim.url}/sw.js`, init);
+  const { version } = await fetchLatestWaWebVersion().finally(() => (globalThis.fetch = fetch));
+  return version;
+}
+
+test('a client that is too old is let in neither to log in nor to link: 405', async () => {
+  const { number, client } = await shop();
+  await client.end();
+  const version = /** @type {[number, number, number]} */ ([2, 3000, DEFAULT_CONNECTION_CONFIG.version[2] + 1]);
+  await sim.api('POST', '/api/client-versions', { current: version.join('.'), oldest: version.join('.') });
+  assert.deepEqual(await servedVersion(), version);
+  for (const auth of [client.auth, undefined]) assert.equal(await connect(sim, auth ? { auth } : {}).closed(), 405);
+  await sim.until('login.failed', ({ account, code }) => account === number && code === 405);
+  const next = connect(sim, { auth: client.auth, config: { version } });
+  clients.push(next);
+  await next.open();
+  assert.deepEqual(await sim.api('POST', '/api/client-versions', { oldest: null }), { current: version.join('.'), oldest: null });
 });
 
 test('a connection is cut before login', async () => {

@@ -27,6 +27,15 @@ test('a number with a phone is on WhatsApp, another is not', async () => {
   assert.deepEqual(found?.map(({ jid, exists }) => [jid, exists]), [[`${GUEST.slice(1)}@s.whatsapp.net`, true]]);
 });
 
+test('queries are counted by what they are about', async () => {
+  const asked = async () => (await sim.api('GET', '/api/stats')).accounts[SHOP].asked;
+  const before = await asked();
+  await client.sock.onWhatsApp(GUEST);
+  await client.sock.fetchAccountReachoutTimelock();
+  const after = await asked();
+  assert.deepEqual([after.usync - before.usync, after['w:mex'] - (before['w:mex'] ?? 0)], [1, 1]);
+});
+
 test('device lists follow linking and unlinking, by number and by hidden id', async () => {
   const { lid } = await sim.api('GET', `/api/phones/${GUEST}`);
   const devices = async (/** @type {string} */ jid) => (await client.sock.getUSyncDevices([jid], false, false)).map((each) => each.device ?? 0);

@@ -143,7 +143,8 @@ def application_environment() -> dict[str, str]:
 
 
 def simulated_network(port: int) -> dict[str, str]:
-    return {"WA_SOCKET_URL": f"ws://127.0.0.1:{port}/ws/chat", "SIMULATOR_URL": f"http://127.0.0.1:{port}"}
+    """Its client version is told by it as well, whatever address was meant for WhatsApp's."""
+    return {"WA_SOCKET_URL": f"ws://127.0.0.1:{port}/ws/chat", "SIMULATOR_URL": f"http://127.0.0.1:{port}", "WA_VERSION_URL": ""}
 
 
 def _require_space(data: Path) -> None:

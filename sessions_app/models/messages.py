@@ -59,7 +59,8 @@ class Message(UUIDModel):
     # The WhatsApp message id is drawn when the message is accepted and never changes: a resend carries it again.
     wa_id = models.CharField(max_length=64)
     address = models.CharField(max_length=80, blank=True)  # WhatsApp's address of the customer, fixed by the first attempt
-    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)  # hand-overs, whatever came of them
+    tries = models.JSONField(default=dict, db_default={})  # how often each code came of them: each counts its own kind alone
     claimed_term = models.BigIntegerField(null=True, blank=True)  # the session's term under which it was handed over
     sending_at = models.DateTimeField(null=True, blank=True)  # first hand-over
     delay_ms = models.PositiveIntegerField(null=True, blank=True)  # the pause that was applied before it

@@ -20,6 +20,7 @@ class Reaction:
     failures: int
     wipe: bool = False
     end_link: bool = False  # showing another code would not help
+    alert: bool = False  # somebody should hear of it soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class _Row:
     base: timedelta = timedelta(seconds=2)
     cap: timedelta = timedelta(minutes=5)
     park: bool = False
+    alert: bool = False
+    stable: timedelta = STABLE
 
 
 _SECONDS = timedelta(seconds=1)
@@ -44,13 +47,30 @@ _TABLE: dict[str, _Row] = {
     "store_unavailable": _Row("The credentials could not be read; they are kept.", cap=_MINUTES),
     "bridge_unavailable": _Row("The bridge does not answer.", base=_SECONDS / 2, cap=30 * _SECONDS),
     "client_outdated": _Row("WhatsApp wants a newer client version.", base=10 * _SECONDS, cap=30 * _MINUTES),
-    # Fighting over a connection makes both sides worse: wait much longer each time.
-    "replaced": _Row("Another program uses this link. Stop it, or link the number again.", base=30 * _SECONDS, cap=30 * _MINUTES),
-    "forbidden": _Row("WhatsApp has banned this number.", state="blocked", park=True),
-    "locked": _Row("WhatsApp has locked this account. Open WhatsApp on the phone to see why.", state="blocked", park=True),
+    # Fighting over a connection makes both sides worse: wait much longer each time, however long one side has had it.
+    "replaced": _Row(
+        "Another program uses this link. Stop it, or link the number again.",
+        base=30 * _SECONDS,
+        cap=30 * _MINUTES,
+        stable=60 * _MINUTES,
+    ),
+    "forbidden": _Row("WhatsApp has banned this number.", state="blocked", park=True, alert=True),
+    "locked": _Row(
+        "WhatsApp has locked this account. Open WhatsApp on the phone to see why.", state="blocked", park=True, alert=True
+    ),
     "not_multidevice": _Row("This phone cannot have linked devices. Update WhatsApp on it, then restart.", "blocked", park=True),
-    "banned_temporarily": _Row("WhatsApp has banned this number for a while.", "blocked", 60 * _MINUTES, 24 * 60 * _MINUTES),
+    "banned_temporarily": _Row(
+        "WhatsApp has banned this number for a while.", "blocked", 60 * _MINUTES, 24 * 60 * _MINUTES, alert=True
+    ),
     "stale_term": _Row("Another worker has taken this session over.", park=True),
+}
+# Why WhatsApp says it bans for a while, by the `kind` that comes with it.
+_BANS = {
+    "101": "It wrote to too many people who do not have it among their contacts.",
+    "102": "Too many people have blocked it.",
+    "103": "It made too many groups with people who do not have it among their contacts.",
+    "104": "It sent the same message to too many people.",
+    "106": "It sent too many messages to a broadcast list.",
 }
 _OTHER = _Row("The connection to WhatsApp ended.")
 _LOGGED_OUT = "The phone removed this device. Link the number again; waiting messages are kept."
@@ -83,8 +103,9 @@ def react(
     if reason == "requested":
         return Reaction("disconnected", "The connection was closed on purpose.", now, failures)
     row = _TABLE.get(reason, _OTHER)
-    count = 1 if connected_for is not None and connected_for >= STABLE else failures + 1
-    return Reaction(row.state, row.detail, _retry_at(reason, row, count, detail, now, jitter), count)
+    count = 1 if connected_for is not None and connected_for >= row.stable else failures + 1
+    why = " ".join(filter(None, [row.detail, _BANS.get(str(detail.get("kind")))]))
+    return Reaction(row.state, why, _retry_at(reason, row, count, detail, now, jitter), count, alert=row.alert)
 
 
 def _retry_at(reason: str, row: _Row, count: int, detail: dict[str, Any], now: datetime, jitter: float) -> datetime | None:

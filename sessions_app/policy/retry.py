@@ -1,5 +1,6 @@
 """What an answer of the bridge to a send means for the message, and for its session's queue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import Literal
 from sessions_app.policy.backoff import backoff
 
 Kind = Literal["acked", "rejected", "not_sent", "unknown"]
+Tries = Mapping[str, int]  # how often each code has come already
 MAX_ATTEMPTS = 5
 MAX_RESENDS = 12
 
@@ -46,96 +48,106 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
-    """How to wait for one reason: where the wait applies, how long it is, and after how many attempts it gives up."""
+    """How to wait for one reason: how long, how many of its tries hold the whole session (later ones this message alone),
+    and with which one it gives up."""
 
     detail: str
     base: timedelta
     cap: timedelta
-    session: bool = True
+    session_tries: int = 0
     give_up_after: int | None = None
 
 
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
+_MOST_UNCERTAIN = 5 * _MINUTE  # nothing else of its session goes meanwhile
+_ALWAYS = 1_000_000
+# What concerns the session never costs a message: it waits until that is over, or until it expires.
 _NOT_SENT = {
-    "not_connected": _Hold("The connection to WhatsApp is down.", _SECOND, 5 * _SECOND),
-    "bridge_unavailable": _Hold("The bridge does not answer.", _SECOND, 5 * _SECOND),
-    "store_unavailable": _Hold("The keys could not be read.", _SECOND, 30 * _SECOND),
-    "rate_limited": _Hold("WhatsApp asked for fewer lookups.", 10 * _MINUTE, 20 * _MINUTE),
-    "lookup_failed": _Hold("WhatsApp did not answer the lookup.", 2 * _SECOND, 5 * _MINUTE, give_up_after=10),
-    "no_devices": _Hold("WhatsApp named no device of the customer.", 30 * _SECOND, 10 * _MINUTE, False, MAX_ATTEMPTS),
-    "encryption_failed": _Hold("The message could not be encrypted.", 30 * _SECOND, 10 * _MINUTE, False, MAX_ATTEMPTS),
+    "not_connected": _Hold("The connection to WhatsApp is down.", _SECOND, 5 * _SECOND, _ALWAYS),
+    "bridge_unavailable": _Hold("The bridge does not answer.", _SECOND, 5 * _SECOND, _ALWAYS),
+    "store_unavailable": _Hold("The keys could not be read.", _SECOND, 30 * _SECOND, _ALWAYS),
+    "lease_ran_out": _Hold("The worker had lost its lease.", _SECOND, 5 * _SECOND, _ALWAYS),
+    "rate_limited": _Hold("WhatsApp asked for fewer lookups.", 10 * _MINUTE, 15 * _MINUTE, _ALWAYS),
+    # Over most of a day; a number that is never answered for must not hold up the others.
+    "lookup_failed": _Hold("WhatsApp did not answer the lookup.", 2 * _SECOND, 60 * _MINUTE, 5, 30),
+    "no_devices": _Hold("WhatsApp named no device of the customer.", 30 * _SECOND, 10 * _MINUTE, 0, MAX_ATTEMPTS),
+    "encryption_failed": _Hold("The message could not be encrypted.", 30 * _SECOND, 10 * _MINUTE, 0, MAX_ATTEMPTS),
 }
-_NOT_SENT_OTHER = _Hold("The bridge did not send it.", 10 * _SECOND, 10 * _MINUTE, False, MAX_ATTEMPTS)
+_NOT_SENT_OTHER = _Hold("The bridge did not send it.", 10 * _SECOND, 10 * _MINUTE, 0, MAX_ATTEMPTS)
 _PERMANENT = {
     "not_on_whatsapp": "This number is not on WhatsApp.",
     "invalid_request": "The bridge refused the message as malformed.",
 }
 # A rejected message never reached the phone. One more try for these; every other code is final.
 _REJECTED = {
-    "479": _Hold("WhatsApp refused it: stale encryption session.", 30 * _SECOND, 30 * _SECOND, False, 2),
-    "400": _Hold("WhatsApp refused it: address.", 3 * _MINUTE, 3 * _MINUTE, False, 2),
-    "420": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, False, 2),
-    "475": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, False, 2),
-    "429": _Hold("WhatsApp asked for a slower pace.", 10 * _MINUTE, 20 * _MINUTE, True, MAX_ATTEMPTS),
+    "479": _Hold("WhatsApp refused it: stale encryption session.", 30 * _SECOND, 30 * _SECOND, 0, 2),
+    "400": _Hold("WhatsApp refused it: address.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
+    "420": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
+    "475": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
+    "429": _Hold("WhatsApp asked for a slower pace.", 10 * _MINUTE, 20 * _MINUTE, _ALWAYS, MAX_ATTEMPTS),
 }
+_UNCLEAR = ("ack_timeout", "connection_lost", "unknown")
 _REJECTED_FOR_GOOD = {
     "463": "WhatsApp does not let this number write to people who have not written to it.",
 }
 
 
-def judge(outcome: Outcome, *, attempt: int, resend: bool, now: datetime, jitter: float) -> Verdict:
-    """`attempt` counts hand-overs, this one included. `resend` says that an earlier one had no clear outcome: then "not
-    sent" is said of this attempt only, and the message stays uncertain rather than queued."""
+def judge(outcome: Outcome, *, tries: Tries, resend: bool, now: datetime, jitter: float) -> Verdict:
+    """`tries` counts what came of the earlier hand-overs of this message, by the code of the verdict: a reason counts its own
+    kind alone. `resend` says that an earlier one had no clear outcome: then "not sent" is said of this attempt only, and the
+    message stays uncertain rather than queued."""
     if outcome.kind == "acked":
         return Verdict(Next.SENT, on_wire=True)
     if outcome.kind == "rejected":
-        return _rejected(outcome.reason, attempt=attempt, now=now, jitter=jitter)
+        return _rejected(outcome.reason, tries, now, jitter)
     if outcome.kind == "unknown":
-        return _unknown(outcome.reason, attempt=attempt, resend=resend, now=now, jitter=jitter)
-    verdict = _not_sent(outcome.reason, attempt=attempt, now=now, jitter=jitter)
-    return _still_uncertain(verdict, attempt=attempt) if resend else verdict
+        return _unknown(outcome.reason, tries, resend, now, jitter)
+    verdict = _not_sent(outcome.reason, tries, now, jitter)
+    return _still_uncertain(verdict, now) if resend else verdict
 
 
-def _rejected(code: str, *, attempt: int, now: datetime, jitter: float) -> Verdict:
+def _rejected(code: str, tries: Tries, now: datetime, jitter: float) -> Verdict:
     hold = _REJECTED.get(code)
     if hold is None:
         detail = _REJECTED_FOR_GOOD.get(code, "WhatsApp refused the message.")
         return Verdict(Next.FAILED, on_wire=True, code=f"wa_{code}", detail=detail)
-    return replace(_wait(f"wa_{code}", hold, attempt=attempt, now=now, jitter=jitter), on_wire=True)
+    return replace(_wait(f"wa_{code}", hold, tries, now, jitter), on_wire=True)
 
 
-def _not_sent(reason: str, *, attempt: int, now: datetime, jitter: float) -> Verdict:
+def _not_sent(reason: str, tries: Tries, now: datetime, jitter: float) -> Verdict:
     if reason == "expired":
         return Verdict(Next.EXPIRED, on_wire=False, code="expired", detail="It expired before it could be sent.")
     if reason in _PERMANENT:
         return Verdict(Next.FAILED, on_wire=False, code=reason, detail=_PERMANENT[reason])
-    return _wait(reason or "not_sent", _NOT_SENT.get(reason, _NOT_SENT_OTHER), attempt=attempt, now=now, jitter=jitter)
+    return _wait(reason or "not_sent", _NOT_SENT.get(reason, _NOT_SENT_OTHER), tries, now, jitter)
 
 
-def _wait(code: str, hold: _Hold, *, attempt: int, now: datetime, jitter: float) -> Verdict:
-    if hold.give_up_after is not None and attempt >= hold.give_up_after:
+def _wait(code: str, hold: _Hold, tries: Tries, now: datetime, jitter: float) -> Verdict:
+    times = tries.get(code, 0) + 1
+    if hold.give_up_after is not None and times >= hold.give_up_after:
         return Verdict(Next.FAILED, on_wire=False, code=code, detail=hold.detail)
-    until = now + backoff(attempt, base=hold.base, cap=hold.cap, jitter=jitter)
+    until = now + backoff(times, base=hold.base, cap=hold.cap, jitter=jitter)
     verdict = Verdict(Next.QUEUED, on_wire=False, code=code, detail=hold.detail)
-    return replace(verdict, session_until=until) if hold.session else replace(verdict, retry_at=until)
+    return replace(verdict, session_until=until) if times <= hold.session_tries else replace(verdict, retry_at=until)
 
 
-def _unknown(reason: str, *, attempt: int, resend: bool, now: datetime, jitter: float) -> Verdict:
-    if resend and attempt > MAX_RESENDS:  # attempts that were surely not sent count, too: at least one resend is due
+def _unknown(reason: str, tries: Tries, resend: bool, now: datetime, jitter: float) -> Verdict:
+    times = sum(tries.get(code, 0) for code in _UNCLEAR) + 1
+    if resend and times > MAX_RESENDS:
         return _unconfirmed()
-    until = now + backoff(attempt, base=_SECOND, cap=5 * _MINUTE, jitter=jitter)
+    until = now + backoff(times, base=_SECOND, cap=_MOST_UNCERTAIN, jitter=jitter)
     silent = reason == "ack_timeout"
     detail = "WhatsApp did not confirm it in time." if silent else "The connection broke before WhatsApp confirmed it."
-    return Verdict(Next.UNCERTAIN, on_wire=True, code=reason or "unknown", detail=detail, retry_at=until, reconnect=silent)
+    code = reason if reason in _UNCLEAR else "unknown"
+    return Verdict(Next.UNCERTAIN, on_wire=True, code=code, detail=detail, retry_at=until, reconnect=silent)
 
 
-def _still_uncertain(verdict: Verdict, *, attempt: int) -> Verdict:
-    if verdict.next is Next.EXPIRED or (verdict.next is Next.QUEUED and attempt > MAX_RESENDS):
+def _still_uncertain(verdict: Verdict, now: datetime) -> Verdict:
+    until = verdict.retry_at or verdict.session_until
+    if until is None:
         return _unconfirmed()
-    if verdict.next is not Next.QUEUED:
-        return verdict
-    return replace(verdict, next=Next.UNCERTAIN, retry_at=verdict.retry_at or verdict.session_until)
+    return replace(verdict, next=Next.UNCERTAIN, retry_at=min(until, now + _MOST_UNCERTAIN))
 
 
 def _unconfirmed() -> Verdict:

@@ -11,6 +11,9 @@ from psycopg.types.json import Jsonb
 
 from sessions_app.services.sql import execute, fetch
 
+RESTRICTION_DAYS = 30
+RESTRICTIONS = ("banned_temporarily", "forbidden", "locked")
+
 
 class SessionRow(NamedTuple):
     """A session as its owner needs it: wishes, truth, pace."""
@@ -130,8 +133,18 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
     columns = [name for name in Truth.__slots__ if name != "events"]
     values = {name: [getattr(truth, name) for truth in truths] for name in columns}
     written = {row.id for row in fetch(_Known, statement, {"worker": worker, **values})}
-    _log([(truth.session, event) for truth in truths if truth.session in written for event in truth.events])
+    lines = [(truth.session, event) for truth in truths if truth.session in written for event in truth.events]
+    _note_restrictions(lines)
+    _log(lines)
     return written
+
+
+def _note_restrictions(lines: Sequence[tuple[UUID, dict[str, Any]]]) -> None:
+    """A log-out's line says whether a restriction came first."""
+    out = [(session, event) for session, event in lines if event.get("reason") == "logged_out"]
+    restricted = _restricted([session for session, _ in out]) if out else set()
+    for _, event in (line for line in out if line[0] in restricted):
+        event["restricted_before"] = True
 
 
 def _log(lines: Sequence[tuple[UUID, dict[str, Any]]]) -> None:
@@ -142,3 +155,13 @@ def _log(lines: Sequence[tuple[UUID, dict[str, Any]]]) -> None:
         SELECT session, clock_timestamp(), 'state', detail
         FROM unnest(%(sessions)s::uuid[], %(details)s::jsonb[]) AS e(session, detail)"""
     execute(statement, {"sessions": [session for session, _ in lines], "details": [Jsonb(detail) for _, detail in lines]})
+
+
+def _restricted(sessions: Sequence[UUID]) -> set[UUID]:
+    """Those that WhatsApp had restricted, or banned for a while, in the days before: a log-out may be what came of it."""
+    statement = """
+        SELECT DISTINCT session_id FROM wa_session_event
+        WHERE session_id = ANY(%(sessions)s) AND at > clock_timestamp() - make_interval(days => %(days)s)
+          AND (kind = 'number_restricted' AND (detail->>'active')::bool OR detail->>'reason' = ANY(%(reasons)s))"""
+    values = {"sessions": list(sessions), "days": RESTRICTION_DAYS, "reasons": list(RESTRICTIONS)}
+    return {row.id for row in fetch(_Known, statement, values)}

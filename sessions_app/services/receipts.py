@@ -87,7 +87,7 @@ def _refuse(message: Message, fact: Fact) -> list[MessageEvent]:
     if message.status != Status.UNCERTAIN:
         return []
     refused = Outcome("rejected", fact.refusal)
-    verdict = judge(refused, attempt=message.attempts, resend=True, now=fact.at, jitter=0.0)
+    verdict = judge(refused, tries=message.tries, resend=True, now=fact.at, jitter=0.0)
     if verdict.next is not Next.FAILED:
         return []
     message.status, message.status_at = Status.FAILED, fact.at
@@ -109,8 +109,8 @@ def _locked(keys: list[tuple[UUID, str]]) -> list[Message]:
     """In id order, so that two batches that name the same messages wait for each other instead of deadlocking."""
     return list(
         Message.objects.raw(
-            "SELECT m.id, m.session_id, m.wa_id, m.status, m.status_at, m.attempts, m.sent_at, m.delivered_at, m.read_at,"
-            " m.hold_reason, m.hold_until, m.error_code, m.error_detail"
+            "SELECT m.id, m.session_id, m.wa_id, m.status, m.status_at, m.attempts, m.tries, m.sent_at,"
+            " m.delivered_at, m.read_at, m.hold_reason, m.hold_until, m.error_code, m.error_detail"
             " FROM message m JOIN unnest(%s::uuid[], %s::text[]) AS k(session_id, wa_id)"
             " ON m.session_id = k.session_id AND m.wa_id = k.wa_id ORDER BY m.id FOR UPDATE OF m",
             [[session_id for session_id, _ in keys], [wa_id for _, wa_id in keys]],

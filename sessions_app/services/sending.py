@@ -4,6 +4,7 @@ Both are one statement for all sessions of a tick, and both carry the owner and 
 claims nothing and settles nothing.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ class Claim(NamedTuple):
     expires_at: datetime | None
     attempt: int
     resend: bool  # an earlier attempt had no clear outcome
+    tries: dict[str, int]  # how often each code came of the earlier attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,14 @@ _CLAIM = f"""
             delay_ms = COALESCE(m.delay_ms, CASE WHEN m.not_before < pick.next_send_at THEN pick.next_delay_ms ELSE 0 END),
             hold_reason = '', hold_until = NULL, error_code = '', error_detail = ''
         FROM pick WHERE m.id = pick.message AND m.status IN ('queued', 'uncertain')
-        RETURNING m.id, m.session_id, pick.term, m.wa_id, m.to_phone, m.address, m.body, m.expires_at, m.attempts, pick.resend
+        RETURNING m.id, m.session_id, pick.term, m.wa_id, m.to_phone, m.address, m.body, m.expires_at, m.attempts, m.tries,
+            pick.resend
     ), line AS (
         INSERT INTO message_event (message_id, at, status, detail)
         SELECT id, clock_timestamp(), 'sending', jsonb_build_object('attempt', attempts, 'resend', resend) FROM claimed
     )
     SELECT c.id, c.session_id, c.term, c.wa_id, c.to_phone, COALESCE(k.lid, ''), c.address, c.body, c.expires_at, c.attempts,
-           c.resend
+           c.resend, c.tries
     FROM claimed c LEFT JOIN contact k ON k.session_id = c.session_id AND k.phone = c.to_phone"""
 
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
@@ -123,7 +126,10 @@ _SETTLE = """
             hold_reason = CASE WHEN m.status = 'sending' AND t.hold_until IS NOT NULL THEN left(t.code, 40) ELSE '' END,
             hold_until = CASE WHEN m.status = 'sending' THEN t.hold_until END,
             error_code = CASE WHEN m.status = 'sending' THEN left(t.code, 40) ELSE m.error_code END,
-            error_detail = CASE WHEN m.status = 'sending' THEN left(t.detail, 300) ELSE m.error_detail END
+            error_detail = CASE WHEN m.status = 'sending' THEN left(t.detail, 300) ELSE m.error_detail END,
+            tries = CASE WHEN m.status = 'sending' AND t.status IN ('queued', 'uncertain') AND t.code <> ''
+                         THEN jsonb_set(m.tries, ARRAY[t.code], to_jsonb(COALESCE((m.tries->>t.code)::int, 0) + 1))
+                         ELSE m.tries END
         FROM result t JOIN own ON own.id = t.session
         WHERE m.id = t.message AND m.claimed_term = t.term
           AND (m.status = 'sending' OR (t.status = 'sent' AND m.status IN ('delivered', 'read') AND m.sent_at IS NULL))
@@ -149,7 +155,8 @@ def tick(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[tuple
     if not due:
         return []
     values = {"worker": worker, "sessions": [session for session, _ in due], "terms": [term for _, term in due]}
-    return fetch(Claim, _CLAIM, values)
+    claims = fetch(Claim, _CLAIM, values)
+    return [claim._replace(tries=json.loads(str(claim.tries))) for claim in claims]  # Django leaves jsonb as text
 
 
 def _settle(worker: UUID, settlements: Sequence[Settlement]) -> None:

@@ -78,6 +78,67 @@ def test_a_connection_that_lasted_starts_the_count_anew() -> None:
     assert reaction("connection_lost", failures=9, up=STABLE - timedelta(seconds=1)).failures == 10
 
 
+CAPS = {
+    "store_unavailable": timedelta(minutes=1),
+    "bridge_unavailable": timedelta(seconds=30),
+    "client_outdated": timedelta(minutes=30),
+    "replaced": timedelta(minutes=30),
+    "banned_temporarily": timedelta(hours=24),
+}
+PARKED = {"forbidden", "locked", "not_multidevice", "stale_term", "logged_out", "requested"}
+RETRYING = sorted(set(EVERY) - PARKED)
+ENOUGH = 12  # failures after which every wait has grown to its cap
+
+
+@given(st.sampled_from(RETRYING), st.integers(ENOUGH, 10_000), st.floats(0, 1, exclude_max=True))
+def test_an_endless_failure_settles_at_a_wait_that_has_a_floor_and_a_cap_and_says_why(
+    reason: str, failures: int, jitter: float
+) -> None:
+    got = react(reason, linked=True, failures=failures, connected_for=None, detail={}, now=NOW, jitter=jitter)
+    cap = CAPS.get(reason, timedelta(minutes=5))
+    assert got.retry_at is not None
+    assert cap / 2 <= got.retry_at - NOW <= cap
+    assert (got.failures, got.wipe) == (failures + 1, False)
+    assert got.detail
+
+
+@given(st.lists(st.tuples(st.sampled_from(RETRYING), st.floats(0, 1, exclude_max=True)), min_size=40, max_size=60))
+def test_whatever_the_failures_are_called_the_waits_between_them_grow(ends: list[tuple[str, float]]) -> None:
+    """A login that fails for ever, now for this reason and now for that one, is not tried all the time."""
+    failures, now, at = 0, NOW, []
+    for reason, jitter in ends:
+        got = react(reason, linked=True, failures=failures, connected_for=None, detail={}, now=now, jitter=jitter)
+        assert got.retry_at is not None and got.retry_at > now
+        failures, now = got.failures, got.retry_at
+        at.append(now)
+    assert failures == len(ends)
+    hour = timedelta(hours=1)
+    assert all(sum(first <= other < first + hour for other in at) <= 240 for first in at[ENOUGH:])
+
+
+@pytest.mark.parametrize("reason", RETRYING)
+def test_one_of_a_link_that_is_not_there_yet_is_tried_again_within_seconds(reason: str) -> None:
+    """Somebody waits before the link page."""
+    got = reaction(reason, linked=False, failures=50)
+    assert got.end_link or (got.retry_at is not None and got.retry_at <= NOW + timedelta(seconds=10))
+
+
+def test_a_fight_over_the_link_goes_on_however_long_one_side_has_had_it() -> None:
+    assert reaction("replaced", failures=3, up=timedelta(minutes=30)).failures == 4
+    assert reaction("replaced", failures=3, up=timedelta(hours=1)).failures == 1
+
+
+@pytest.mark.parametrize("reason", ["forbidden", "locked", "banned_temporarily"])
+def test_what_whatsapp_does_to_the_number_is_an_alert(reason: str) -> None:
+    assert reaction(reason).alert
+    assert not any(reaction(other).alert for other in TRANSIENT)
+
+
+def test_a_ban_says_what_for_in_plain_words() -> None:
+    assert "same message to too many people" in reaction("banned_temporarily", kind="104").detail
+    assert reaction("banned_temporarily", kind="999").detail == reaction("banned_temporarily").detail
+
+
 def test_jitter_spreads_reconnections() -> None:
     at = [
         react("connection_lost", linked=True, failures=3, connected_for=None, detail={}, now=NOW, jitter=j / 10).retry_at

@@ -1,16 +1,22 @@
 """What an answer means: nothing is shown twice, nothing waits for ever, nothing overtakes."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from random import Random
+from types import MappingProxyType
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.retry import MAX_RESENDS, Kind, Next, Outcome, Verdict, judge
+from sessions_app.policy.retry import MAX_ATTEMPTS, MAX_RESENDS, Kind, Next, Outcome, Tries, Verdict, judge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SESSION_WIDE = ["not_connected", "bridge_unavailable", "store_unavailable", "rate_limited", "lookup_failed"]
+BLINKS = ["not_connected", "bridge_unavailable", "store_unavailable", "lease_ran_out", "rate_limited"]
+SESSION_WIDE = [*BLINKS, "lookup_failed"]
 REASONS = [*SESSION_WIDE, "no_devices", "encryption_failed", "not_on_whatsapp", "expired", "invalid_request", "something_new"]
 CODES = ["463", "479", "400", "420", "475", "429", "500", "", "999"]
 outcomes = st.builds(
@@ -18,8 +24,26 @@ outcomes = st.builds(
 )
 
 
-def verdict(kind: Kind, reason: str = "", *, attempt: int = 1, resend: bool = False) -> Verdict:
-    return judge(Outcome(kind, reason), attempt=attempt, resend=resend, now=NOW, jitter=0.5)
+codes = st.sampled_from([*REASONS, *(f"wa_{code}" for code in CODES), "ack_timeout", "connection_lost", "unknown", "not_sent"])
+histories = st.dictionaries(codes, st.integers(1, 40))
+jitters = st.floats(0, 1, exclude_max=True)
+
+
+def verdict(kind: Kind, reason: str = "", *, resend: bool = False, tries: Tries = MappingProxyType({})) -> Verdict:
+    return judge(Outcome(kind, reason), tries=tries, resend=resend, now=NOW, jitter=0.5)
+
+
+def run(outcomes: Iterable[Outcome]) -> list[Verdict]:
+    """What becomes of a message that gets these answers one after the other, up to its end."""
+    tries: Counter[str] = Counter()
+    got: list[Verdict] = []
+    for outcome in outcomes:
+        resend = bool(got) and got[-1].next is Next.UNCERTAIN
+        got.append(judge(outcome, tries=tries, resend=resend, now=NOW, jitter=0.5))
+        tries[got[-1].code] += 1
+        if got[-1].next not in (Next.QUEUED, Next.UNCERTAIN):
+            break
+    return got
 
 
 def test_an_ack_is_sent() -> None:
@@ -40,7 +64,15 @@ def test_what_concerns_one_message_holds_that_message_and_ends(reason: str) -> N
     waits = verdict("not_sent", reason)
     assert (waits.next, waits.session_until) == (Next.QUEUED, None)
     assert waits.retry_at is not None and waits.retry_at > NOW
-    assert verdict("not_sent", reason, attempt=5).next is Next.FAILED
+    assert verdict("not_sent", reason, tries={reason: MAX_ATTEMPTS - 2}).next is Next.QUEUED
+    assert verdict("not_sent", reason, tries={reason: MAX_ATTEMPTS - 1}).next is Next.FAILED
+
+
+def test_a_lookup_without_an_answer_holds_the_session_a_few_times_then_the_message_alone_and_ends_after_hours() -> None:
+    waits = run(repeat(Outcome("not_sent", "lookup_failed")))
+    assert [bool(one.session_until) for one in waits[:-1]] == [True] * 5 + [False] * 24
+    assert sum(((one.retry_at or one.session_until or NOW) - NOW for one in waits), timedelta()) > timedelta(hours=10)
+    assert (waits[-1].next, waits[-1].code) == (Next.FAILED, "lookup_failed")
 
 
 def test_a_number_not_on_whatsapp_is_final() -> None:
@@ -54,7 +86,7 @@ def test_463_is_final_at_once() -> None:
 
 @pytest.mark.parametrize("code", ["479", "400", "420", "475"])
 def test_unclear_codes_get_one_more_try(code: str) -> None:
-    first, second = verdict("rejected", code), verdict("rejected", code, attempt=2)
+    first, second = verdict("rejected", code), verdict("rejected", code, tries={f"wa_{code}": 1})
     assert first.next is Next.QUEUED
     assert first.retry_at is not None and first.retry_at >= NOW + timedelta(seconds=15)
     assert (second.next, second.code) == (Next.FAILED, f"wa_{code}")
@@ -71,28 +103,73 @@ def test_silence_is_uncertain_and_asks_for_a_new_connection() -> None:
     assert not verdict("unknown", "connection_lost").reconnect
 
 
-@given(outcome=outcomes, attempt=st.integers(1, 40), jitter=st.floats(0, 1, exclude_max=True))
-def test_what_may_have_been_sent_is_never_queued_again(outcome: Outcome, attempt: int, jitter: float) -> None:
-    later = judge(outcome, attempt=attempt, resend=True, now=NOW, jitter=jitter)
+@given(outcome=outcomes, tries=histories, jitter=jitters)
+def test_what_may_have_been_sent_is_never_queued_again(outcome: Outcome, tries: dict[str, int], jitter: float) -> None:
+    later = judge(outcome, tries=tries, resend=True, now=NOW, jitter=jitter)
     if outcome.kind != "rejected":  # the server's refusal is an answer: it is not on the phone
         assert later.next is not Next.QUEUED
     if outcome.kind == "unknown":
         assert later.next in (Next.UNCERTAIN, Next.FAILED)
+    if outcome.kind in ("unknown", "not_sent") and later.next is Next.FAILED:
+        assert later.code == "unconfirmed", "an earlier attempt may have arrived"
+    if later.next is Next.UNCERTAIN:  # nothing else of its session goes meanwhile
+        assert later.retry_at is not None and later.retry_at <= NOW + timedelta(minutes=5)
 
 
-@given(outcome=outcomes, attempt=st.integers(1, 40), resend=st.booleans(), jitter=st.floats(0, 1, exclude_max=True))
-def test_whatever_waits_says_why_and_until_when(outcome: Outcome, attempt: int, resend: bool, jitter: float) -> None:
-    got = judge(outcome, attempt=attempt, resend=resend, now=NOW, jitter=jitter)
+@given(outcome=outcomes, tries=histories, resend=st.booleans(), jitter=jitters)
+def test_whatever_waits_says_why_and_until_when(outcome: Outcome, tries: dict[str, int], resend: bool, jitter: float) -> None:
+    got = judge(outcome, tries=tries, resend=resend, now=NOW, jitter=jitter)
     until = got.retry_at or got.session_until
     if got.next in (Next.QUEUED, Next.UNCERTAIN):
-        assert until is not None and NOW < until <= NOW + timedelta(minutes=20)
+        assert until is not None and NOW < until <= NOW + timedelta(minutes=60)
         assert got.code and got.detail
+    if got.session_until:
+        assert got.session_until <= NOW + timedelta(minutes=20)
     if got.next is Next.FAILED:
         assert until is None
         assert got.code and got.detail
 
 
-@pytest.mark.parametrize("reason", ["ack_timeout", "connection_lost"])
+@pytest.mark.parametrize("reason", ["ack_timeout", "connection_lost", "a reason of a later version"])
 def test_resending_ends_and_never_before_the_first_resend(reason: str) -> None:
-    assert verdict("unknown", reason, attempt=MAX_RESENDS + 1, resend=True).code == "unconfirmed"
-    assert verdict("unknown", reason, attempt=MAX_RESENDS + 1).next is Next.UNCERTAIN
+    resent = run(repeat(Outcome("unknown", reason)))
+    assert len(resent) == MAX_RESENDS + 1
+    assert {one.next for one in resent[:-1]} == {Next.UNCERTAIN}
+    assert resent[-1].code == "unconfirmed"
+    assert verdict("unknown", reason, tries={"ack_timeout": MAX_RESENDS}).next is Next.UNCERTAIN
+
+
+# --- What costs a message its tries
+
+
+@given(st.lists(st.sampled_from(BLINKS), max_size=200))
+def test_a_message_is_never_given_up_because_the_database_or_the_connection_blinked(blinks: list[str]) -> None:
+    assert all(one.next is Next.QUEUED for one in run(Outcome("not_sent", blink) for blink in blinks))
+    assert run([*(Outcome("not_sent", blink) for blink in blinks), Outcome("acked")])[-1].next is Next.SENT
+
+
+@given(st.lists(st.one_of(outcomes, st.sampled_from(BLINKS).map(lambda blink: Outcome("not_sent", blink))), max_size=60))
+def test_blinks_change_nothing_of_what_becomes_of_it(told: list[Outcome]) -> None:
+    """With them and without: the same codes in the same order, up to the same end."""
+    real = [outcome for outcome in told if not (outcome.kind == "not_sent" and outcome.reason in BLINKS)]
+    blinking = [one for one in run(told) if one.code not in BLINKS]
+    assert [(one.next, one.code) for one in blinking] == [(one.next, one.code) for one in run(real)]
+
+
+@given(st.lists(st.sampled_from(["479", "400", "420", "475"]), max_size=8), st.lists(codes, max_size=20))
+def test_each_code_has_its_one_retry_whatever_came_before(refusals: list[str], before: list[str]) -> None:
+    history = Counter(code for code in before if not code.startswith("wa_"))
+    for code in dict.fromkeys(refusals):
+        tries = history | Counter({f"wa_{other}": 1 for other in refusals if other != code})
+        assert judge(Outcome("rejected", code), tries=tries, resend=False, now=NOW, jitter=0).next is Next.QUEUED
+        tries[f"wa_{code}"] = 1
+        assert judge(Outcome("rejected", code), tries=tries, resend=False, now=NOW, jitter=0).next is Next.FAILED
+
+
+@given(st.randoms(use_true_random=False))
+def test_without_blinks_every_message_ends(dice: Random) -> None:
+    """However the answers are mixed: each kind has so many tries, and no more."""
+    kinds = [("rejected", code) for code in CODES] + [("unknown", "ack_timeout"), ("unknown", "connection_lost")]
+    kinds += [("not_sent", reason) for reason in REASONS if reason not in BLINKS]
+    mixed = (Outcome(*dice.choice(kinds)) for _ in range(200))  # type: ignore[arg-type]
+    assert run(mixed)[-1].next in (Next.FAILED, Next.EXPIRED)

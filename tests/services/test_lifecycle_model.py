@@ -354,7 +354,7 @@ def _renew(me: Registration) -> bool:
 def _settlement(claim: Claim, outcome: Outcome) -> Settlement:
     """As the drain makes it."""
     now = timezone.now()
-    verdict = judge(outcome, attempt=claim.attempt, resend=claim.resend, now=now, jitter=0.5)
+    verdict = judge(outcome, tries=claim.tries, resend=claim.resend, now=now, jitter=0.5)
     return Settlement(
         message=claim.message,
         session=claim.session,

@@ -57,6 +57,28 @@ def test_the_time_of_linking_is_kept_and_a_log_out_ends_it(session: Session, me:
     assert session.linked_at is None
 
 
+def logged_out(mine: Claimed) -> Truth:
+    return truth(mine, "logged_out", events=[{"from": "connected", "to": "logged_out", "reason": "logged_out"}])
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "before"),
+    [
+        ("number_restricted", {"active": True, "kind": "default"}, True),
+        ("state", {"to": "blocked", "reason": "banned_temporarily"}, True),
+        ("number_restricted", {"active": False}, None),
+        ("state", {"to": "disconnected", "reason": "connection_lost"}, None),
+    ],
+)
+def test_a_log_out_says_whether_a_restriction_came_first(
+    session: Session, me: Registration, mine: Claimed, kind: str, detail: dict[str, object], before: bool | None
+) -> None:
+    session.events.create(at=ago(days=29), kind=kind, detail=detail)
+    session.events.create(at=ago(days=31), kind="number_restricted", detail={"active": True})
+    linking.write_truths(worker=me.worker, truths=[logged_out(mine)])
+    assert session.events.get(detail__to="logged_out").detail.get("restricted_before") is before
+
+
 def test_a_wish_to_link_ends_but_a_newer_one_stays(session: Session, me: Registration, mine: Claimed) -> None:
     Session.objects.update(linked_at=None)
     sessions.link(session=session, phone="+4915112345678")

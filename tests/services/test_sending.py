@@ -43,6 +43,22 @@ def test_a_claim_commits_the_attempt_before_anybody_hears_of_it(session: Session
     assert timeline(message) == ["sending"]
 
 
+def test_what_came_of_it_is_counted_by_its_code_and_the_next_owner_knows(
+    session: Session, me: Registration, mine: Claimed
+) -> None:
+    message = queued(session)
+    for code in ["store_unavailable", "wa_479", "store_unavailable"]:
+        again = claim(me, mine)[0]
+        settle(me, again, "queued", code=code)
+        settle(me, again, "queued", code=code)  # after a commit in doubt: it counts once
+    settle(me, claim(me, mine)[0], "uncertain", code="ack_timeout")
+    got = claim(me, mine)[0]
+    assert got.tries == {"store_unavailable": 2, "wa_479": 1, "ack_timeout": 1}
+    settle(me, got)
+    message.refresh_from_db()
+    assert (message.status, message.attempts, message.tries) == ("sent", 5, got.tries)
+
+
 def test_one_message_of_a_session_is_under_way_at_a_time(session: Session, me: Registration, mine: Claimed) -> None:
     queued(session), queued(session)
     assert len(claim(me, mine)) == 1

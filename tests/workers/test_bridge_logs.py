@@ -1,5 +1,6 @@
 """What the log tells of a bridge's life."""
 
+import json
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sentry_sdk
 
 from tests.support.stack import eventually
 from workers.bridge_process import BridgeProcess
@@ -64,6 +66,27 @@ def test_a_log_on_a_full_disk_does_not_hold_up_the_bridge(tmp_path: Path) -> Non
             eventually(done.exists, what="the bridge to have said all it has to say")
         finally:
             host.kill()
+
+
+def test_an_error_of_the_bridge_is_reported_as_our_own_are(tmp_path: Path) -> None:
+    reported: list[Any] = []
+    said = [{"level": "info", "msg": "bridge ready"}, {"level": "error", "msg": "it broke", "refused": "2.3000.1"}]
+    lines = "".join(f"print({json.dumps(json.dumps(one, separators=(',', ':')))}, file=sys.stderr, flush=True);" for one in said)
+    sentry_sdk.init(
+        dsn="http://key@127.0.0.1:9/1", before_send=lambda event, _: reported.append(event), default_integrations=False
+    )
+    process = BridgeProcess(
+        spool=tmp_path / "spool", argv=[sys.executable, "-c", f"import sys;{lines}{BRIDGE}"], env=dict(os.environ)
+    )
+    try:
+        process.start()
+        eventually(lambda: reported, what="the report")
+    finally:
+        process.stop()
+        sentry_sdk.init()
+    assert [(one["message"], one["level"], one["contexts"]["bridge"]["refused"]) for one in reported] == [
+        ("bridge: it broke", "error", "2.3000.1")
+    ]
 
 
 def _lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

@@ -4,10 +4,10 @@ import asyncio
 import threading
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import DataError, OperationalError, connection
@@ -17,10 +17,12 @@ from sessions_app.models import Message, Restaurant, Session, SessionEvent, Work
 from sessions_app.policy.pacing import Pace
 from sessions_app.policy.sharing import MOVING_AT_ONCE
 from sessions_app.services import linking, ownership, sending, sessions
+from sessions_app.services.sending import Claim
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
 from tests.workers.conftest import MakeRunner
+from workers.bridge import _send_body
 from workers.bridge_process import BridgeStatus
 from workers.signals import Signals
 
@@ -52,6 +54,14 @@ def online(session: Session, stub: StubBridge) -> Session:
     """Linked before: it only has to log in."""
     stub.linked.add(str(session.pk))
     return linked(session)
+
+
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
+    return [record.msg for record in caplog.records if isinstance(record.msg, dict) and record.msg["event"] == event]
+
+
+def claim_until(expires_at: datetime) -> Claim:
+    return Claim(uuid4(), uuid4(), 1, "3EB0AAAAAAAA", "+4915112345678", "", "", "hello", expires_at, 1, False, {})
 
 
 def tell(bridge: StubBridgeThread, act: Any) -> None:
@@ -210,6 +220,38 @@ def test_it_does_not_fight(
     assert str(session.pk) in stub.linked
 
 
+def test_what_whatsapp_does_to_a_number_is_an_error_in_the_log_and_says_what_for(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    with caplog.at_level("ERROR"):
+        tell(bridge, lambda: stub.close(str(session.pk), "banned_temporarily", {"until": None, "kind": "101"}))
+        until_state(session, "blocked")
+    (line,) = logged(caplog, "session.needs_attention")
+    assert (line["session"], line["reason"]) == (str(session.pk), "banned_temporarily")
+    assert "too many people" in session.state_detail
+    assert line["detail"] == session.state_detail
+
+
+def test_a_session_replaced_by_its_new_owner_is_left_to_it(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first that a former owner hears of it may be its socket's end: it looks whose session it is before anything else."""
+    online(session, stub)
+    make_runner(look_every_s=3_600)
+    until_state(session, "connected")
+    other = register("w2@here")
+    Session.objects.update(owner=other.worker, term=99, state="connected", state_reason="")
+    tell(bridge, lambda: stub.close(str(session.pk), "replaced"))
+    queued(session)
+    eventually(lambda: logged(caplog, "session.lost"), what="the former owner to see it")
+    assert (fresh(session).term, session.state, session.state_reason, session.retry_at) == (99, "connected", "", None)
+    assert [call[0] for call in stub.calls].count("PUT") == 1
+    assert stub.sends == []
+
+
 def test_missing_credentials_are_said(session: Session, make_runner: MakeRunner) -> None:
     linked(session)
     make_runner()
@@ -244,6 +286,26 @@ def test_it_drains_in_order_and_says_what_it_did(session: Session, stub: StubBri
         message.refresh_from_db()
         assert (message.status, message.attempts, message.address) == ("sent", 1, "4915112345678@s.whatsapp.net")
         assert timeline(message) == ["sending", "sent"]
+
+
+def test_the_bridge_is_told_how_long_a_message_is_good_for_and_no_time_of_day(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    soon, never = queued(session, expires_at=ago(seconds=-60)), queued(session)
+    make_runner()
+    until_status(soon, "sent"), until_status(never, "sent")
+    (_, first), (_, second) = stub.sends
+    assert 40_000 < first["valid_for_ms"] <= 60_000
+    assert {"expires_at", "valid_for_ms"} & (second.keys() | first.keys()) == {"valid_for_ms"}
+    assert "valid_for_ms" not in second
+
+
+def test_how_long_it_is_good_for_goes_by_the_clock_that_its_end_is_by() -> None:
+    """The database's; this machine's may be off by hours."""
+    end = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    left = [_send_body(claim_until(end), end - timedelta(seconds=before), 0)["valid_for_ms"] for before in (90, 0.5, 0, -7200)]
+    assert left == [90_000, 500, 0, 0]
 
 
 def test_the_pace_lies_between_its_bounds_and_the_first_goes_at_once(

@@ -1,6 +1,6 @@
 import { ControlError } from '../errors.js';
 import { streamReason } from '../faults.js';
-import { disconnect, fault, restrictions } from './schemas.js';
+import { clientVersions, disconnect, fault, restrictions } from './schemas.js';
 
 const PING_MS = 15_000;
 
@@ -33,6 +33,10 @@ export async function networkRoutes(app, net) {
     net.faults.remove(/** @type {{id: string}} */ (request.params).id);
     return reply.code(204).send();
   });
+
+  app.post('/api/client-versions', { schema: { body: clientVersions } }, async (request) => net.clientVersions.set(/** @type {any} */ (request.body)));
+
+  app.get('/sw.js', async (_request, reply) => reply.type('application/javascript').send(net.clientVersions.serviceWorker()));
 
   const accountOf = (/** @type {import('fastify').FastifyRequest} */ request) => net.phones.want(/** @type {{number: string}} */ (request.params).number).number;
 

@@ -1,3 +1,5 @@
+import { VERSION } from '../client-versions.js';
+
 /** JSON schemas of the control API. What is not named is refused. */
 
 /** @param {Record<string, object>} properties @param {string[]} [required] */
@@ -25,7 +27,7 @@ export const fault = object({
   times: { type: 'integer', minimum: 0 },
   match: object({ to: text, xmlns: text, id: text }),
   do: object({
-    action: { enum: ['ack_error', 'drop', 'delay', 'terminate', 'stream_error', 'failure', 'iq_error'] },
+    action: { enum: ['ack_error', 'drop', 'delay', 'terminate', 'stream_error', 'failure', 'iq_error', 'downgrade', 'ask_passkey'] },
     code, ms: milliseconds, text, reason: text,
     moment: { enum: ['before', 'after'] },
     attrs: { type: 'object', additionalProperties: { type: 'string' } },
@@ -42,5 +44,8 @@ export const restrictions = object({
   }, ['status', 'total', 'used']),
   push: boolean,
 });
+
+const version = { type: 'string', pattern: VERSION.source };
+export const clientVersions = object({ current: version, oldest: { anyOf: [version, { type: 'null' }] } });
 
 export const disconnect = object({ code, reason: text });

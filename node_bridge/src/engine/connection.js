@@ -3,6 +3,7 @@ import { Directory } from './directory.js';
 import { holdBack } from './hold-back.js';
 import { Inbound } from './inbound.js';
 import { Linking } from './linking.js';
+import { Pulse } from './pulse.js';
 import { Restrictions } from './restrictions.js';
 import { Sender } from './sender.js';
 import { closeSocket, openSocket } from './socket.js';
@@ -14,21 +15,23 @@ import { issueToken } from './tokens.js';
  * @property {(update: any) => void} onUpdate - the engine's `connection.update`
  * @property {() => void} onCreds - the credentials have changed in place
  * @property {() => void} onPasskey
+ * @property {(cause: string) => void} onDead - it is dead without having ended
  * @property {(httpStatus: number) => void} onRefused - something answered HTTP instead of opening the WebSocket; Baileys would wait for ever
  */
 
 /** One socket of a session and everything that works through it. It opens at once. */
 export class Connection {
-  /** @type {number | null} */ lastStanzaAt = null;
   #sock;
 
   /** @param {{options: SessionOptions, creds: any, ended: AbortSignal, listeners: Listeners}} parts */
   constructor({ options, creds, ended, listeners }) {
-    const { vault, memory, socketUrl, log, tell } = options;
+    const { vault, memory, clientVersion, socketUrl, log, tell } = options;
     const inbound = new Inbound({ seen: memory.seen, tell: (data) => tell('message.received', data) });
+    this.version = clientVersion.current;
     const { sock, devices } = openSocket({
       vault,
       creds,
+      version: this.version,
       socketUrl,
       log,
       onEncrypt: () => this.sender.noteEncryption(),
@@ -36,6 +39,7 @@ export class Connection {
       onMessage: (message, offline) => inbound.take(message, offline),
     });
     this.#sock = sock;
+    this.pulse = new Pulse({ sock, onDead: listeners.onDead });
     this.directory = new Directory({ sock, vault, lookups: memory.lookups });
     this.linking = creds.account ? null : new Linking({ sock, ended });
     this.restrictions = new Restrictions({ sock, tell, log });
@@ -52,6 +56,7 @@ export class Connection {
   }
 
   close() {
+    this.pulse.stop();
     closeSocket(this.#sock).catch(() => {}); // it is gone in any case
   }
 
@@ -75,7 +80,6 @@ export class Connection {
   /** @param {Listeners} listeners */
   #listen({ onUpdate, onCreds, onRefused }) {
     const { ws, ev } = this.#sock;
-    ws.on('frame', () => (this.lastStanzaAt = Date.now()));
     ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => onRefused(response.statusCode));
     ev.on('creds.update', onCreds);
     ev.on('connection.update', onUpdate);

@@ -11,7 +11,7 @@ import { skipUsedKeys } from './ratchet.js';
 /** @typedef {import('./devices.js').DeviceCache} DeviceCache */
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('../log.js').Log} Log */
-/** @typedef {{id: string, to: {phone: string, lid?: string, address?: string}, content: {type: 'text', text: string}, typing_ms: number, expires_at?: string, resend: boolean}} SendRequest */
+/** @typedef {{id: string, to: {phone: string, lid?: string, address?: string}, content: {type: 'text', text: string}, typing_ms: number, expires_at?: string, deadline?: number, resend: boolean}} SendRequest - `deadline` is on the clock of `performance.now()` */
 /** @typedef {{address: string, message: any}} Envelope */
 
 const ADDRESSING_ERROR = '400';
@@ -177,8 +177,9 @@ export class Sender {
 }
 
 /** @param {SendRequest} request */
-function refuseExpired({ expires_at }) {
-  if (expires_at && Date.parse(expires_at) <= Date.now()) throw new NotSent('expired');
+function refuseExpired({ expires_at, deadline }) {
+  const late = (deadline !== undefined && deadline <= performance.now()) || (expires_at !== undefined && Date.parse(expires_at) <= Date.now());
+  if (late) throw new NotSent('expired');
 }
 
 /** @template T @param {Promise<T>} work @param {number} ms @param {AbortSignal} ended @returns {Promise<T | 'late' | 'ended'>} */

@@ -22,6 +22,7 @@ import { notSentBecause } from './outcomes.js';
  * @property {any | null} creds - null: not linked
  * @property {Link | undefined} link - needed when there are no creds
  * @property {SessionMemory} memory
+ * @property {import('./client-version.js').ClientVersion} clientVersion
  * @property {string | undefined} socketUrl
  * @property {number} ackTimeoutMs
  * @property {Log} log
@@ -33,6 +34,7 @@ import { notSentBecause } from './outcomes.js';
  */
 
 const RESTART_AFTER_PAIRING = 515;
+const CLIENT_OUTDATED = 405;
 const LOGOUT_MS = 10_000;
 const CONNECT_MS = 60_000;
 
@@ -86,7 +88,8 @@ export class Session {
       lid: lidOf(me?.lid) ?? null,
       name: me?.name ?? null,
       since: new Date(this.#since).toISOString(),
-      last_stanza_at: isoOrNull(this.#connection?.lastStanzaAt),
+      last_stanza_at: isoOrNull(this.#connection?.pulse.lastStanzaAt),
+      ping_ms: this.#connection?.pulse.pingMs ?? null,
       qr: this.#linking?.qr ?? null,
       pairing_code: this.#linking?.pairingCode ?? null,
       close: this.#close,
@@ -142,6 +145,7 @@ export class Session {
         onUpdate: (update) => connection === this.#connection && this.#update(update),
         onCreds: () => this.#saveCreds(),
         onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
+        onDead: (cause) => this.end('connection_lost', { cause }),
         onRefused: (code) => this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } }),
       },
     });
@@ -199,11 +203,16 @@ export class Session {
 
   /** @param {any} error */
   async #closed(error) {
-    const restart = this.#paired && !this.#restarted && error?.output?.statusCode === RESTART_AFTER_PAIRING;
-    if (!restart) return this.#finish(classify(error, { linking: this.#state === 'linking', now: Date.now() }));
-    this.#restarted = true;
-    await this.#with.vault.settle(); // the new credentials must be on record before they are used
+    if (!(await this.#mayGoOn(error?.output?.statusCode))) return this.#finish(classify(error, { linking: this.#state === 'linking', now: Date.now() }));
+    await this.#with.vault.settle(); // after pairing: the new credentials must be on record before they are used
     if (!this.#finishing) this.open();
+  }
+
+  /** Whether this close is one that another attempt, made here and at once, belongs to. @param {number | undefined} code @returns {Promise<boolean>} */
+  async #mayGoOn(code) {
+    if (code === RESTART_AFTER_PAIRING && this.#paired && !this.#restarted) return (this.#restarted = true);
+    if (code !== CLIENT_OUTDATED || !this.#connection) return false;
+    return this.#with.clientVersion.renew(this.#connection.version); // each attempt has a newer one, so they end
   }
 
   /** Credentials of a link that is not complete are worth nothing, and would be taken for a login. */

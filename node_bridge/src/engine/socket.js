@@ -10,26 +10,30 @@ import { repositoryWith } from './traps/repository.js';
 import { answerRetries } from './traps/retry-receipts.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
+/** @typedef {import('./client-version.js').Version} Version */
 /** @typedef {import('../log.js').Log} Log */
 
 const QUERY_TIMEOUT_MS = 20_000;
 const CLOSE_MS = 1_000;
+const NEVER_MS = 2 ** 31 - 1; // the longest a timer can wait
 const HIDDEN = 2; // the stub of a message that did not decrypt
 
 /**
  * A Baileys socket with every trap defused. Baileys never reconnects, and neither does this.
- * @param {{vault: Vault, creds: any, socketUrl: string | undefined, log: Log, onEncrypt: () => void, onPasskey: () => void,
+ * @param {{vault: Vault, creds: any, version: Version, socketUrl: string | undefined, log: Log, onEncrypt: () => void, onPasskey: () => void,
  *   onMessage: (message: any, offline: boolean) => void}} options
  * @returns {{sock: any, devices: DeviceCache}}
  */
-export function openSocket({ vault, creds, socketUrl, log, onEncrypt, onPasskey, onMessage }) {
+export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, onPasskey, onMessage }) {
   const devices = new DeviceCache(vault);
   const findMessage = (/** @type {string} */ id) => findSent(vault, id);
   const sock = makeWASocket({
+    version,
     auth: { creds, keys: keyStore(vault) },
     logger: engineLog(log),
     ...(socketUrl ? { waWebSocketUrl: socketUrl } : {}),
     defaultQueryTimeoutMs: QUERY_TIMEOUT_MS,
+    keepAliveIntervalMs: NEVER_MS, // `pulse.js` does better
     emitOwnEvents: false, // own events would be merged with receipts and errors
     markOnlineOnConnect: false, // else the restaurant's phone stops notifying
     syncFullHistory: false, // but not off: LID mappings and trusted-contact tokens come with it

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 const { version } = createRequire(import.meta.url)('../../package.json');
 
 /** @param {FastifyInstance} app @param {Parts} parts */
-export function healthRoutes(app, { sessions, outbox }) {
+export function healthRoutes(app, { sessions, outbox, clientVersion }) {
   app.get('/health', async () => ({
     status: 'ok',
     sessions: sessions.size,
@@ -15,6 +15,7 @@ export function healthRoutes(app, { sessions, outbox }) {
     uptime_s: Math.round(process.uptime()),
     rss_mb: Math.round(process.memoryUsage.rss() / 1024 / 1024),
     version,
+    wa_version: String(clientVersion),
     node: process.version,
   }));
 }

@@ -12,6 +12,7 @@ const SEND = sessionSchema(
     to: object({ phone: PHONE, lid: LID, address: ADDRESS }, ['phone']),
     content: object({ type: { const: 'text' }, text: { type: 'string', minLength: 1, maxLength: MAX_TEXT } }, ['type', 'text']),
     typing_ms: { type: 'integer', minimum: 0, maximum: 15_000, default: 0 },
+    valid_for_ms: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
     expires_at: { type: 'string', format: 'date-time' },
     resend: { type: 'boolean', default: false },
   },
@@ -22,8 +23,9 @@ const CHECK = sessionSchema({ term: TERM, phones: { type: 'array', items: PHONE,
 /** @param {FastifyInstance} app @param {Parts} parts */
 export function messageRoutes(app, { sessions }) {
   app.post('/session/:id/messages', { schema: SEND }, async (request) => {
-    const { term, ...send } = /** @type {any} */ (request.body);
-    return sessions.under(idOf(request), term).send(send);
+    const { term, valid_for_ms: validFor, ...send } = /** @type {any} */ (request.body);
+    const deadline = validFor === undefined ? undefined : performance.now() + validFor;
+    return sessions.under(idOf(request), term).send({ ...send, deadline });
   });
 
   app.post('/session/:id/check', { schema: CHECK }, async (request) => {

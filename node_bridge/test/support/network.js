@@ -44,9 +44,9 @@ export class Network {
     return this.call('POST', '/faults', { times: 1, ...fault });
   }
 
-  /** @param {() => Promise<unknown>} holds */
-  until(holds) {
-    return until(holds);
+  /** @param {() => Promise<unknown>} holds @param {number} [withinMs] */
+  until(holds, withinMs) {
+    return until(holds, withinMs);
   }
 
   stop() {

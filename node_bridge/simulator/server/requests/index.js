@@ -27,6 +27,7 @@ export async function answer(net, conn, iq) {
   const { id, xmlns = '', to } = iq.attrs;
   const account = conn.device?.number;
   net.journal.count(xmlns === 'w:p' ? 'pings' : 'queries', account);
+  net.journal.countAsked(xmlns, account);
   const deed = net.faults.strike({ on: 'query', account, xmlns, id });
   if ((await interfere(conn, deed)) === 'stop') return;
   try {
