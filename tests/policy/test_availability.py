@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessions_app.policy.availability import Ready, explain, gates, slot_at, today, when
+from sessions_app.policy.availability import Gates, Ready, explain, gates, slot_at, today, when
 from sessions_app.policy.budgets import HOUR
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
@@ -213,7 +213,7 @@ def test_quiet_hours_let_urgent_ones_through_where_the_restaurant_says_so() -> N
     asked = {"ledger": Ledger(), "number": OLD, "now": night}
     assert when(Lane.WARM, Priority.URGENT, policy=rules, **asked) == Ready(night)  # type: ignore[arg-type]
     assert held(Lane.WARM, Priority.URGENT, policy=policy(BERLIN, quiet=quiet), now=night).reason is Reason.QUIET_HOURS
-    assert gates(policy=rules, **asked).warm is Priority.URGENT  # type: ignore[arg-type]
+    assert gates(policy=rules, **asked) == Gates(Priority.URGENT, Priority.URGENT, morning)  # type: ignore[arg-type]
 
 
 def test_send_windows_hold_even_urgent_ones() -> None:

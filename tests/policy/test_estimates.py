@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessions_app.policy.availability import when
+from sessions_app.policy.budgets import Tally
 from sessions_app.policy.estimates import estimated_send_at, open_time
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger
+from sessions_app.policy.local_time import local_day
 from sessions_app.policy.pacing import Pace
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.rules import COLD, WARM, LanePolicy, Number, Policy, policy
@@ -107,6 +109,19 @@ def test_open_time_is_as_much_as_was_asked_for(hours: Hours, start: datetime, sp
         closes = min(next_open(shut, opens), end)
         passed, at = passed + max(timedelta(), closes - opens), max(closes, opens)
     assert passed == span
+
+
+def test_a_day_that_is_too_short_for_its_budget_pushes_no_place_past_the_next_one() -> None:
+    rules = policy(BERLIN, warm=LanePolicy(Pace(1_200_000, 1_200_000), 50, 100))  # a pause of 20 minutes: 72 fit into a day
+    day = local_day(BERLIN, NOW)
+    spent = Ledger(warm=Tally(NOW - HOUR, 0.5, (), day, 99))
+    told = [
+        estimated_send_at(
+            Lane.WARM, Priority.LOW, ahead=ahead, ready_at=NOW, ledger=spent, policy=rules, number=OLD, now=day.starts_at + HOUR
+        )
+        for ahead in range(400)
+    ]
+    assert told == sorted(told)
 
 
 def test_a_very_long_queue_is_answered() -> None:
