@@ -118,3 +118,17 @@ def ledgers(draw: st.DrawFn, zone: ZoneInfo, now: datetime = NOW) -> Ledger:
         at += timedelta(milliseconds=gap)
         ledger = noted(ledger, lane, at=at, jitter=jitter, zone=zone)
     return ledger
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Ledger, Policy, Number]:
+    rules = draw(policies())
+    return draw(ledgers(rules.zone)), rules, draw(numbers)
+
+
+def ledger_with(count: int, lane: Lane, zone: ZoneInfo = ZONES[0]) -> Ledger:
+    """One a minute until a minute ago."""
+    ledger = Ledger()
+    for n in range(count):
+        ledger = noted(ledger, lane, at=NOW - timedelta(minutes=count - n), jitter=0.5, zone=zone)
+    return ledger

@@ -4,7 +4,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.policy.availability import when
@@ -20,19 +20,12 @@ from sessions_app.policy.signals import CapStatus, Known, NewChatCap
 from sessions_app.policy.warmup import WarmUp
 from sessions_app.policy.windows import Hours, Quiet, closed_hours, next_open
 from tests.policy.simulated import Owner, instant
-from tests.policy.strategies import NOW, OLD, hours_of, instants, lanes, ledgers, numbers, policies, priorities
+from tests.policy.strategies import NOW, OLD, hours_of, instants, lanes, priorities, situations
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-@st.composite
-def situations(draw: st.DrawFn) -> tuple[Ledger, Policy, Number]:
-    rules = draw(policies())
-    return draw(ledgers(rules.zone)), rules, draw(numbers)
-
-
-@settings(deadline=None)
 @given(situation=situations(), lane=lanes, priority=priorities, ahead=st.integers(0, 500), ready=st.integers(-5, 90))
 def test_a_place_further_back_is_never_earlier(
     situation: tuple[Ledger, Policy, Number], lane: Lane, priority: Priority, ahead: int, ready: int
