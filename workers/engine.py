@@ -8,7 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from sessions_app.services import linking
+from sessions_app.services import linking, rules
+from workers import pacer
 from workers.bridge import Bridge
 from workers.bridge_process import BridgeHost
 from workers.clocks import DatabaseClock, Lease, steady
@@ -161,7 +162,7 @@ class Engine:
         self._take_rows(rows)
         if full:
             self._full_look_at = steady() + FULL_LOOK_S
-            self.ownership.adopt(rows)
+            await self.ownership.adopt(rows)
             for session in believed.keys() - {row.id for row in rows}:
                 self._lost(believed[session])
         await self.drain.look()
@@ -173,8 +174,19 @@ class Engine:
     def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
         for row in rows:
             if owned := self.table.get(row.id):
-                owned.pace = self.ownership.pace_of(row)
+                if self._learn(owned, row):
+                    self.drain.look_again(owned)
                 self.links.take_wishes(row)
+
+    def _learn(self, owned: Owned, row: linking.SessionRow) -> bool:
+        """Whether its restaurant has chosen otherwise, or more is known of the number."""
+        before = owned.row
+        if (row.chosen, row.standing, row.declared_on, row.declared_days) == (
+            before.chosen, before.standing, before.declared_on, before.declared_days,
+        ):  # fmt: skip
+            return False
+        owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self.clock.now())
+        return True
 
     async def _take_wakes(self) -> None:
         if not self._woken:

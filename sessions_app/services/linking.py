@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
+from sessions_app.services.rules import COLUMNS, Chosen
 from sessions_app.services.sql import execute, fetch
 
 
@@ -35,9 +36,17 @@ class SessionRow(NamedTuple):
     connected_at: datetime | None
     last_sent_at: datetime | None
     next_send_at: datetime | None
-    pace_min_ms: int | None
-    pace_max_ms: int | None
+    next_delay_ms: int
+    cold_sent_at: datetime | None
+    cold_delay_ms: int
+    first_linked_at: datetime | None
+    declared_days: int | None
+    declared_on: date | None
+    standing: dict[str, Any]
+    chosen: Chosen  # by its restaurant
 
+
+_OWN_COLUMNS = len(SessionRow._fields) - 1
 
 # Steady sessions, the many, are left out of the frequent look: connected, and nothing wished for.
 _RESTLESS = """AND NOT (s.state = 'connected' AND s.desired = 'online' AND s.restart_wish = s.restart_done
@@ -55,11 +64,14 @@ def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool
     statement = f"""
         SELECT s.id, s.term, s.restaurant_id, CASE WHEN s.deleted_at IS NULL THEN s.desired ELSE 'unlinked' END, s.link_until,
                s.link_phone, s.restart_wish, s.restart_done, s.state, s.state_reason, s.state_detail, s.retry_at, s.failures,
-               s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at,
-               r.pace_min_delay_ms, r.pace_max_delay_ms
+               s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at, s.next_delay_ms,
+               s.cold_sent_at, s.cold_delay_ms, s.first_linked_at, s.declared_days, s.declared_on, s.standing,
+               {COLUMNS}
         FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id JOIN worker w ON {_OWN}
         WHERE s.owner_id = %(worker)s {some} {_RESTLESS if restless else ""}"""
-    return fetch(SessionRow, statement, {"worker": worker, "sessions": list(sessions or [])})
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"worker": worker, "sessions": list(sessions or [])})
+        return [SessionRow(*line[:_OWN_COLUMNS], Chosen(*line[_OWN_COLUMNS:])) for line in cursor.fetchall()]
 
 
 class _Count(NamedTuple):
@@ -111,6 +123,7 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
             state_changed_at = CASE WHEN s.state IS DISTINCT FROM t.state THEN clock_timestamp() ELSE s.state_changed_at END,
             retry_at = t.retry_at, failures = t.failures,
             linked_at = CASE WHEN t.linked THEN COALESCE(s.linked_at, clock_timestamp()) END,
+            first_linked_at = CASE WHEN t.linked THEN COALESCE(s.first_linked_at, clock_timestamp()) ELSE s.first_linked_at END,
             phone = left(t.phone, 16), lid = left(t.lid, 40), push_name = left(t.push_name, 120),
             qr = t.qr, qr_generated_at = t.qr_generated_at, qr_expires_at = t.qr_expires_at,
             pairing_code = left(t.pairing_code, 16),
