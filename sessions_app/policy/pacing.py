@@ -1,4 +1,4 @@
-"""How long a session pauses between two messages."""
+"""How long a session pauses between two messages: drawn once after each, from its lane's shortest and longest pause."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +14,10 @@ class Pace:
     def __post_init__(self) -> None:
         if not 0 <= self.min_ms <= self.max_ms:
             raise ValueError(f"a pace needs 0 <= shortest <= longest, not {self.min_ms} and {self.max_ms} ms")
+
+    @property
+    def mean(self) -> timedelta:
+        return timedelta(milliseconds=(self.min_ms + self.max_ms) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +47,15 @@ def next_send_at(policy: Pace, history: History, now: datetime, jitter: float) -
     if history.last_sent_at is None:
         return now
     return max(now, history.last_sent_at + timedelta(milliseconds=delay_ms(policy, jitter)))
+
+
+def slowed_send_at(
+    policy: Pace, factor: int, slow_until: datetime | None, history: History, now: datetime, jitter: float
+) -> datetime:
+    """The same with the pause `factor` times as long, as long as it would end before `slow_until`; at that moment the plain
+    pause holds again. Asking later never gives an earlier answer."""
+    plain = next_send_at(policy, history, now, jitter)
+    if slow_until is None or plain >= slow_until or history.last_sent_at is None:
+        return plain
+    slow = history.last_sent_at + timedelta(milliseconds=factor * delay_ms(policy, jitter))
+    return max(plain, min(slow, slow_until))

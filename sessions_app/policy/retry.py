@@ -79,9 +79,19 @@ _REJECTED = {
     "475": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, False, 2),
     "429": _Hold("WhatsApp asked for a slower pace.", 10 * _MINUTE, 20 * _MINUTE, True, MAX_ATTEMPTS),
 }
+_UNCONFIRMED = {
+    "ack_timeout": "WhatsApp did not confirm it in time.",
+    "connection_lost": "The connection broke before WhatsApp confirmed it.",
+}
 _REJECTED_FOR_GOOD = {
     "463": "WhatsApp does not let this number write to people who have not written to it.",
 }
+
+
+def sentences() -> dict[str, str]:
+    """The codes that a message may wait with here, and the plain words for each."""
+    waits = {**_NOT_SENT, **{f"wa_{code}": hold for code, hold in _REJECTED.items()}}
+    return {"not_sent": _NOT_SENT_OTHER.detail, **{code: hold.detail for code, hold in waits.items()}, **_UNCONFIRMED}
 
 
 def judge(outcome: Outcome, *, attempt: int, resend: bool, now: datetime, jitter: float) -> Verdict:
@@ -126,7 +136,7 @@ def _unknown(reason: str, *, attempt: int, resend: bool, now: datetime, jitter: 
         return _unconfirmed()
     until = now + backoff(attempt, base=_SECOND, cap=5 * _MINUTE, jitter=jitter)
     silent = reason == "ack_timeout"
-    detail = "WhatsApp did not confirm it in time." if silent else "The connection broke before WhatsApp confirmed it."
+    detail = _UNCONFIRMED["ack_timeout" if silent else "connection_lost"]
     return Verdict(Next.UNCERTAIN, on_wire=True, code=reason or "unknown", detail=detail, retry_at=until, reconnect=silent)
 
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.pacing import History, Pace, delay_ms, effective_pace, next_send_at
-from sessions_app.policy.typing import typing_ms
+from sessions_app.policy.pacing import History, Pace, delay_ms, effective_pace, next_send_at, slowed_send_at
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 paces = st.tuples(st.integers(0, 60_000), st.integers(0, 60_000)).map(lambda bounds: Pace(min(bounds), max(bounds)))
@@ -58,8 +57,26 @@ def test_a_restaurants_bounds_hold_over_the_default(bounds: tuple[int | None, in
     assert high is None or pace.max_ms == high
 
 
-@given(characters=st.integers(0, 4_000), per_character=st.integers(0, 100), limit=st.integers(0, 5_000))
-def test_typing_grows_with_the_text_up_to_the_limit(characters: int, per_character: int, limit: int) -> None:
-    shown = typing_ms(characters, per_character_ms=per_character, limit_ms=limit)
-    assert 0 <= shown <= limit
-    assert shown <= typing_ms(characters + 1, per_character_ms=per_character, limit_ms=limit)
+@given(pace=paces, jitter=jitters, idle=gaps, slow=st.none() | gaps, later=gaps)
+def test_a_slow_pause_is_longer_until_it_ends_and_asking_later_never_answers_earlier(
+    pace: Pace, jitter: float, idle: timedelta, slow: timedelta | None, later: timedelta
+) -> None:
+    history, until = History(NOW - idle), None if slow is None else NOW - idle / 2 + slow
+
+    def asked(now: datetime) -> datetime:
+        return slowed_send_at(pace, 2, until, history, now, jitter)
+
+    plain, at = next_send_at(pace, history, NOW, jitter), asked(NOW)
+    assert at >= plain
+    assert at == plain or (until is not None and at <= until)
+    if until is not None and at < until:
+        assert at - (NOW - idle) >= timedelta(milliseconds=2 * delay_ms(pace, jitter))
+    assert asked(at) == at
+    assert asked(min(NOW + later, at)) == at
+    assert asked(NOW + later) >= NOW + later
+
+
+@given(pace=paces)
+def test_the_mean_is_that_of_many_throws(pace: Pace) -> None:
+    throws = [delay_ms(pace, n / 100) for n in range(101)]
+    assert pace.mean / timedelta(milliseconds=1) == pytest.approx(sum(throws) / len(throws), abs=1)

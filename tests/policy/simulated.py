@@ -1,0 +1,63 @@
+"""A session's owner on a simulated clock: it asks the policy, jumps to the instant it names, and sends."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+
+from sessions_app.policy.availability import Ready, when
+from sessions_app.policy.lanes import Lane
+from sessions_app.policy.ledger import Ledger, noted
+from sessions_app.policy.priorities import Priority
+from sessions_app.policy.reasons import Held
+from sessions_app.policy.rules import Number, Policy
+from sessions_app.policy.signals import Event, fold, signal_day
+from sessions_app.policy.warmup import signaled
+
+
+@dataclass
+class Owner:
+    policy: Policy
+    number: Number
+    now: datetime
+    ledger: Ledger = field(default_factory=Ledger)
+    dice: Random = field(default_factory=lambda: Random(1))
+    sent: list[tuple[Lane, datetime, float]] = field(default_factory=list)  # and the die thrown after it
+    heard: list[Event] = field(default_factory=list)
+
+    def ask(self, lane: Lane, priority: Priority = Priority.NORMAL) -> Ready | Held:
+        return when(lane, priority, ledger=self.ledger, policy=self.policy, number=self.number, now=self.now)
+
+    def run(self, *lanes: Lane, until: datetime, events: Iterable[Event] = (), priority: Priority = Priority.NORMAL) -> None:
+        """There is always a message in each of the lanes; the one that has waited longer goes first when both may. Events are
+        heard when they happen."""
+        coming = sorted(events, key=lambda event: event.at)
+        while self.now < until:
+            at, _, lane = min((instant(self.ask(lane, priority)), self._waits_since(lane), lane) for lane in lanes)
+            if coming and coming[0].at <= at:
+                self.now = max(self.now, coming[0].at)
+                self.hear(coming.pop(0))
+            elif at > self.now:
+                self.now = min(at, until)
+            else:
+                self.send(lane)
+
+    def send(self, lane: Lane) -> None:
+        jitter = self.dice.random()
+        self.ledger = noted(self.ledger, lane, at=self.now, jitter=jitter, zone=self.policy.zone)
+        self.sent.append((lane, self.now, jitter))
+
+    def hear(self, event: Event) -> None:
+        self.heard.append(event)
+        warm_up, day = self.number.warm_up, signal_day(event, self.policy.zone)
+        self.number = Number(warm_up if day is None else signaled(warm_up, day), fold(self.number.known, event))
+
+    def _waits_since(self, lane: Lane) -> datetime:
+        return self.ledger.of(lane).last_sent_at or datetime.min.replace(tzinfo=UTC)
+
+    def times(self, lane: Lane) -> list[datetime]:
+        return [at for one, at, _ in self.sent if one is lane]
+
+
+def instant(answer: Ready | Held) -> datetime:
+    return answer.at if isinstance(answer, Ready) else answer.until
