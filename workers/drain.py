@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 
 from sessions_app.policy import pacing
 from sessions_app.policy.reasons import Held
+from sessions_app.policy.restrictions import parked_until
 from sessions_app.policy.retry import Next, Outcome, Verdict, judge
 from sessions_app.policy.typing import Typing, claim_at, typing_ms, typing_plan
 from sessions_app.services import claims, sending
@@ -282,6 +283,7 @@ class Drain:
             delay_ms=pacing.delay_ms(warm, jitter) if verdict.on_wire else 0,
             cold_delay_ms=pacing.delay_ms(cold, jitter) if verdict.on_wire else 0,
             on_whatsapp=_on_whatsapp(outcome),
+            parked_until=parked_until(claim.refusals + 1, now) if _is_refusal(outcome) else None,
         )
 
     # --- The end
@@ -294,6 +296,10 @@ class Drain:
         if self._sends:
             await asyncio.wait(set(self._sends), timeout=max(0.0, timeout_s))
         return not self._sends
+
+
+def _is_refusal(outcome: Outcome) -> bool:
+    return (outcome.kind, outcome.reason) == ("rejected", "463")
 
 
 def _on_whatsapp(outcome: Outcome) -> bool | None:

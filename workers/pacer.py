@@ -91,7 +91,7 @@ def of_row(row: SessionRow, quarters: Sequence[Quarter], now: datetime) -> Pacer
 
 def number_of(row: SessionRow, now: datetime) -> Number:
     return rules.number(
-        standing=standing.read(row.standing),
+        standing=standing.parse(row.standing),
         first_linked_at=row.first_linked_at,
         declared_days=row.declared_days,
         declared_on=row.declared_on,

@@ -53,6 +53,7 @@ class Claim(NamedTuple):
     expires_at: datetime | None
     attempt: int
     resend: bool  # an earlier attempt had no clear outcome
+    refusals: int  # of this customer by WhatsApp (463), since it last took a message to them
 
 
 # What is queued and not held is ready, whatever its time says: it was accepted, or released, before the clock was set back.
@@ -105,7 +106,7 @@ _CLAIM = f"""
         ) q ON u.id IS NULL AND o.id IS NULL
         WHERE o.id IS NOT NULL OR q.id IS NOT NULL OR (u.status = 'uncertain' AND u.not_before <= clock_timestamp())
     ), judged AS (
-        SELECT pick.*, COALESCE(k.lid, '') AS lid,
+        SELECT pick.*, COALESCE(k.lid, '') AS lid, COALESCE(k.refusals, 0) AS refusals,
             CASE WHEN pick.resend THEN 'sending'
                  WHEN k.opted_out_at IS NOT NULL AND NOT m.exempt THEN 'suppressed'
                  WHEN NOT k.on_whatsapp AND k.checked_at > clock_timestamp() - make_interval(secs => %(absent)s) THEN 'failed'
@@ -143,7 +144,8 @@ _CLAIM = f"""
             error_detail = CASE WHEN ruled.verdict = 'failed' THEN 'This number is not on WhatsApp.' ELSE '' END
         FROM ruled WHERE m.id = ruled.message AND m.status IN ('queued', 'uncertain')
         RETURNING m.id, m.session_id, ruled.term, CASE WHEN ruled.held IS NULL THEN m.status ELSE 'held' END AS status, m.lane,
-                  m.wa_id, m.to_phone, ruled.lid, m.address, m.body, m.expires_at, m.attempts, ruled.resend
+                  m.wa_id, m.to_phone, ruled.lid, m.address, m.body, m.expires_at, m.attempts, ruled.resend,
+                  ruled.refusals
     ), line AS (
         INSERT INTO message_event (message_id, at, status, detail)
         SELECT id, clock_timestamp(), status, CASE status
@@ -180,14 +182,14 @@ _URGENT = ", ".join(
 def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[Waiting]:
     """Those of the worker's sessions that have something to send, as soon as its lane may."""
     statement = f"""
-        WITH some AS (
+        WITH mine AS (
             SELECT s.id, r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
                 WHERE m.session_id = s.id AND m.status = 'uncertain' AND m.not_before <= clock_timestamp()) AS unanswered,
                 EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {_READY}) AS queued
             FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
             WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s)
-        SELECT s.id, s.unanswered, {_URGENT} FROM some s WHERE s.unanswered OR s.queued"""
+        SELECT s.id, s.unanswered, {_URGENT} FROM mine s WHERE s.unanswered OR s.queued"""
     return fetch(Waiting, statement, {"worker": worker, "sessions": list(sessions)})
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from sessions_app.models import Contact, Message, Session
+from sessions_app.policy.lanes import lane_of
 
 Lane = Message.Lane
 
@@ -25,9 +26,9 @@ def of_recipient(*, session: Session, phone: str) -> Recipient:
 
 
 def _lane(session: Session, wrote: bool, written: bool) -> Lane:
-    if wrote or not session.restaurant.protect_strangers:
+    if not session.restaurant.protect_strangers:
         return Lane.WARM
-    return Lane.COLD if written else Lane.NEW
+    return Message.Lane[lane_of(wrote=wrote, written_to=written).name]
 
 
 def warm(*, contacts: list[Contact]) -> None:

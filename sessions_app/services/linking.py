@@ -42,7 +42,7 @@ class SessionRow(NamedTuple):
     first_linked_at: datetime | None
     declared_days: int | None
     declared_on: date | None
-    standing: dict[str, Any]
+    standing: str  # JSON: `standing.parse`
     chosen: Chosen  # by its restaurant
 
 
@@ -65,13 +65,13 @@ def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool
         SELECT s.id, s.term, s.restaurant_id, CASE WHEN s.deleted_at IS NULL THEN s.desired ELSE 'unlinked' END, s.link_until,
                s.link_phone, s.restart_wish, s.restart_done, s.state, s.state_reason, s.state_detail, s.retry_at, s.failures,
                s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at, s.next_delay_ms,
-               s.cold_sent_at, s.cold_delay_ms, s.first_linked_at, s.declared_days, s.declared_on, s.standing,
+               s.cold_sent_at, s.cold_delay_ms, s.first_linked_at, s.declared_days, s.declared_on, s.standing::text,
                {COLUMNS}
         FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id JOIN worker w ON {_OWN}
         WHERE s.owner_id = %(worker)s {some} {_RESTLESS if restless else ""}"""
     with connection.cursor() as cursor:
         cursor.execute(statement, {"worker": worker, "sessions": list(sessions or [])})
-        return [SessionRow(*line[:_OWN_COLUMNS], Chosen(*line[_OWN_COLUMNS:])) for line in cursor.fetchall()]
+        return [SessionRow._make([*line[:_OWN_COLUMNS], Chosen._make(line[_OWN_COLUMNS:])]) for line in cursor.fetchall()]
 
 
 class _Count(NamedTuple):

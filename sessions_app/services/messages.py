@@ -92,7 +92,7 @@ def find_replay(*, restaurant: Restaurant, idempotency_key: str, fingerprint: by
     for known, message_id in records.values_list("fingerprint", "message_id"):  # one at most, and mostly none
         if bytes(known) != fingerprint:
             raise IdempotencyKeyReused
-        return Message.objects.select_related("session", "restaurant").get(pk=message_id)
+        return Message.objects.select_related("session__restaurant", "restaurant").get(pk=message_id)
     return None
 
 

@@ -41,6 +41,17 @@ class Chosen(NamedTuple):
 COLUMNS = ", ".join(f"COALESCE(r.{name}::text, '')" if name == "send_windows" else f"r.{name}" for name in Chosen._fields)
 
 
+class Defaults(NamedTuple):
+    """The installation's."""
+
+    warm: Pace
+    cold: Pace
+    strangers_a_day: int | None
+    warms_up: bool
+    identical: int | None
+    gap_s: int
+
+
 class Rules(NamedTuple):
     policy: Policy
     protects: bool  # strangers have a lane of their own
@@ -54,14 +65,35 @@ def of_restaurant(restaurant: Restaurant) -> Rules:
     return of(Chosen(send_windows=windows, **values))
 
 
-@lru_cache(maxsize=10_000)
 def of(chosen: Chosen) -> Rules:
     """Raises nothing: what was saved has been checked; hours that leave no time to send at all count as none."""
-    warm = LanePolicy(_warm_pace(chosen), per_hour=chosen.hourly_limit, per_day=chosen.daily_limit)
-    cold = _cold(chosen) if chosen.protect_strangers else warm
-    gap = settings.RECIPIENT_GAP_S if chosen.recipient_gap_s is None else chosen.recipient_gap_s
-    identical = chosen.identical_limit or settings.IDENTICAL_LIMIT or None
-    return Rules(_policy(chosen, warm, cold), chosen.protect_strangers, timedelta(seconds=gap), identical)
+    return _rules(chosen, _defaults())
+
+
+def _defaults() -> Defaults:
+    return Defaults(
+        warm=Pace(settings.PACE_MIN_DELAY_MS, settings.PACE_MAX_DELAY_MS),
+        cold=Pace(settings.COLD_MIN_DELAY_MS, settings.COLD_MAX_DELAY_MS),
+        strangers_a_day=settings.STRANGERS_DAILY_LIMIT or None,
+        warms_up=settings.WARM_UP,
+        identical=settings.IDENTICAL_LIMIT or None,
+        gap_s=settings.RECIPIENT_GAP_S,
+    )
+
+
+@lru_cache(maxsize=10_000)
+def _rules(chosen: Chosen, default: Defaults) -> Rules:
+    pace = effective_pace(default=default.warm, min_ms=chosen.pace_min_delay_ms, max_ms=chosen.pace_max_delay_ms)
+    warm = LanePolicy(pace, per_hour=chosen.hourly_limit, per_day=chosen.daily_limit)
+    cold = _cold(chosen, default) if chosen.protect_strangers else warm
+    gap = default.gap_s if chosen.recipient_gap_s is None else chosen.recipient_gap_s
+    warms_up = chosen.protect_strangers and default.warms_up
+    return Rules(
+        _policy(chosen, warm, cold, warms_up=warms_up),
+        chosen.protect_strangers,
+        timedelta(seconds=gap),
+        chosen.identical_limit or default.identical,
+    )
 
 
 def number(
@@ -80,20 +112,14 @@ def number(
     return Number(warm_up, standing.known)
 
 
-def _warm_pace(chosen: Chosen) -> Pace:
-    default = Pace(settings.PACE_MIN_DELAY_MS, settings.PACE_MAX_DELAY_MS)
-    return effective_pace(default=default, min_ms=chosen.pace_min_delay_ms, max_ms=chosen.pace_max_delay_ms)
+def _cold(chosen: Chosen, default: Defaults) -> LanePolicy:
+    pace = effective_pace(default=default.cold, min_ms=chosen.cold_min_delay_ms, max_ms=chosen.cold_max_delay_ms)
+    return LanePolicy(pace, per_hour=chosen.hourly_limit, per_day=chosen.strangers_daily_limit or default.strangers_a_day)
 
 
-def _cold(chosen: Chosen) -> LanePolicy:
-    default = Pace(settings.COLD_MIN_DELAY_MS, settings.COLD_MAX_DELAY_MS)
-    pace = effective_pace(default=default, min_ms=chosen.cold_min_delay_ms, max_ms=chosen.cold_max_delay_ms)
-    return LanePolicy(pace, per_hour=chosen.hourly_limit, per_day=chosen.strangers_daily_limit or settings.STRANGERS_DAILY_LIMIT)
-
-
-def _policy(chosen: Chosen, warm: LanePolicy, cold: LanePolicy) -> Policy:
-    zone = ZoneInfo(chosen.time_zone)
-    options: dict[str, Any] = {"urgent_through_quiet": chosen.urgent_through_quiet, "warm": warm, "cold": cold}
+def _policy(chosen: Chosen, warm: LanePolicy, cold: LanePolicy, *, warms_up: bool) -> Policy:
+    zone, through = ZoneInfo(chosen.time_zone), chosen.urgent_through_quiet
+    options: dict[str, Any] = {"urgent_through_quiet": through, "warm": warm, "cold": cold, "warms_up": warms_up}
     quiet = _quiet(chosen)
     windows = windows_of(json.loads(chosen.send_windows)) if chosen.send_windows else None
     try:

@@ -22,8 +22,8 @@ class Settlement:
     term: int
     status: str
     at: datetime
+    to_phone: str
     lane: int = 0
-    to_phone: str = ""
     code: str = ""
     detail: str = ""
     address: str = ""

@@ -4,10 +4,12 @@ Web tells what bridges report (time-lock, new-chat cap), the owner what its conn
 login). The row is locked while one of them writes.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -93,6 +95,11 @@ def write(standing: Standing) -> dict[str, Any]:
         "restarted_on": standing.restarted_on and standing.restarted_on.isoformat(),
     }
     return {name: part for name, part in parts.items() if part}
+
+
+@lru_cache(maxsize=10_000)
+def parse(text: str) -> Standing:
+    return read(json.loads(text))
 
 
 def read(raw: Mapping[str, Any]) -> Standing:
