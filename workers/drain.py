@@ -46,6 +46,7 @@ class Drain:
     ) -> None:
         self.paused = False
         self.on_free: Callable[[Owned], None] = lambda _: None
+        self.on_refused: Callable[[Owned, datetime], None] = lambda *_: None  # 463
         self.on_dead_socket: Callable[[Owned], None] = lambda _: None
         self._config = config
         self._table = table
@@ -255,6 +256,8 @@ class Drain:
             code=verdict.code,
             attempt=claim.attempt,
         )
+        if _is_refusal(outcome):
+            self.on_refused(owned, now)
         if verdict.reconnect:
             self.on_dead_socket(owned)
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 
+from sessions_app.policy.signals import Refused
 from sessions_app.services import linking, rules
 from workers import pacer
 from workers.bridge import Bridge
@@ -88,7 +89,9 @@ class Engine:
     def _wire(self) -> None:
         self.links.on_release = self.ownership.release
         self.truths.on_written = self._written
+        self.truths.on_told = lambda owned: self.wake([owned.id])  # what it means for its lanes is read from the row
         self.truths.on_lost = self.links.lose
+        self.drain.on_refused = self._refused
         self.drain.on_free = self.links.consider
         self.drain.on_dead_socket = self.links.reconnect
         self.ownership.on_clock_set = self._clock_set
@@ -97,6 +100,10 @@ class Engine:
         """Its row says what is true: a claim for it can succeed from now on."""
         if owned.may_send and not self.drain.paused:
             self.drain.schedule(owned)
+
+    def _refused(self, owned: Owned, at: datetime) -> None:
+        owned.truth.facts.append(Refused(at))
+        self.truths.mark(owned)
 
     def _clock_set(self, step: timedelta) -> None:
         log.warning("clock.set", of="database", seconds=round(step.total_seconds(), 1))

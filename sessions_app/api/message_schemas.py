@@ -32,7 +32,7 @@ class MessageSummary(Answer):
     status: Message.Status
     status_at: datetime
     lane: Literal["warm", "cold", "new"]
-    """Which messages it shares a pace and limits with: to customers who have written, to strangers, or opening a chat with one."""
+    """Which messages share its pace and limits: to customers who have written, to strangers, or the first one to a stranger."""
     hold_reason: str
     """Why it waits, as a stable code; empty when it does not wait."""
     hold_detail: str

@@ -128,9 +128,8 @@ def _accept(restaurant: Restaurant, sent: MessageIn, idempotency_key: str | None
 
 
 def _own(request: HttpRequest, message_id: UUID) -> Message:
-    found = Message.objects.select_related("session__restaurant", "restaurant").filter(
-        restaurant=restaurant_of(request), pk=message_id
-    )
+    own = Message.objects.select_related("session__restaurant", "restaurant")
+    found = own.filter(restaurant=restaurant_of(request), pk=message_id)
     message = found.first()
     if message is None:
         raise NotFound("This restaurant has no such message.")

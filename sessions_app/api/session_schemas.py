@@ -67,7 +67,7 @@ class BudgetOut(Answer):
     used: int
     left: int | None
     resets_at: datetime | None
-    """A day's: the restaurant's next midnight. An hour's: when the next message leaves the last 60 minutes; null while none is in them."""
+    """A day's: the restaurant's next midnight. An hour's: when the next message leaves the last 60 minutes, null without one."""
 
 
 class LaneOut(Answer):

@@ -1,5 +1,5 @@
-"""When a waiting message will probably go out and why not sooner, from its place in its lane and from policy. An estimate, never a
-promise."""
+"""When a waiting message will probably go out and why not sooner, from its place in its lane and from policy: an estimate, never
+a promise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def for_message(*, message: Message) -> Estimate:
 
 
 def for_messages(*, messages: Sequence[Message]) -> dict[UUID, Held]:
-    """Why each waits, without its place: of a page of messages, their sessions and restaurants fetched. Only of those that wait."""
+    """Why those of a page wait that do, without their place. Their sessions and restaurants have been fetched."""
     waiting = [one for one in messages if one.status in (Message.Status.QUEUED, Message.Status.SCHEDULED)]
     sessions = {one.session_id: one.session for one in waiting}
     known = outlook.of_sessions(list(sessions.values())) if sessions else {}
@@ -80,7 +80,8 @@ def _why(message: Message, known: Outlook, ahead: int, expected_at: datetime) ->
 
 
 def _send_at(message: Message, known: Outlook, ahead: int) -> datetime:
-    held = [moment for moment in (message.not_before, message.hold_until, message.session.next_send_at) if moment]
+    """Counted from what holds the whole session, which may be more than its pace."""
+    held = [moment for moment in (message.not_before, message.hold_until) if moment]
     return estimates.estimated_send_at(
         LANES[message.lane],
         Priority(message.priority),
@@ -89,7 +90,7 @@ def _send_at(message: Message, known: Outlook, ahead: int) -> datetime:
         ledger=known.ledger,
         policy=known.rules.policy,
         number=known.number,
-        now=known.now,
+        now=max(known.now, message.session.next_send_at or known.now),
     )
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
+from sessions_app.policy.signals import Event
+from sessions_app.services import standing
 from sessions_app.services.rules import COLUMNS, Chosen
 from sessions_app.services.sql import execute, fetch
 
@@ -107,6 +109,7 @@ class Truth:
     restart_done: int = 0
     link_ended: datetime | None = None  # the wish to link that is over: this `link_until`, not a later one
     events: list[dict[str, Any]] = field(default_factory=list)  # lines for the activity log
+    facts: list[Event] = field(default_factory=list)  # what WhatsApp has said of the number
 
 
 class _Known(NamedTuple):
@@ -140,10 +143,13 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
                   qr_expires_at, pairing_code, connected_at, restart_done, link_ended)
         WHERE s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         RETURNING s.id"""
-    columns = [name for name in Truth.__slots__ if name != "events"]
+    columns = [name for name in Truth.__slots__ if name not in ("events", "facts")]
     values = {name: [getattr(truth, name) for truth in truths] for name in columns}
     written = {row.id for row in fetch(_Known, statement, {"worker": worker, **values})}
-    _log([(truth.session, event) for truth in truths if truth.session in written for event in truth.events])
+    told = [truth for truth in truths if truth.session in written]
+    _log([(truth.session, event) for truth in told for event in truth.events])
+    if facts := [(truth.session, fact) for truth in told for fact in truth.facts]:
+        standing.note(facts=facts)
     return written
 
 
