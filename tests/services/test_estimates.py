@@ -3,7 +3,7 @@ from datetime import timedelta
 from django.utils import timezone
 from pytest_django import Settings
 
-from sessions_app.models import Message, Session
+from sessions_app.models import Contact, Message, Session
 from sessions_app.services import estimates, messages
 
 SECOND = timedelta(seconds=1)
