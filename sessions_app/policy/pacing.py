@@ -55,7 +55,7 @@ def slowed_send_at(
     """The same with the pause `factor` times as long, as long as it would end before `slow_until`; at that moment the plain
     pause holds again. Asking later never gives an earlier answer."""
     plain = next_send_at(policy, history, now, jitter)
-    if slow_until is None or plain >= slow_until or history.last_sent_at is None:
+    if slow_until is None or history.last_sent_at is None:
         return plain
     slow = history.last_sent_at + timedelta(milliseconds=factor * delay_ms(policy, jitter))
     return max(plain, min(slow, slow_until))

@@ -26,7 +26,7 @@ def typing_plan(*, slot: datetime, now: datetime, last_sent_at: datetime | None,
     """For a message claimed at `now`. Whoever claims at `claim_at` or sooner sends at the slot exactly."""
     shown = typing_ms if last_sent_at is None else min(typing_ms, max(0, (max(slot, now) - last_sent_at) // _MS))
     start_at = max(now, slot - shown * _MS)
-    return Typing(start_at, shown, max(slot, start_at + shown * _MS))
+    return Typing(start_at, shown, start_at + shown * _MS)
 
 
 def claim_at(*, slot: datetime, last_sent_at: datetime | None, limit_ms: int) -> datetime:

@@ -66,6 +66,13 @@ def test_a_late_old_event_changes_nothing() -> None:
         assert cold(known_of(list(order))) is None
 
 
+def test_of_two_things_said_at_once_the_graver_counts() -> None:
+    locks: list[Event] = [TimeLock(NOW, active=False, until=NOW + DAY), TimeLock(NOW, active=True)]
+    caps: list[Event] = [NewChatCap(NOW, CapStatus.CAPPED), NewChatCap(NOW, CapStatus.NONE, 9, 9, NOW + DAY)]
+    for told in (locks, locks[::-1], caps, caps[::-1]):
+        assert cold(known_of(told)) is not None
+
+
 @given(known=knowns, event=events)
 def test_what_is_known_is_never_older_than_before(known: Known, event: Event) -> None:
     later = fold(known, event)
@@ -93,6 +100,11 @@ def test_a_lock_without_a_sensible_end_is_held_in_steps(until: datetime | None) 
     assert cold(known) == Held(Reason.TIME_LOCK, NOW + STEP + BUFFER)
     again = fold(known, TimeLock(NOW + STEP, active=True))
     assert cold(again) == Held(Reason.TIME_LOCK, NOW + 2 * STEP + BUFFER)
+
+
+def test_an_end_that_is_too_far_away_is_not_believed() -> None:
+    known = known_of([TimeLock(NOW, active=True, until=NOW + 9_000 * DAY)])
+    assert cold(known) == Held(Reason.TIME_LOCK, NOW + LONGEST + BUFFER)
 
 
 def test_warnings_slow_down_and_the_second_leaves_the_urgent_ones() -> None:
