@@ -57,7 +57,7 @@ class RestaurantAdmin(TenantAdmin[Restaurant]):
                     ("cold_min_delay_ms", "cold_max_delay_ms"),
                     ("strangers_daily_limit", "identical_limit"),
                 ),
-                "description": "Customers who have never written to a number. WhatsApp restricts numbers that write to many of them.",
+                "description": "Customers who never wrote to a number. WhatsApp restricts numbers that write to many of them.",
             },
         ),
         ("Hours", {"fields": (("quiet_from", "quiet_until"), "urgent_through_quiet", "send_windows")}),
