@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
 
 from sessions_app.models import Contact, Message, Session
 from sessions_app.policy.lanes import lane_of
+from sessions_app.policy.reasons import Reason
 
 Lane = Message.Lane
+_STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT))
 
 
 class Recipient(NamedTuple):
@@ -32,11 +35,17 @@ def _lane(session: Session, wrote: bool, written: bool) -> Lane:
 
 
 def warm(*, contacts: list[Contact]) -> None:
-    """These have written: what waits for them is no message to a stranger any more. Inside the caller's transaction."""
+    """These have written: what waits for them is no message to a stranger any more, nor held as one. Inside the caller's
+    transaction."""
     for contact in contacts:
         if contact.phone:
-            waiting = Q(status__in=(Message.Status.QUEUED, Message.Status.SCHEDULED)) & ~Q(lane=Lane.WARM)
             mine = Message.objects.filter(
                 restaurant_id=contact.restaurant_id, to_phone=contact.phone, session_id=contact.session_id
             )
-            mine.filter(waiting).update(lane=Lane.WARM)
+            waiting = mine.filter(status__in=(Message.Status.QUEUED, Message.Status.SCHEDULED))
+            waiting.filter(~Q(lane=Lane.WARM) | _STRANGERS_ONLY).update(
+                lane=Lane.WARM,
+                hold_reason=Case(When(_STRANGERS_ONLY, then=Value("")), default=F("hold_reason")),
+                hold_until=Case(When(_STRANGERS_ONLY, then=None), default=F("hold_until")),
+                not_before=Case(When(_STRANGERS_ONLY, then=Now()), default=F("not_before")),
+            )
