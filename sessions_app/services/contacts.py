@@ -141,6 +141,7 @@ class _Book:
         contact.name = seen.name or contact.name
         contact.last_inbound_at = _latest(contact.last_inbound_at, seen.at)
         contact.refusals, contact.parked_until = 0, None  # who writes may be answered
+        contact.on_whatsapp = None if contact.on_whatsapp is None else True
         self._touch(contact)
         self._index(contact)
 
