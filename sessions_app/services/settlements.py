@@ -83,7 +83,8 @@ _SETTLE = """
         cold_delay_ms = CASE WHEN t.lane > 0 AND t.sent_at IS NOT NULL THEN t.cold_delay_ms ELSE s.cold_delay_ms END
     FROM result t JOIN own ON own.id = t.session WHERE s.id = t.session"""
 
-# Locked in the order in which inbound messages lock them, so that neither waits for the other in a circle.
+# Locked in the order in which inbound messages lock them, so that neither waits for the other in a circle. A repeated
+# settlement parks nobody for longer than it did, and so is no second refusal.
 _CUSTOMERS = """
     WITH told AS (
         SELECT t.*, s.restaurant_id FROM unnest(%(id)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[],
@@ -91,7 +92,7 @@ _CUSTOMERS = """
             AS t(id, session, term, phone, sent_at, on_whatsapp, parked_until)
         JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
     ), known AS MATERIALIZED (
-        SELECT k.id FROM contact k JOIN told t ON k.session_id = t.session AND k.phone = t.phone
+        SELECT k.id FROM contact k JOIN told t ON k.session_id = t.session AND k.phone = t.phone AND k.phone <> ''
         ORDER BY k.id FOR NO KEY UPDATE OF k
     )
     INSERT INTO contact AS k (id, restaurant_id, session_id, phone, lid, name, on_whatsapp, checked_at, last_outbound_at,
@@ -104,14 +105,14 @@ _CUSTOMERS = """
         last_outbound_at = GREATEST(k.last_outbound_at, EXCLUDED.last_outbound_at),
         on_whatsapp = COALESCE(EXCLUDED.on_whatsapp, k.on_whatsapp),
         checked_at = COALESCE(EXCLUDED.checked_at, k.checked_at),
-        refusals = CASE WHEN EXCLUDED.parked_until IS NOT NULL THEN k.refusals + 1
+        refusals = CASE WHEN EXCLUDED.parked_until > COALESCE(k.parked_until, '-infinity') THEN k.refusals + 1
                         WHEN EXCLUDED.on_whatsapp THEN 0 ELSE k.refusals END,
         parked_until = COALESCE(EXCLUDED.parked_until, CASE WHEN EXCLUDED.on_whatsapp THEN NULL ELSE k.parked_until END)"""
 
 # The chat is open now: what waits for the same stranger opens none.
 _OPENED = """
-    UPDATE message m SET lane = 1 FROM unnest(%(session)s::uuid[], %(phone)s::text[]) AS t(session, phone)
-    JOIN wa_session s ON s.id = t.session
+    UPDATE message m SET lane = 1 FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[]) AS t(session, term, phone)
+    JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
     WHERE m.restaurant_id = s.restaurant_id AND m.to_phone = t.phone AND m.session_id = s.id AND m.lane = 2
       AND m.status IN ('queued', 'scheduled')"""
 
@@ -123,7 +124,12 @@ def settle(*, worker: UUID, settlements: Sequence[Settlement]) -> None:
     _note_customers(worker, [one for one in settlements if one.sent_at or one.on_whatsapp is not None])
     opened = [one for one in settlements if one.lane == 2 and one.on_whatsapp]
     if opened:
-        execute(_OPENED, {"session": [one.session for one in opened], "phone": [one.to_phone for one in opened]})
+        _open(worker, opened)
+
+
+def _open(worker: UUID, opened: Sequence[Settlement]) -> None:
+    values = {name: [getattr(one, name) for one in opened] for name in ("session", "term")}
+    execute(_OPENED, {"worker": worker, **values, "phone": [one.to_phone for one in opened]})
 
 
 def _note_customers(worker: UUID, told: Sequence[Settlement]) -> None:
