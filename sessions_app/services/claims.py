@@ -120,7 +120,7 @@ _CLAIM = f"""
                   AND x.sent_at > clock_timestamp() - make_interval(secs => %(within)s)
                 ORDER BY x.sent_at DESC OFFSET pick.identical - 1 LIMIT 1) END AS identical_until
         FROM pick JOIN message m ON m.id = pick.message
-        LEFT JOIN contact k ON k.session_id = m.session_id AND k.phone = m.to_phone
+        LEFT JOIN contact k ON k.session_id = m.session_id AND k.phone = m.to_phone AND k.phone <> ''
     ), ruled AS (
         SELECT judged.*, CASE WHEN verdict = 'sending' AND until > statement_timestamp() THEN until END AS held
         FROM judged, LATERAL (SELECT GREATEST(gap_until, parked_until, identical_until) AS until) AS longest
@@ -150,7 +150,7 @@ _CLAIM = f"""
         INSERT INTO message_event (message_id, at, status, detail)
         SELECT id, clock_timestamp(), status, CASE status
             WHEN 'sending' THEN jsonb_build_object('attempt', attempts, 'resend', resend)
-            WHEN 'failed' THEN '{{"reason": "not_on_whatsapp"}}' ELSE '{{}}' END
+            WHEN 'failed' THEN '{{"reason": "not_on_whatsapp"}}' ELSE '{{"reason": "opted_out"}}' END
         FROM claimed WHERE status <> 'held'
     )
     SELECT * FROM claimed"""
