@@ -7,13 +7,13 @@ costs the others of its batch. Anything temporary is raised, nothing of the batc
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
 from django.utils import timezone
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from sessions_app.models import InboundMessage, Session, SessionEvent
 from sessions_app.policy import signals
@@ -27,13 +27,15 @@ log = structlog.get_logger(__name__)
 
 COUNTED = ("applied", "duplicate", "unknown_session", "unknown_message", "ignored", "invalid")
 RESTRICTIONS = {"number.restricted": "number_restricted", "number.chat_cap": "chat_cap"}
+# The years at either end of what Python counts have instants that another time zone cannot show.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
 
 
 class Event(BaseModel):
     id: str
     session: UUID
     type: str
-    at: AwareDatetime
+    at: Moment
     data: dict[str, Any]
 
 
@@ -56,7 +58,7 @@ class ReceivedData(BaseModel):
     name: str | None = None
     kind: str
     text: str | None = None
-    sent_at: AwareDatetime
+    sent_at: Moment
 
 
 def record(*, bridge: str, events: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -209,9 +211,9 @@ def _moment(value: Any) -> datetime | None:
     """None for what is no time with an offset: an end that cannot be read is no end."""
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else None
 
 
 def _whole(value: Any) -> int:
