@@ -111,7 +111,8 @@ _CUSTOMERS = """
 
 # The chat is open now: what waits for the same stranger opens none.
 _OPENED = """
-    UPDATE message m SET lane = 1 FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[]) AS t(session, term, phone)
+    UPDATE message m SET lane = 1
+    FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[]) AS t(session, term, phone)
     JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
     WHERE m.restaurant_id = s.restaurant_id AND m.to_phone = t.phone AND m.session_id = s.id AND m.lane = 2
       AND m.status IN ('queued', 'scheduled')"""

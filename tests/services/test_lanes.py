@@ -118,6 +118,7 @@ def test_what_was_held_for_a_stranger_is_free_when_they_write(
     waiting = queued(session, lane=COLD, hold_reason=reason, hold_until=ago(hours=-40), not_before=ago(hours=-40))
     elsewhere = queued(session, lane=COLD, hold_reason="no_devices", hold_until=ago(hours=-1), not_before=ago(hours=-1))
     writes(session, phone=PHONE)
+    assert (fresh(waiting).hold_reason, waiting.hold_until) == ("", None) and waiting.not_before <= timezone.now()
     got = claim(me, mine)
     assert got and (got.message, got.status, got.refusals) == (waiting.pk, "sending", 0)
     assert (fresh(elsewhere).hold_reason, elsewhere.lane) == ("no_devices", WARM)
