@@ -143,6 +143,13 @@ LEGACY_ROUTES = env.bool("LEGACY_ROUTES", default=False)  # the addresses of the
 # --- Pace ---------------------------------------------------------------------------------------------------------
 PACE_MIN_DELAY_MS = env.int("PACE_MIN_DELAY_MS", default=2_000)
 PACE_MAX_DELAY_MS = env.int("PACE_MAX_DELAY_MS", default=10_000)
+# To strangers, who have never written to the number: slower, and few new chats a day until the number is warmed up.
+COLD_MIN_DELAY_MS = env.int("COLD_MIN_DELAY_MS", default=20_000)
+COLD_MAX_DELAY_MS = env.int("COLD_MAX_DELAY_MS", default=60_000)
+WARM_UP = env.bool("WARM_UP", default=True)
+STRANGERS_DAILY_LIMIT = env.int("STRANGERS_DAILY_LIMIT", default=80)  # new chats of one number, after its warm-up; 0: none
+IDENTICAL_LIMIT = env.int("IDENTICAL_LIMIT", default=10)  # strangers who may get one text within an hour; 0: any number
+RECIPIENT_GAP_S = env.int("RECIPIENT_GAP_S", default=0)  # between two messages to one customer
 TYPING_MS_PER_CHARACTER = env.int("TYPING_MS_PER_CHARACTER", default=20)
 TYPING_MAX_MS = env.int("TYPING_MAX_MS", default=1_500)
 SEND_ACK_TIMEOUT_S = env.float("SEND_ACK_TIMEOUT_S", default=60.0)

@@ -10,7 +10,7 @@ from uuid import UUID
 import aiohttp
 
 from sessions_app.policy.retry import Outcome
-from sessions_app.services.sending import Claim
+from sessions_app.services.claims import Claim
 
 CALL_TIMEOUT_S = 10.0
 LOG_OUT_TIMEOUT_S = 20.0  # the bridge itself tries for 10

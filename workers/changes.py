@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from sessions_app.policy.reactions import react
+from sessions_app.policy.signals import Ban, Connected
 from workers.bridge import Status
 from workers.clocks import DatabaseClock, steady
 from workers.table import Owned
@@ -65,6 +66,8 @@ class Changes:
             status.lid or truth.lid,
             status.name or truth.push_name,
         )
+        if owned.pacer.number.known.ban is not None:
+            truth.facts.append(Connected(self._clock.now()))  # it holds the number no more
         self.say(owned, "connected", "", "")
 
     def closed(self, owned: Owned, reason: str, detail: dict[str, Any]) -> None:
@@ -80,6 +83,8 @@ class Changes:
             jitter=random.random(),
         )
         self.gone(owned)
+        if reason == "banned_temporarily":
+            owned.truth.facts.append(Ban(self._clock.now(), detail.get("until")))
         owned.failures = owned.truth.failures = reaction.failures
         owned.wipe = reaction.wipe
         owned.truth.retry_at = reaction.retry_at

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from sessions_app.policy.pacing import Pace
-
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -19,7 +17,6 @@ class Config:
     heartbeat_s: float
     ttl_s: float
     margin_s: float
-    pace: Pace
     typing_ms_per_character: int
     typing_max_ms: int
     ack_timeout_s: float
@@ -40,7 +37,6 @@ def from_settings(*, name: str, queue: str, hostname: str, pid: int) -> Config:
         heartbeat_s=settings.WORKER_HEARTBEAT_S,
         ttl_s=settings.WORKER_TTL_S,
         margin_s=settings.WORKER_LEASE_MARGIN_S,
-        pace=Pace(settings.PACE_MIN_DELAY_MS, settings.PACE_MAX_DELAY_MS),
         typing_ms_per_character=settings.TYPING_MS_PER_CHARACTER,
         typing_max_ms=settings.TYPING_MAX_MS,
         ack_timeout_s=settings.SEND_ACK_TIMEOUT_S,

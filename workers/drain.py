@@ -12,18 +12,23 @@ import structlog
 from django.db import InterfaceError, OperationalError
 
 from sessions_app.policy import pacing
+from sessions_app.policy.reasons import Held
+from sessions_app.policy.restrictions import parked_until
 from sessions_app.policy.retry import Next, Outcome, Verdict, judge
-from sessions_app.policy.typing import typing_ms
-from sessions_app.services import sending
-from sessions_app.services.sending import Claim, Settlement
+from sessions_app.policy.typing import Typing, claim_at, typing_ms, typing_plan
+from sessions_app.services import claims, sending
+from sessions_app.services.claims import Claim
+from sessions_app.services.settlements import Settlement
 from workers.bridge import Bridge
 from workers.clocks import DatabaseClock, Lease
 from workers.config import Config
 from workers.database import Database
+from workers.pacer import LANES, moment
 from workers.table import Owned, Table
 
 log = structlog.get_logger(__name__)
 TICK_S = 0.02
+LOOK_AT_HELD = 5  # looks
 MOST_AT_ONCE = 1_000
 
 
@@ -41,6 +46,7 @@ class Drain:
     ) -> None:
         self.paused = False
         self.on_free: Callable[[Owned], None] = lambda _: None
+        self.on_refused: Callable[[Owned, datetime], None] = lambda *_: None  # 463
         self.on_dead_socket: Callable[[Owned], None] = lambda _: None
         self._config = config
         self._table = table
@@ -55,28 +61,49 @@ class Drain:
         self._results: list[tuple[Owned, Settlement]] = []
         self._doubted: set[Owned] = set()
         self._one_by_one = False
+        self._looks = 0
         self._sends: set[asyncio.Task[None]] = set()
 
     # --- When
 
     def schedule(self, owned: Owned) -> None:
         """Look into its queue at its next slot, at once if that has passed. Scheduling it twice is harmless."""
-        now = self._clock.now()
-        due = max(now, owned.next_send_at or now)
+        self._schedule(owned, owned.pacer.slot(self._clock.now()))
+
+    def look_again(self, owned: Owned) -> None:
+        """What held it may hold it no more."""
+        if owned.held is not None and owned.may_send and not self.paused:
+            owned.held = None
+            self.schedule(owned)
+
+    def _schedule(self, owned: Owned, slot: datetime) -> None:
+        """The claim comes as early as the longest typing takes, so that the message goes at its slot."""
+        last = owned.pacer.ledger.latest.last_sent_at
+        due = max(self._clock.now(), claim_at(slot=slot, last_sent_at=last, limit_ms=self._config.typing_max_ms))
         if owned.in_flight or (owned.due is not None and owned.due <= due):
             return
-        owned.due = due
+        owned.due, owned.slot = due, slot
         heapq.heappush(self._heap, (due, next(self._order), owned))
         self._changed.set()
 
     async def look(self) -> None:
         """Finds work that no wake-up told of."""
-        worker = self._worker()
-        idle = {owned.id: owned for owned in self._table if owned.due is None and not owned.in_flight and owned.may_send}
+        worker, now = self._worker(), self._clock.now()
+        self._looks += 1
+        idle = {owned.id: owned for owned in self._table if self._is_idle(owned)}
         if worker is None or not idle or self.paused:
             return
-        for session in await self._database.call(sending.ready, worker=worker, sessions=list(idle)):
-            self.schedule(idle[session])
+        for waiting in await self._database.call(claims.ready, worker=worker, sessions=list(idle)):
+            owned = idle[waiting.session]
+            answer = owned.pacer.opens(waiting, now)
+            owned.held = answer if isinstance(answer, Held) else None
+            self._schedule(owned, moment(answer))
+
+    def _is_idle(self, owned: Owned) -> bool:
+        """Nothing is known to wait in it; or all that waits is held, where a wake-up of something else may have been lost."""
+        if owned.in_flight or not owned.may_send:
+            return False
+        return owned.due is None or (owned.held is not None and self._looks % LOOK_AT_HELD == 0)
 
     async def wait(self) -> None:
         """Until a slot is due or a result waits, and never less than a tick."""
@@ -137,7 +164,7 @@ class Drain:
                 sending.tick,
                 worker=worker,
                 settlements=[settlement for _, settlement in results],
-                due=[(owned.id, owned.term) for owned in due],
+                due=[owned.pacer.due(owned.row, owned.slot or self._clock.now()) for owned in due],
             )
         except Exception as error:
             self._results = self._worth_another_try(results, error) + self._results
@@ -166,15 +193,13 @@ class Drain:
         if not self._doubted:
             return
         doubted = [owned for owned in self._doubted if self._table.holds(owned)]
-        await self._database.call(sending.give_back, worker=worker, sessions=[(owned.id, owned.term) for owned in doubted])
+        await self._database.call(claims.give_back, worker=worker, sessions=[(owned.id, owned.term) for owned in doubted])
         self._doubted.clear()
         for owned in doubted:
             self._free(owned)
             self.schedule(owned)
 
     def _settled(self, owned: Owned, settlement: Settlement) -> None:
-        if settlement.next_send_at:
-            owned.next_send_at = max(owned.next_send_at or settlement.next_send_at, settlement.next_send_at)
         self._free(owned)
         if self._table.holds(owned) and owned.may_send and not self.paused:
             self.schedule(owned)
@@ -187,8 +212,11 @@ class Drain:
     # --- The send
 
     def _start(self, owned: Owned, claim: Claim | None) -> None:
-        if claim is None:
+        owned.held = None
+        if claim is None or claim.status != "sending":
             self._free(owned)
+            if claim is not None:  # its slot is free for another
+                self.schedule(owned)
             return
         task = asyncio.create_task(self._send(owned, claim))
         self._sends.add(task)
@@ -197,16 +225,21 @@ class Drain:
     async def _send(self, owned: Owned, claim: Claim) -> None:
         outcome = Outcome("not_sent", "lease_ran_out")
         try:
+            plan = self._plan(owned, claim)
+            await asyncio.sleep((plan.start_at - self._clock.now()).total_seconds())
             if self._lease.held():
-                outcome = await self._bridge.send(claim, now=self._clock.now(), typing_ms=self._typing_ms(claim))
+                outcome = await self._bridge.send(claim, now=self._clock.now(), typing_ms=plan.typing_ms)
         except Exception:
             log.exception("message.send_crashed", session=str(claim.session), message=str(claim.message))
             outcome = Outcome("unknown", "connection_lost")
         self._finish(owned, claim, outcome)
 
-    def _typing_ms(self, claim: Claim) -> int:
+    def _plan(self, owned: Owned, claim: Claim) -> Typing:
         per_character, limit = self._config.typing_ms_per_character, self._config.typing_max_ms
-        return 0 if claim.resend else typing_ms(len(claim.body), per_character_ms=per_character, limit_ms=limit)
+        now, last = self._clock.now(), owned.pacer.ledger.latest.last_sent_at
+        slot = owned.pacer.slot(now, LANES[claim.lane])
+        shown = 0 if claim.resend else typing_ms(len(claim.body), per_character_ms=per_character, limit_ms=limit)
+        return typing_plan(slot=now if claim.resend else slot, now=now, last_sent_at=last, typing_ms=shown)
 
     def _finish(self, owned: Owned, claim: Claim, outcome: Outcome) -> None:
         now = self._clock.now()
@@ -223,28 +256,37 @@ class Drain:
             code=verdict.code,
             attempt=claim.attempt,
         )
+        if _is_refusal(outcome):
+            self.on_refused(owned, now)
         if verdict.reconnect:
             self.on_dead_socket(owned)
 
     def _settlement(self, owned: Owned, claim: Claim, outcome: Outcome, verdict: Verdict, now: datetime) -> Settlement:
-        jitter = random.random()
-        history = pacing.History(last_sent_at=now)
-        slot = pacing.next_send_at(owned.pace, history, now, jitter) if verdict.on_wire else None
-        waits = [at for at in (slot, verdict.session_until) if at]
+        jitter, pacer = random.random(), owned.pacer
+        if verdict.session_until:
+            pacer.floor = max(pacer.floor or verdict.session_until, verdict.session_until)
+        if verdict.on_wire:
+            pacer.sent(claim.lane, now, jitter)
+        warm, cold = pacer.rules.policy.warm.pace, pacer.rules.policy.cold.pace
         return Settlement(
             message=claim.message,
             session=claim.session,
             term=claim.term,
             status=str(verdict.next),
             at=outcome.at or now,
+            lane=claim.lane,
+            to_phone=claim.to_phone,
             code=verdict.code,
             detail=verdict.detail,
             address=outcome.address,
             not_before=verdict.retry_at,
             hold_until=verdict.retry_at or verdict.session_until,
             sent_at=now if verdict.on_wire else None,
-            next_send_at=max(waits) if waits else None,
-            delay_ms=pacing.delay_ms(owned.pace, jitter) if verdict.on_wire else 0,
+            next_send_at=pacer.slot(now) if verdict.on_wire or verdict.session_until else None,
+            delay_ms=pacing.delay_ms(warm, jitter) if verdict.on_wire else 0,
+            cold_delay_ms=pacing.delay_ms(cold, jitter) if verdict.on_wire else 0,
+            on_whatsapp=_on_whatsapp(outcome),
+            parked_until=parked_until(claim.refusals + 1, now) if _is_refusal(outcome) else None,
         )
 
     # --- The end
@@ -257,3 +299,13 @@ class Drain:
         if self._sends:
             await asyncio.wait(set(self._sends), timeout=max(0.0, timeout_s))
         return not self._sends
+
+
+def _is_refusal(outcome: Outcome) -> bool:
+    return (outcome.kind, outcome.reason) == ("rejected", "463")
+
+
+def _on_whatsapp(outcome: Outcome) -> bool | None:
+    if outcome.kind == "acked":
+        return True
+    return False if (outcome.kind, outcome.reason) == ("not_sent", "not_on_whatsapp") else None

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from sessions_app.services import linking
+from sessions_app.policy.signals import Refused
+from sessions_app.services import linking, rules
+from workers import pacer
 from workers.bridge import Bridge
 from workers.bridge_process import BridgeHost
 from workers.clocks import DatabaseClock, Lease, steady
@@ -87,7 +89,9 @@ class Engine:
     def _wire(self) -> None:
         self.links.on_release = self.ownership.release
         self.truths.on_written = self._written
+        self.truths.on_told = lambda owned: self.wake([owned.id])  # what it means for its lanes is read from the row
         self.truths.on_lost = self.links.lose
+        self.drain.on_refused = self._refused
         self.drain.on_free = self.links.consider
         self.drain.on_dead_socket = self.links.reconnect
         self.ownership.on_clock_set = self._clock_set
@@ -96,6 +100,10 @@ class Engine:
         """Its row says what is true: a claim for it can succeed from now on."""
         if owned.may_send and not self.drain.paused:
             self.drain.schedule(owned)
+
+    def _refused(self, owned: Owned, at: datetime) -> None:
+        owned.truth.facts.append(Refused(at))
+        self.truths.mark(owned)
 
     def _clock_set(self, step: timedelta) -> None:
         log.warning("clock.set", of="database", seconds=round(step.total_seconds(), 1))
@@ -161,7 +169,7 @@ class Engine:
         self._take_rows(rows)
         if full:
             self._full_look_at = steady() + FULL_LOOK_S
-            self.ownership.adopt(rows)
+            await self.ownership.adopt(rows)
             for session in believed.keys() - {row.id for row in rows}:
                 self._lost(believed[session])
         await self.drain.look()
@@ -173,8 +181,19 @@ class Engine:
     def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
         for row in rows:
             if owned := self.table.get(row.id):
-                owned.pace = self.ownership.pace_of(row)
+                if self._learn(owned, row):
+                    self.drain.look_again(owned)
                 self.links.take_wishes(row)
+
+    def _learn(self, owned: Owned, row: linking.SessionRow) -> bool:
+        """Whether its restaurant has chosen otherwise, or more is known of the number."""
+        before = owned.row
+        if (row.chosen, row.standing, row.declared_on, row.declared_days) == (
+            before.chosen, before.standing, before.declared_on, before.declared_days,
+        ):  # fmt: skip
+            return False
+        owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self.clock.now())
+        return True
 
     async def _take_wakes(self) -> None:
         if not self._woken:

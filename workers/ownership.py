@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from sessions_app.policy.pacing import Pace, effective_pace
 from sessions_app.policy.sharing import fair_share, may_leave
-from sessions_app.services import linking, ownership
+from sessions_app.services import linking, ownership, tallies
+from workers import pacer
 from workers.bridge_process import BridgeHost
 from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
@@ -173,20 +173,18 @@ class Ownership:
         if not claimed:
             return
         log.info("sessions.claimed", count=len(claimed))
-        rows = await self._work.call(linking.load, worker=me.worker, sessions=[one.session for one in claimed])
-        self.adopt(rows)
+        await self.adopt(await self._work.call(linking.load, worker=me.worker, sessions=[one.session for one in claimed]))
 
-    def adopt(self, rows: Iterable[linking.SessionRow]) -> None:
+    async def adopt(self, rows: Iterable[linking.SessionRow]) -> None:
         """Takes charge of sessions that this worker owns; those it has charge of already are left as they are."""
-        for row in sorted(rows, key=_soonest_first):
-            if self._table.get(row.id) is None:
-                owned = adopt(row, self.pace_of(row), self._clock.now())
+        fresh = sorted((row for row in rows if self._table.get(row.id) is None), key=_soonest_first)
+        sent = await self._work.call(tallies.recent, sessions=[row.id for row in fresh]) if fresh else {}
+        for row in fresh:
+            if self._table.get(row.id) is None:  # another look may have been as quick
+                owned = adopt(row, pacer.of_row(row, sent.get(row.id, ()), self._clock.now()))
                 self._table.add(owned)
                 self._truths.mark(owned)
                 self._links.consider(owned)
-
-    def pace_of(self, row: linking.SessionRow) -> Pace:
-        return effective_pace(default=self._config.pace, min_ms=row.pace_min_ms, max_ms=row.pace_max_ms)
 
     async def _give_up(self, surplus: int, reason: str) -> None:
         """A few at a time, those first that can move within a pause. Each goes when its send has been settled and its socket is

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sessions_app.policy.pacing import Pace
+from sessions_app.policy.reasons import Held
 from sessions_app.policy.reconcile import Open, Wish
 from sessions_app.policy.reconcile import Truth as Known
 from sessions_app.services.linking import SessionRow, Truth
 from sessions_app.services.ownership import Claimed
+from workers.pacer import Pacer
 
 
 @dataclass(slots=True, eq=False)
 class Owned:
     row: SessionRow  # wishes, as last read
     truth: Truth  # as last told by the bridge; `linking.write_truths` makes the row say the same
-    pace: Pace
+    pacer: Pacer
     failures: int = 0
     open: Open = "no"
     linking_phone: str | None = None
@@ -30,7 +31,8 @@ class Owned:
     leaving: str = ""  # why it is being released
     in_flight: bool = False  # claimed and not settled
     due: datetime | None = None  # its place in the heap
-    next_send_at: datetime | None = None
+    slot: datetime | None = None  # what it is due for: a little later, since typing comes first
+    held: Held | None = None  # why all that waits in it does so, beyond the pace
 
     @property
     def id(self) -> UUID:
@@ -64,8 +66,9 @@ class Owned:
     def shift(self, step: timedelta) -> None:
         """The database's clock was set: what was to be waited for is as far away as before."""
         truth = self.truth
-        self.next_send_at = self.next_send_at and self.next_send_at + step
+        self.pacer.shift(step)
         self.due = self.due and self.due + step
+        self.slot = self.slot and self.slot + step
         truth.retry_at = truth.retry_at and truth.retry_at + step
 
     def wish(self) -> Wish:
@@ -83,7 +86,7 @@ class Owned:
         return Known(truth.linked, truth.state, self.open, self.linking_phone, truth.retry_at)
 
 
-def adopt(row: SessionRow, pace: Pace, now: datetime) -> Owned:
+def adopt(row: SessionRow, pacer: Pacer) -> Owned:
     truth = Truth(
         session=row.id,
         term=row.term,
@@ -99,10 +102,7 @@ def adopt(row: SessionRow, pace: Pace, now: datetime) -> Owned:
         connected_at=row.connected_at,
         restart_done=row.restart_done,
     )
-    owned = Owned(row=row, truth=truth, pace=pace, failures=row.failures, next_send_at=row.next_send_at)
-    if row.last_sent_at and row.last_sent_at > now:  # the clock was set back since: a pause counts from now at the latest
-        owned.shift(now - row.last_sent_at)
-    return owned
+    return Owned(row=row, truth=truth, pacer=pacer, failures=row.failures)
 
 
 class Table:

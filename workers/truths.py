@@ -17,11 +17,13 @@ MOST_AT_ONCE = 500
 
 
 class Truths:
-    """`on_written` is told of each session whose row now says what it should, `on_lost` of each that has another owner."""
+    """`on_written` is told of each session whose row now says what it should, `on_told` of each whose row knows more of its
+    number, `on_lost` of each that has another owner."""
 
     def __init__(self, *, table: Table, database: Database, worker: Callable[[], UUID | None]) -> None:
         self.changed = asyncio.Event()
         self.on_written: Callable[[Owned], None] = lambda _: None
+        self.on_told: Callable[[Owned], None] = lambda _: None
         self.on_lost: Callable[[Owned], None] = lambda _: None
         self._table = table
         self._database = database
@@ -69,11 +71,14 @@ class Truths:
         worker = self._worker()
         if worker is None:
             return
-        copies = [replace(owned.truth, events=list(owned.truth.events)) for owned in batch]
+        copies = [replace(owned.truth, events=list(owned.truth.events), facts=list(owned.truth.facts)) for owned in batch]
         written = await self._database.call(linking.write_truths, worker=worker, truths=copies)
         for owned, copy in zip(batch, copies, strict=True):
             del owned.truth.events[: len(copy.events)]
+            del owned.truth.facts[: len(copy.facts)]
             if owned.id in written:
                 self.on_written(owned)
+                if copy.facts:
+                    self.on_told(owned)
             else:
                 self.on_lost(owned)

@@ -125,13 +125,14 @@ class House:
     def _site(self, databases: Mapping[str, str], node: str) -> parts.Site:
         port = 0 if self.options.live else ports.free_port(parts.SIMULATOR_PORT)
         network = {} if self.options.live else simulated_network(port)
+        lenient = {} if self.options.live else open_to_strangers(os.environ)
         own = {
             "DATA_DIR": str(self.options.data),
             "STATIC_ROOT": str(make_private(self.options.data / "static")),
             "WEB_URL": f"http://127.0.0.1:{self.options.port}",
             "NODE_BINARY": node,
         }
-        env = application_environment() | self.vault.application() | dict(databases) | own | network
+        env = lenient | application_environment() | self.vault.application() | dict(databases) | own | network
         return parts.Site(env=env, logs=self.logs, data=self.options.data, port=self.options.port, simulator_port=port)
 
 
@@ -145,6 +146,17 @@ def application_environment() -> dict[str, str]:
 def simulated_network(port: int) -> dict[str, str]:
     """Its client version is told by it as well, whatever address was meant for WhatsApp's."""
     return {"WA_SOCKET_URL": f"ws://127.0.0.1:{port}/ws/chat", "SIMULATOR_URL": f"http://127.0.0.1:{port}", "WA_VERSION_URL": ""}
+
+
+def open_to_strangers(chosen: Mapping[str, str]) -> dict[str, str]:
+    """Defaults for a network that bans nobody: strangers are written to as everybody else, and as many as one likes."""
+    return {
+        "COLD_MIN_DELAY_MS": chosen.get("PACE_MIN_DELAY_MS", "2000"),
+        "COLD_MAX_DELAY_MS": chosen.get("PACE_MAX_DELAY_MS", "10000"),
+        "WARM_UP": "false",
+        "STRANGERS_DAILY_LIMIT": "0",
+        "IDENTICAL_LIMIT": "0",
+    }
 
 
 def _require_space(data: Path) -> None:

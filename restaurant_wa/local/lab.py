@@ -14,7 +14,7 @@ from pathlib import Path
 from restaurant_wa.local import parts
 from restaurant_wa.local.children import Child, Children
 from restaurant_wa.local.console import Problem
-from restaurant_wa.local.house import BRIDGE_ROLE, DATABASE, application_environment, simulated_network
+from restaurant_wa.local.house import BRIDGE_ROLE, DATABASE, application_environment, open_to_strangers, simulated_network
 from restaurant_wa.local.places import make_data, make_private, node_binary
 from restaurant_wa.local.ports import free_port
 from restaurant_wa.local.postgres import Postgres
@@ -123,7 +123,7 @@ class Lab:
             "STATIC_ROOT": str(make_private(self.data / "static")),
         }
         given = {name: str(value) for name, value in configuration.items()}
-        env = application_environment() | own | simulated_network(network) | given
+        env = open_to_strangers(given) | application_environment() | own | simulated_network(network) | given
         return parts.Site(env=env, logs=self.logs, data=self.data, port=port, simulator_port=network)
 
     def _part(self, name: str) -> parts.Part:

@@ -1,6 +1,9 @@
 """Customers as a session knows them, and what they wrote: for looking only."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
@@ -9,13 +12,43 @@ from sessions_app.admin.day_filter import DayFilter
 from sessions_app.admin.filters import RestaurantFilter, SessionFilter
 from sessions_app.admin.markup import link_to, moment, two_lines
 from sessions_app.admin.paging import CappedPaginator
+from sessions_app.admin.verbs import Verb, VerbsAdmin
 from sessions_app.admin.words import pretty_phone
-from sessions_app.models import Contact, InboundMessage
+from sessions_app.models import Consent, Contact, InboundMessage
+from sessions_app.services import optouts
+
+CONSENTS_SHOWN = 50
+
+VERBS: tuple[Verb[Contact], ...] = (
+    Verb(
+        slug="opt-out",
+        label="Opt out",
+        icon="notifications_off",
+        question="Has this customer asked for no more messages? What waits for them is not sent.",
+        done="The customer gets no more messages.",
+        run=lambda contact, actor: optouts.decide(contact=contact, kind=Consent.Kind.STOP, by=actor),
+        offered=lambda contact: contact.opted_out_at is None,
+        asks=True,
+        danger=True,
+    ),
+    Verb(
+        slug="opt-in",
+        label="Opt in again",
+        icon="notifications",
+        question="Has this customer asked for messages again?",
+        done="The customer gets messages again.",
+        run=lambda contact, actor: optouts.decide(contact=contact, kind=Consent.Kind.START, by=actor),
+        offered=lambda contact: contact.opted_out_at is not None,
+        asks=True,
+    ),
+)
 
 
 @admin.register(Contact)
-class ContactAdmin(TenantAdmin[Contact]):
-    list_display = ("who", "at", "wrote", "was_written_to", "uses_whatsapp")
+class ContactAdmin(VerbsAdmin[Contact]):
+    verbs = VERBS
+    change_form_outer_before_template = "sessions_app/admin/contact_panel.html"
+    list_display = ("who", "at", "wrote", "was_written_to", "uses_whatsapp", "wants_messages")
     list_filter = (SessionFilter, RestaurantFilter)
     list_select_related = ("session", "restaurant")
     paginator = CappedPaginator
@@ -28,6 +61,17 @@ class ContactAdmin(TenantAdmin[Contact]):
         ("WhatsApp", {"fields": (("on_whatsapp", "checked_at"), ("last_inbound_at", "last_outbound_at"), ("lid", "created_at"))}),
     )
     readonly_fields = ("shown_phone", "created_at")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        contact = self.get_object(request, object_id)
+        panel = {"contact": contact, "buttons": self.buttons(request, contact), "consents": _consents(contact)} if contact else {}
+        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+
+    @admin.display(description="Wants messages", boolean=True)
+    def wants_messages(self, contact: Contact) -> bool:
+        return contact.opted_out_at is None
 
     @admin.display(description="Contact")
     def who(self, contact: Contact) -> SafeString:
@@ -52,6 +96,10 @@ class ContactAdmin(TenantAdmin[Contact]):
     @admin.display(description="Number")
     def shown_phone(self, contact: Contact) -> str:
         return pretty_phone(contact.phone) if contact.phone else "–"
+
+
+def _consents(contact: Contact) -> list[Consent]:
+    return list(contact.consents.order_by("-id")[:CONSENTS_SHOWN])
 
 
 @admin.register(InboundMessage)

@@ -18,11 +18,11 @@ from sessions_app.admin.paging import CappedPaginator
 from sessions_app.admin.queries import CAP, ahead_of, usable_worker_exists
 from sessions_app.admin.timeline import steps_of
 from sessions_app.admin.verbs import Verb, VerbsAdmin
-from sessions_app.admin.waiting import Surroundings, reason_for_waiting
+from sessions_app.admin.waiting import IN_TURN, Surroundings, reason_for_waiting
 from sessions_app.admin.words import message_badge, pretty_phone
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import Message, Restaurant
-from sessions_app.services import messages, phones
+from sessions_app.services import estimates, messages, phones
 
 WITHDRAWABLE = (Message.Status.SCHEDULED, Message.Status.QUEUED)
 
@@ -52,7 +52,7 @@ class MessageAdmin(VerbsAdmin[Message]):
     paginator = CappedPaginator
     change_form_outer_before_template = "sessions_app/admin/message_panel.html"
     fieldsets = (
-        ("Message", {"fields": (("shown_to", "session_link"), ("reference", "priority"), "shown_body")}),
+        ("Message", {"fields": (("shown_to", "session_link"), ("reference", "priority", "lane"), "shown_body")}),
         (
             "Times",
             {"fields": (("created_at", "not_before"), ("expires_at", "sending_at"), ("sent_at", "delivered_at"), "read_at")},
@@ -147,8 +147,11 @@ class MessageAdmin(VerbsAdmin[Message]):
 
 def _around(message: Message) -> Surroundings:
     waits = message.status == Message.Status.QUEUED
-    ahead = ahead_of(message) if waits else 0
-    return Surroundings(ahead=min(ahead, CAP), ahead_capped=ahead > CAP, worker_alive=not waits or usable_worker_exists())
+    if not waits:
+        return Surroundings(ahead=0, ahead_capped=False, worker_alive=True)
+    ahead, why = ahead_of(message), estimates.for_messages(messages=[message])[message.pk]
+    hold = None if why.reason in IN_TURN else why
+    return Surroundings(ahead=min(ahead, CAP), ahead_capped=ahead > CAP, worker_alive=usable_worker_exists(), hold=hold)
 
 
 def _found(rows: QuerySet[Message], term: str, regions: list[str]) -> QuerySet[Message]:

@@ -48,7 +48,21 @@ class RestaurantAdmin(TenantAdmin[Restaurant]):
     inlines = (MembershipInline,)
     fieldsets = (
         (None, {"fields": ("name", ("time_zone", "default_region"), "is_active")}),
-        ("Pace", {"fields": (("pace_min_delay_ms", "pace_max_delay_ms"), "resend_uncertain")}),
+        ("Pace", {"fields": (("pace_min_delay_ms", "pace_max_delay_ms"), ("hourly_limit", "daily_limit"), "recipient_gap_s")}),
+        (
+            "Strangers",
+            {
+                "fields": (
+                    "protect_strangers",
+                    ("cold_min_delay_ms", "cold_max_delay_ms"),
+                    ("strangers_daily_limit", "identical_limit"),
+                ),
+                "description": "Customers who never wrote to a number. WhatsApp restricts numbers that write to many of them.",
+            },
+        ),
+        ("Hours", {"fields": (("quiet_from", "quiet_until"), "urgent_through_quiet", "send_windows")}),
+        ("Opting out", {"fields": ("opt_out_languages", ("opt_out_words", "opt_in_words"), ("opt_out_reply", "opt_in_reply"))}),
+        ("Messages without an answer", {"fields": ("resend_uncertain",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Restaurant]:

@@ -13,12 +13,14 @@ from django.utils.safestring import SafeString
 from sessions_app.admin import link, trial_send
 from sessions_app.admin.base import TenantChangeList
 from sessions_app.admin.filters import RestaurantFilter, SessionStateFilter
+from sessions_app.admin.limits import limits_of
 from sessions_app.admin.markup import badge, moment, two_lines
 from sessions_app.admin.queries import alive_ids, capped, usable_worker_exists, waiting_counts
 from sessions_app.admin.unfolded import ChangeList
 from sessions_app.admin.verbs import Verb, VerbsAdmin
 from sessions_app.admin.words import pretty_phone, session_badge, session_sentence
 from sessions_app.models import Session
+from sessions_app.policy.warmup import RAMP
 from sessions_app.services import sessions
 
 EVENTS_SHOWN = 100
@@ -50,6 +52,19 @@ VERBS: tuple[Verb[Session], ...] = (
         done="The session connects.",
         run=lambda session, actor: sessions.start(session=session, actor=actor),
         offered=lambda session: session.desired == Session.Desired.OFFLINE,
+    ),
+    Verb(
+        slug="skip-warm-up",
+        label="Skip the warm-up",
+        icon="local_fire_department",
+        question=(
+            "Has this number been used on WhatsApp for weeks, with people who write to it? Then it may write to as many strangers"
+            " a day as a number that has been here for a while. A new number that does so is likely to be banned."
+        ),
+        done="The number counts as warmed up from today on.",
+        run=lambda session, actor: sessions.declare_age(session=session, good_days=len(RAMP), actor=actor),
+        offered=lambda session: session.linked_at is not None and session.restaurant.protect_strangers,
+        asks=True,
     ),
     Verb(
         slug="log-out",
@@ -102,7 +117,7 @@ class SessionAdmin(VerbsAdmin[Session]):
     ordering = ("restaurant__name", "name")
     autocomplete_fields = ()
     change_form_outer_before_template = "sessions_app/admin/session_panel.html"
-    change_form_outer_after_template = "sessions_app/admin/session_log.html"
+    change_form_outer_after_template = "sessions_app/admin/session_after.html"
     add_fieldsets = ((None, {"fields": ("restaurant", "name")}),)
     fieldsets = (
         ("WhatsApp", {"fields": (("shown_phone", "push_name"), ("linked_at", "connected_at"))}),
@@ -157,6 +172,7 @@ class SessionAdmin(VerbsAdmin[Session]):
             "needs_link": session.linked_at is None,
             "manages": self.may_manage(request, session),
             "buttons": self.buttons(request, session),
+            "limits": limits_of(session),
             "session_events": session.events.all()[:EVENTS_SHOWN],
             "events_shown": EVENTS_SHOWN,
         }

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sessions_app.admin.words import code_in_words, session_badge, span
 from sessions_app.models import Message, Session
+from sessions_app.policy.reasons import Held, Reason, sentence
 
 _HELD = {
     "not_connected": "the number was not connected when its turn came",
@@ -29,6 +30,10 @@ _OFFLINE = {
 }
 
 
+# Not holds: what waits for these is next, or has others before it.
+IN_TURN = frozenset({Reason.NEXT, Reason.PACE, Reason.QUEUE})
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What the reason depends on besides the message and its session."""
@@ -36,6 +41,7 @@ class Surroundings:
     ahead: int  # messages of the session that go first; counted up to a cap
     ahead_capped: bool
     worker_alive: bool
+    hold: Held | None = None  # by the rules, beyond its turn
 
 
 def reason_for_waiting(message: Message, session: Session, around: Surroundings, now: datetime) -> str:
@@ -65,6 +71,10 @@ def _queued(message: Message, session: Session, around: Surroundings, now: datet
         return _OFFLINE[Session.State(session.state)]
     if not around.worker_alive:
         return "No worker is running. It goes out as soon as one is."
+    if message.hold_reason in _HELD:
+        return _held(message, now)
+    if around.hold is not None:
+        return _ruled(around.hold, now)
     if message.hold_reason:
         return _held(message, now)
     if message.not_before > now:
@@ -79,6 +89,10 @@ def _held(message: Message, now: datetime) -> str:
         f"It is tried again in {span((until - now).total_seconds())}." if until > now else "It is tried again at its next turn."
     )
     return f"It waits because {why}. {when}"
+
+
+def _ruled(hold: Held, now: datetime) -> str:
+    return f"{sentence(hold.reason)} It goes out in {span((hold.until - now).total_seconds())} at the earliest."
 
 
 def _in_line(session: Session, around: Surroundings, now: datetime) -> str:

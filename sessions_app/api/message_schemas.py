@@ -1,7 +1,7 @@
 """Messages as the API shows and takes them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -9,6 +9,7 @@ from pydantic import Field
 from sessions_app.api.fields import STORABLE, VISIBLE, Answer, Body, PhoneText, PriorityName, Timestamp
 from sessions_app.models import Message, MessageEvent
 from sessions_app.models.messages import MAX_BODY_CHARACTERS
+from sessions_app.policy.reasons import Held, sentence
 from sessions_app.services.estimates import Estimate
 
 
@@ -30,9 +31,14 @@ class MessageSummary(Answer):
     reference: str
     status: Message.Status
     status_at: datetime
+    lane: Literal["warm", "cold", "new"]
+    """Which messages share its pace and limits: to customers who have written, to strangers, or the first one to a stranger."""
     hold_reason: str
-    """Why it waits, as a stable code; empty when it only waits for its turn."""
+    """Why it waits, as a stable code; empty when it does not wait."""
+    hold_detail: str
+    """The same in plain words, for people."""
     hold_until: datetime | None
+    """Until when, as far as is known now; null while a person has to act, and when it does not wait."""
     error_code: str
     error_detail: str
     attempts: int
@@ -69,8 +75,8 @@ class MessagePage(Answer):
     """Null on the last page."""
 
 
-def summary(message: Message) -> MessageSummary:
-    return MessageSummary(**_columns(message))
+def summary(message: Message, why: Held | None) -> MessageSummary:
+    return MessageSummary(**_columns(message), **_hold(why.reason if why else "", why.until if why else None))
 
 
 def with_estimate(message: Message, estimate: Estimate) -> MessageOut:
@@ -83,9 +89,20 @@ def with_timeline(message: Message, estimate: Estimate, events: list[MessageEven
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {"position": estimate.position, "delay_ms": estimate.delay_ms, "estimated_send_at": estimate.send_at}
+    place = {"position": estimate.position, "delay_ms": estimate.delay_ms, "estimated_send_at": estimate.send_at}
+    return place | _hold(estimate.reason, estimate.until)
+
+
+def _hold(reason: str, until: datetime | None) -> dict[str, Any]:
+    return {"hold_reason": reason, "hold_detail": sentence(reason), "hold_until": until}
 
 
 def _columns(message: Message) -> dict[str, Any]:
-    renamed = {"to": message.to_phone, "text": message.body, "priority": Message.Priority(message.priority).label}
-    return renamed | {name: getattr(message, name) for name in MessageSummary.model_fields if name not in renamed}
+    renamed = {
+        "to": message.to_phone,
+        "text": message.body,
+        "priority": Message.Priority(message.priority).label,
+        "lane": Message.Lane(message.lane).label,
+    }
+    told = {*renamed, "hold_reason", "hold_detail", "hold_until"}
+    return renamed | {name: getattr(message, name) for name in MessageSummary.model_fields if name not in told}

@@ -72,7 +72,7 @@ def list_messages(request: HttpRequest, filters: Query[MessageFilters]) -> Messa
     """The newest first. Follow `next_cursor` for older ones."""
     refuse_unknown(request, MessageFilters)
     restaurant = restaurant_of(request)
-    found = Message.objects.filter(restaurant=restaurant).order_by("-seq")
+    found = Message.objects.filter(restaurant=restaurant).select_related("session__restaurant").order_by("-seq")
     if filters.status is not None:
         found = found.filter(status=filters.status)
     if filters.session_id is not None:
@@ -85,7 +85,8 @@ def list_messages(request: HttpRequest, filters: Query[MessageFilters]) -> Messa
     page = list(found[: filters.limit + 1])
     shown = page[: filters.limit]
     more = cursors.of_seq(shown[-1].seq) if len(page) > filters.limit else None
-    return MessagePage(items=[summary(message) for message in shown], next_cursor=more)
+    waits = estimates.for_messages(messages=shown)
+    return MessagePage(items=[summary(message, waits.get(message.pk)) for message in shown], next_cursor=more)
 
 
 @router.get("/{uuid:message_id}", auth=_read, response={200: MessageDetail}, openapi_extra=reading(404))
@@ -127,7 +128,8 @@ def _accept(restaurant: Restaurant, sent: MessageIn, idempotency_key: str | None
 
 
 def _own(request: HttpRequest, message_id: UUID) -> Message:
-    found = Message.objects.select_related("session", "restaurant").filter(restaurant=restaurant_of(request), pk=message_id)
+    own = Message.objects.select_related("session__restaurant", "restaurant")
+    found = own.filter(restaurant=restaurant_of(request), pk=message_id)
     message = found.first()
     if message is None:
         raise NotFound("This restaurant has no such message.")

@@ -8,6 +8,11 @@ from pydantic import Field
 
 from sessions_app.api.fields import VISIBLE, Answer, Body, PhoneText
 from sessions_app.models import Session
+from sessions_app.policy.budgets import Budget
+from sessions_app.policy.lanes import Lane
+from sessions_app.policy.reasons import Held, sentence
+from sessions_app.policy.risk import Risk
+from sessions_app.services.outlook import LANES, Outlook
 
 
 class SessionIn(Body):
@@ -56,6 +61,43 @@ class SessionPage(Answer):
     """Null on the last page."""
 
 
+class BudgetOut(Answer):
+    limit: int | None
+    """Null: no limit."""
+    used: int
+    left: int | None
+    resets_at: datetime | None
+    """A day's: the restaurant's next midnight. An hour's: when the next message leaves the last 60 minutes, null without one."""
+
+
+class LaneOut(Answer):
+    lane: Literal["warm", "cold", "new"]
+    day: BudgetOut
+    """Of a calendar day of the restaurant. To strangers the first message to each counts, which is the lane `new`."""
+    hour: BudgetOut
+    warming_up: bool
+    """The day's limit is the warm-up's and rises with each good day."""
+    next_at: datetime
+    """When the next normal message may go."""
+    hold_reason: str
+    """Why not now, as a stable code; empty when only the pace decides."""
+    hold_detail: str
+
+
+class RiskReasonOut(Answer):
+    code: str
+    points: int
+    text: str
+
+
+class RiskOut(Answer):
+    score: int
+    """0 to 100: how likely WhatsApp is to restrict the number."""
+    level: Literal["low", "raised", "high", "critical"]
+    reasons: list[RiskReasonOut]
+    """The heaviest first, in plain words."""
+
+
 class SessionStatus(SessionOut):
     qr_available: bool
     pairing_code: str
@@ -65,6 +107,12 @@ class SessionStatus(SessionOut):
     waiting: int
     """Messages that wait in it, counted up to 10,001."""
     oldest_waiting_at: datetime | None
+
+
+class SessionLimits(Answer):
+    lanes: list[LaneOut]
+    """What the number may send today, by lane, and what holds it."""
+    risk: RiskOut
 
 
 class QrOut(Answer):
@@ -83,6 +131,31 @@ def out(session: Session) -> SessionOut:
 
 def status(session: Session, **more: Any) -> SessionStatus:
     return SessionStatus(**_columns(session), **more)
+
+
+def limits(known: Outlook, risk: Risk) -> SessionLimits:
+    lanes = [_lane(lane, known) for lane in LANES]
+    reasons = [RiskReasonOut(code=one.code, points=one.points, text=one.text) for one in risk.reasons]
+    told = RiskOut(score=risk.score, level=risk.level, reasons=reasons)
+    return SessionLimits(lanes=lanes, risk=told)
+
+
+def _lane(lane: Lane, known: Outlook) -> LaneOut:
+    budgets, answer = known.today(lane), known.when(lane)
+    reason = answer.reason if isinstance(answer, Held) else ""
+    return LaneOut(
+        lane=lane.value,
+        day=_budget(budgets.day),
+        hour=_budget(budgets.hour),
+        warming_up=budgets.warming_up,
+        next_at=answer.until if isinstance(answer, Held) else answer.at,
+        hold_reason=reason,
+        hold_detail=sentence(reason),
+    )
+
+
+def _budget(budget: Budget) -> BudgetOut:
+    return BudgetOut(limit=budget.limit, used=budget.used, left=budget.left, resets_at=budget.resets_at)
 
 
 def _columns(session: Session) -> dict[str, Any]:

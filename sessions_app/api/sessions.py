@@ -14,10 +14,19 @@ from sessions_app.api.auth import actor_of, needs, restaurant_of
 from sessions_app.api.errors import blaming
 from sessions_app.api.openapi import reading, writing
 from sessions_app.api.queries import refuse_unknown
-from sessions_app.api.session_schemas import LinkByCode, LinkIn, QrOut, SessionIn, SessionOut, SessionPage, SessionStatus
+from sessions_app.api.session_schemas import (
+    LinkByCode,
+    LinkIn,
+    QrOut,
+    SessionIn,
+    SessionLimits,
+    SessionOut,
+    SessionPage,
+    SessionStatus,
+)
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import ApiKey, Message, Session, Worker
-from sessions_app.services import estimates, qr_codes, sessions
+from sessions_app.services import estimates, outlook, qr_codes, sessions
 
 router = Router()
 
@@ -71,6 +80,14 @@ def get_session_status(request: HttpRequest, session_id: UUID) -> SessionStatus:
         waiting=waiting.order_by()[: estimates.MAX_COUNTED + 1].count(),
         oldest_waiting_at=waiting.order_by("priority", "seq").values_list("created_at", flat=True).first(),
     )
+
+
+@router.get("/{uuid:session_id}/limits", auth=_read, response={200: SessionLimits}, openapi_extra=reading(404))
+def get_session_limits(request: HttpRequest, session_id: UUID) -> SessionLimits:
+    """What the number may send today and what holds it, and how likely WhatsApp is to restrict it."""
+    session = _own(request, session_id)
+    known = outlook.of_session(session)
+    return session_schemas.limits(known, outlook.risk_of(session, known))
 
 
 @router.get("/{uuid:session_id}/qr", auth=_read, response={200: QrOut}, openapi_extra=_PNG)

@@ -19,6 +19,9 @@ class Contact(UUIDModel):
     checked_at = models.DateTimeField(null=True, blank=True)
     last_inbound_at = models.DateTimeField(null=True, blank=True)
     last_outbound_at = models.DateTimeField(null=True, blank=True)
+    opted_out_at = models.DateTimeField(null=True, blank=True)  # wrote STOP: nothing is sent to them any more
+    refusals = models.PositiveSmallIntegerField(default=0, db_default=0)  # by WhatsApp (463), since it last took a message
+    parked_until = models.DateTimeField(null=True, blank=True)  # because of them
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -31,6 +34,34 @@ class Contact(UUIDModel):
 
     def __str__(self) -> str:
         return self.name or self.phone or self.lid
+
+
+class Consent(models.Model):
+    """The proof of an opt-out or an opt-in: what was written, when. Appended, never changed, and kept with the number itself, so
+    that it outlives a merged contact."""
+
+    class Kind(models.TextChoices):
+        STOP = "stop", "Opted out"
+        START = "start", "Opted in again"
+
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="consents")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="consents")
+    contact = models.ForeignKey(Contact, null=True, on_delete=models.SET_NULL, related_name="consents")
+    phone = models.CharField(max_length=16, blank=True)
+    lid = models.CharField(max_length=40, blank=True)
+    kind = models.CharField(max_length=8, choices=Kind)
+    text = models.CharField(max_length=200)  # as it was written
+    wa_id = models.CharField(max_length=64, blank=True)  # of the customer's message; empty: a person decided in the admin
+    by = models.CharField(max_length=150, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "consent"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["contact", "-id"], name="consent_of_contact")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.at:%Y-%m-%d %H:%M:%S}"
 
 
 class InboundMessage(UUIDModel):

@@ -38,12 +38,21 @@ class Message(UUIDModel):
         NORMAL = 2, "normal"
         LOW = 3, "low"
 
+    class Lane(models.IntegerChoices):
+        """Which messages of a session share a pace, limits and WhatsApp's restrictions."""
+
+        WARM = 0, "warm"  # to somebody who has written to us
+        COLD = 1, "cold"  # to a stranger we have written to before
+        NEW = 2, "new"  # to a stranger, and the first one: it opens a chat, and counts for the warm-up
+
     restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="messages")
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
     seq = models.BigIntegerField(db_default=NextMessageSeq(), editable=False)
     to_phone = models.CharField(max_length=16)  # E.164
     body = models.TextField()
     priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    lane = models.PositiveSmallIntegerField(choices=Lane, default=Lane.WARM, db_default=0)
+    exempt = models.BooleanField(default=False, db_default=False)  # the answer to an opt-out: the last that goes there
     reference = models.CharField(max_length=120, blank=True)  # the caller's own, e.g. an order number
     created_at = models.DateTimeField(auto_now_add=True)
     not_before = models.DateTimeField()  # equal to created_at unless it is scheduled or tried again later
@@ -72,8 +81,10 @@ class Message(UUIDModel):
         db_table = "message"
         ordering = ["-seq"]
         indexes = [
-            # The claim: the first ready message of a session. Partial, so that finished messages cost it nothing.
-            models.Index(fields=["session", "priority", "seq"], condition=Q(status="queued"), name="message_claim"),
+            # The claim: the first ready message of each lane. Partial, so that finished messages cost it nothing.
+            models.Index(fields=["session", "lane", "priority", "seq"], condition=Q(status="queued"), name="message_lane"),
+            # Messages to strangers of the last hour: few, for the guard against one text to many.
+            models.Index(fields=["session", "sent_at"], condition=Q(lane__gt=0, sent_at__isnull=False), name="message_strangers"),
             # What a new owner settles first: handed over, not answered.
             models.Index(fields=["session", "seq"], condition=Q(status__in=["sending", "uncertain"]), name="message_unsettled"),
             # Sweeps by time: scheduled messages that have come due, waiting ones that have expired.

@@ -68,6 +68,17 @@ class Session(UUIDModel):
     next_send_at = models.DateTimeField(null=True, blank=True)
     next_delay_ms = models.PositiveIntegerField(default=0)  # the pause drawn between those two
 
+    cold_sent_at = models.DateTimeField(null=True, blank=True)  # the same for messages to strangers
+    cold_delay_ms = models.PositiveIntegerField(default=0, db_default=0)
+
+    # What is known of the number, and what of its queue is held because of it
+    first_linked_at = models.DateTimeField(null=True, blank=True)  # the warm-up counts from then
+    declared_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Good days the number had before it came here. Empty: it is taken for a new one."
+    )
+    declared_on = models.DateField(null=True, blank=True)
+    standing = models.JSONField(default=dict, db_default={})  # what WhatsApp has said of the number: `services.standing`
+
     class Meta:
         db_table = "wa_session"
         ordering = ["restaurant", "name"]
@@ -83,6 +94,23 @@ class Session(UUIDModel):
 
     def __str__(self) -> str:
         return f"{self.name} {self.phone}".strip()
+
+
+class SendTally(models.Model):
+    """How many messages went over the wire in a quarter of an hour, by lane: what budgets are counted from. Quarters, since
+    every time zone's midnight is the beginning of one."""
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="tallies")
+    quarter = models.DateTimeField()  # its beginning
+    lane = models.PositiveSmallIntegerField()  # as in Message.Lane
+    sent = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "send_tally"
+        constraints = [models.UniqueConstraint(fields=["session", "quarter", "lane"], name="send_tally_once")]
+
+    def __str__(self) -> str:
+        return f"{self.quarter:%Y-%m-%d %H:%M} {self.sent}"
 
 
 class SessionEvent(models.Model):

@@ -36,6 +36,7 @@ class Gates:
 
     warm: Priority | None
     cold: Priority | None
+    new: Priority | None
     next_at: datetime | None
 
 
@@ -65,10 +66,11 @@ def slot_at(lane: Lane, *, ledger: Ledger, policy: Policy, number: Number, now: 
 
 
 def gates(*, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Gates:
-    """Both lanes at once. `now` may be the instant a message would go, where it is claimed a little earlier."""
+    """All lanes at once. `now` may be the instant a message would go, where it is claimed a little earlier."""
     warm, warm_at = _gate(Lane.WARM, ledger, policy, number, now)
     cold, cold_at = _gate(Lane.COLD, ledger, policy, number, now)
-    return Gates(warm, cold, min((at for at in (warm_at, cold_at) if at is not None), default=None))
+    new, new_at = _gate(Lane.NEW, ledger, policy, number, now)
+    return Gates(warm, cold, new, min((at for at in (warm_at, cold_at, new_at) if at is not None), default=None))
 
 
 def today(lane: Lane, *, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Budgets:
@@ -112,7 +114,7 @@ def _spent(lane: Lane, slot: datetime, ledger: Ledger, policy: Policy, number: N
         spent.append(Held(Reason.HOURLY_LIMIT, hour))
     if tally.day is not None and slot < tally.day.ends_at:
         limit, reason = day_limit(lane, policy, number, tally.day.date)
-        if tally.sent_on_day >= limit:
+        if limit is not None and tally.sent_on_day >= limit:
             spent.append(Held(reason, tally.day.ends_at))
     return spent
 

@@ -65,7 +65,10 @@ def _by_day(
     day, start = local_day(policy.zone, first), first
     used = used_on_day(ledger.of(lane), first)
     for _ in range(MOST_DAYS):
-        left = day_limit(lane, policy, number, day.date)[0] - used
+        limit = day_limit(lane, policy, number, day.date)[0]
+        if limit is None:
+            return open_time(hours, start, ahead * pause)
+        left = limit - used
         morning = next_open(hours, day.ends_at)
         if ahead < left:
             return min(open_time(hours, start, ahead * pause), morning)

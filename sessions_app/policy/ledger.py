@@ -29,5 +29,5 @@ class Ledger:
 
 def noted(ledger: Ledger, lane: Lane, *, at: datetime, jitter: float, zone: ZoneInfo) -> Ledger:
     """The ledger after a send. `jitter`: a new die, uniform over [0, 1), for the pause that follows."""
-    tally = counted(ledger.of(lane), at, jitter, zone)
+    tally = counted(ledger.of(lane), at, jitter, zone, budgeted=lane is not Lane.COLD)
     return replace(ledger, warm=tally) if lane is Lane.WARM else replace(ledger, cold=tally)

@@ -68,9 +68,9 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Not before `until`, for this reason."""
+    """Not before `until`, for this reason: one of `Reason`, or a code of `retry`."""
 
-    reason: Reason
+    reason: str
     until: datetime
 
 

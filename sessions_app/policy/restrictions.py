@@ -26,7 +26,7 @@ def hold(known: Known, lane: Lane, priority: Priority) -> Held | None:
     holds = []
     if (ban := ban_ends_at(known)) is not None:
         holds.append(Held(Reason.BANNED, ban + BUFFER))
-    if lane is Lane.COLD:
+    if lane is not Lane.WARM:
         holds += _cold_holds(known, priority)
     return longest(holds) if holds else None
 
@@ -34,7 +34,7 @@ def hold(known: Known, lane: Lane, priority: Priority) -> Held | None:
 def slow_until(known: Known, lane: Lane) -> datetime | None:
     """Until when a lane's pauses are `SLOWER` times as long: the cold lane's after a warning, to the cycle's end."""
     warned = known.cap is not None and known.cap.status in (CapStatus.FIRST_WARNING, CapStatus.SECOND_WARNING)
-    return cap_ends_at(known) if warned and lane is Lane.COLD else None
+    return cap_ends_at(known) if warned and lane is not Lane.WARM else None
 
 
 def ban_ends_at(known: Known) -> datetime | None:

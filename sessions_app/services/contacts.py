@@ -9,10 +9,14 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from sessions_app.models import Contact, InboundMessage
+from sessions_app.models import Consent, Contact, InboundMessage
+from sessions_app.services import lanes
 
 _ATTEMPTS = 3
-_LEARNED = ["phone", "lid", "name", "last_inbound_at", "last_outbound_at", "on_whatsapp", "checked_at"]
+_LEARNED = [
+    "phone", "lid", "name", "last_inbound_at", "last_outbound_at", "on_whatsapp", "checked_at", "opted_out_at", "refusals",
+    "parked_until",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def _note(sightings: Sequence[Sighting]) -> list[UUID]:
     book = _Book(_known(sightings))
     found = [book.meet(sighting) for sighting in sightings]
     book.save()
+    lanes.warm(contacts=list({final.pk: final for final in map(book.final, found)}.values()))
     return [book.final(contact).pk for contact in found]
 
 
@@ -89,6 +94,7 @@ class _Book:
     def save(self) -> None:
         for gone in self._merged:
             InboundMessage.objects.filter(contact_id=gone).update(contact=self.final(self._merged[gone]))
+            Consent.objects.filter(contact_id=gone).update(contact=self.final(self._merged[gone]))
         Contact.objects.filter(pk__in=list(self._merged)).delete()
         # A number may go from row to row within one batch: all let go of theirs before any takes a new one.
         for pk, contact in self._changed.items():
@@ -118,6 +124,9 @@ class _Book:
         keeper.name = keeper.name or gone.name
         keeper.last_inbound_at = _latest(keeper.last_inbound_at, gone.last_inbound_at)
         keeper.last_outbound_at = _latest(keeper.last_outbound_at, gone.last_outbound_at)
+        keeper.opted_out_at = _latest(keeper.opted_out_at, gone.opted_out_at)
+        keeper.refusals = max(keeper.refusals, gone.refusals)
+        keeper.parked_until = _latest(keeper.parked_until, gone.parked_until)
         if keeper.on_whatsapp is None:
             keeper.on_whatsapp, keeper.checked_at = gone.on_whatsapp, gone.checked_at
         self._new.pop(gone.pk, None)
@@ -131,6 +140,8 @@ class _Book:
         contact.lid = seen.lid or contact.lid
         contact.name = seen.name or contact.name
         contact.last_inbound_at = _latest(contact.last_inbound_at, seen.at)
+        contact.refusals, contact.parked_until = 0, None  # who writes may be answered
+        contact.on_whatsapp = None if contact.on_whatsapp is None else True
         self._touch(contact)
         self._index(contact)
 

@@ -6,18 +6,19 @@ costs the others of its batch. Anything temporary is raised, nothing of the batc
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
 from django.utils import timezone
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from sessions_app.models import InboundMessage, Session, SessionEvent
+from sessions_app.policy import signals
 from sessions_app.policy.text import storable
-from sessions_app.services import contacts, receipts, wakeups
+from sessions_app.services import contacts, optouts, receipts, standing, wakeups
 from sessions_app.services.contacts import Sighting
 from sessions_app.services.phones import E164
 from sessions_app.services.receipts import Fact
@@ -26,13 +27,15 @@ log = structlog.get_logger(__name__)
 
 COUNTED = ("applied", "duplicate", "unknown_session", "unknown_message", "ignored", "invalid")
 RESTRICTIONS = {"number.restricted": "number_restricted", "number.chat_cap": "chat_cap"}
+# The years at either end of what Python counts have instants that another time zone cannot show.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
 
 
 class Event(BaseModel):
     id: str
     session: UUID
     type: str
-    at: AwareDatetime
+    at: Moment
     data: dict[str, Any]
 
 
@@ -55,7 +58,7 @@ class ReceivedData(BaseModel):
     name: str | None = None
     kind: str
     text: str | None = None
-    sent_at: AwareDatetime
+    sent_at: Moment
 
 
 def record(*, bridge: str, events: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -83,7 +86,9 @@ def _apply(events: list[tuple[Event, BaseModel]], counts: Counter[str]) -> None:
     known = [(event, data) for event, data in events if event.session in restaurants]
     _apply_facts([fact for fact in (_fact(event, data) for event, data in known) if fact], counts)
     _store_received([(event, data) for event, data in known if isinstance(data, ReceivedData)], restaurants, counts)
-    _note_restrictions([event for event, _ in known if event.type in RESTRICTIONS], counts)
+    restrictions = [event for event, _ in known if event.type in RESTRICTIONS]
+    _note_restrictions(restrictions, counts)
+    _note_standing(restrictions)
 
 
 def _restaurants_of(sessions: set[UUID]) -> dict[UUID, UUID]:
@@ -125,23 +130,24 @@ def _store_received(events: list[tuple[Event, ReceivedData]], restaurants: dict[
         )
         for number, (event, data) in enumerate(events)
     ]
-    stored = _insert_new(rows)
-    counts["applied"] += stored
-    counts["duplicate"] += len(rows) - stored
+    fresh = _insert_new(rows)
+    counts["applied"] += len(fresh)
+    counts["duplicate"] += len(rows) - len(fresh)
+    optouts.heed(messages=[row for row in rows if row.pk in fresh])
 
 
-def _insert_new(rows: list[InboundMessage]) -> int:
+def _insert_new(rows: list[InboundMessage]) -> set[UUID]:
+    """The ids of those that were not there yet."""
     columns = ("id", "restaurant_id", "session_id", "contact_id", "chat", "sender", "wa_id", "kind", "text", "sent_at")
     kinds = ("uuid", "uuid", "uuid", "uuid", "text", "text", "text", "text", "text", "timestamptz")
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO inbound_message ({', '.join(columns)}, created_at)"
             f" SELECT *, statement_timestamp() FROM unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"
-            " ON CONFLICT (session_id, chat, sender, wa_id) DO NOTHING",
+            " ON CONFLICT (session_id, chat, sender, wa_id) DO NOTHING RETURNING id",
             [[getattr(row, column) for row in rows] for column in columns],
         )
-        stored: int = cursor.rowcount
-    return stored
+        return {line[0] for line in cursor.fetchall()}
 
 
 def _contacts_of(events: list[tuple[Event, ReceivedData]], restaurants: dict[UUID, UUID]) -> dict[int, UUID]:
@@ -182,6 +188,36 @@ def _note_restrictions(events: list[Event], counts: Counter[str]) -> None:
     SessionEvent.objects.bulk_create(fresh.values())
     counts["applied"] += len(fresh)
     counts["duplicate"] += len(events) - len(fresh)
+
+
+def _note_standing(events: list[Event]) -> None:
+    """What holds the cold lane; its owner looks at it again when something has changed."""
+    facts = [(event.session, fact) for event in events if (fact := _restriction(event)) is not None]
+    changed = standing.note(facts=facts) if facts else set()
+    if changed:
+        transaction.on_commit(lambda: wakeups.wake(changed, coalesce=False), robust=True)
+
+
+def _restriction(event: Event) -> signals.Event | None:
+    at, data = min(event.at.astimezone(UTC), timezone.now()), event.data
+    if event.type == "number.restricted":
+        return signals.TimeLock(at, bool(data.get("active")), _moment(data.get("until")), str(data.get("kind", ""))[:40])
+    used, total = _whole(data.get("used")), _whole(data.get("total"))
+    status = signals.cap_status(str(data.get("status", "none")).upper())
+    return signals.NewChatCap(at, status, used, total, _moment(data.get("cycle_ends_at")))
+
+
+def _moment(value: Any) -> datetime | None:
+    """None for what is no time with an offset: an end that cannot be read is no end."""
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 31 else 0
 
 
 _DATA: dict[str, type[BaseModel]] = {"message.receipt": ReceiptData, "message.ack": AckData, "message.received": ReceivedData}

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
+from sessions_app.policy.signals import Event
+from sessions_app.services import standing
+from sessions_app.services.rules import COLUMNS, Chosen
 from sessions_app.services.sql import execute, fetch
 
 RESTRICTION_DAYS = 30
@@ -38,9 +41,17 @@ class SessionRow(NamedTuple):
     connected_at: datetime | None
     last_sent_at: datetime | None
     next_send_at: datetime | None
-    pace_min_ms: int | None
-    pace_max_ms: int | None
+    next_delay_ms: int
+    cold_sent_at: datetime | None
+    cold_delay_ms: int
+    first_linked_at: datetime | None
+    declared_days: int | None
+    declared_on: date | None
+    standing: str  # JSON: `standing.parse`
+    chosen: Chosen  # by its restaurant
 
+
+_OWN_COLUMNS = len(SessionRow._fields) - 1
 
 # Steady sessions, the many, are left out of the frequent look: connected, and nothing wished for.
 _RESTLESS = """AND NOT (s.state = 'connected' AND s.desired = 'online' AND s.restart_wish = s.restart_done
@@ -58,11 +69,14 @@ def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool
     statement = f"""
         SELECT s.id, s.term, s.restaurant_id, CASE WHEN s.deleted_at IS NULL THEN s.desired ELSE 'unlinked' END, s.link_until,
                s.link_phone, s.restart_wish, s.restart_done, s.state, s.state_reason, s.state_detail, s.retry_at, s.failures,
-               s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at,
-               r.pace_min_delay_ms, r.pace_max_delay_ms
+               s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at, s.next_delay_ms,
+               s.cold_sent_at, s.cold_delay_ms, s.first_linked_at, s.declared_days, s.declared_on, s.standing::text,
+               {COLUMNS}
         FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id JOIN worker w ON {_OWN}
         WHERE s.owner_id = %(worker)s {some} {_RESTLESS if restless else ""}"""
-    return fetch(SessionRow, statement, {"worker": worker, "sessions": list(sessions or [])})
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"worker": worker, "sessions": list(sessions or [])})
+        return [SessionRow._make([*line[:_OWN_COLUMNS], Chosen._make(line[_OWN_COLUMNS:])]) for line in cursor.fetchall()]
 
 
 class _Count(NamedTuple):
@@ -98,6 +112,7 @@ class Truth:
     restart_done: int = 0
     link_ended: datetime | None = None  # the wish to link that is over: this `link_until`, not a later one
     events: list[dict[str, Any]] = field(default_factory=list)  # lines for the activity log
+    facts: list[Event] = field(default_factory=list)  # what WhatsApp has said of the number
 
 
 class _Known(NamedTuple):
@@ -114,6 +129,7 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
             state_changed_at = CASE WHEN s.state IS DISTINCT FROM t.state THEN clock_timestamp() ELSE s.state_changed_at END,
             retry_at = t.retry_at, failures = t.failures,
             linked_at = CASE WHEN t.linked THEN COALESCE(s.linked_at, clock_timestamp()) END,
+            first_linked_at = CASE WHEN t.linked THEN COALESCE(s.first_linked_at, clock_timestamp()) ELSE s.first_linked_at END,
             phone = left(t.phone, 16), lid = left(t.lid, 40), push_name = left(t.push_name, 120),
             qr = t.qr, qr_generated_at = t.qr_generated_at, qr_expires_at = t.qr_expires_at,
             pairing_code = left(t.pairing_code, 16),
@@ -130,12 +146,15 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
                   qr_expires_at, pairing_code, connected_at, restart_done, link_ended)
         WHERE s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         RETURNING s.id"""
-    columns = [name for name in Truth.__slots__ if name != "events"]
+    columns = [name for name in Truth.__slots__ if name not in ("events", "facts")]
     values = {name: [getattr(truth, name) for truth in truths] for name in columns}
     written = {row.id for row in fetch(_Known, statement, {"worker": worker, **values})}
-    lines = [(truth.session, event) for truth in truths if truth.session in written for event in truth.events]
+    told = [truth for truth in truths if truth.session in written]
+    lines = [(truth.session, event) for truth in told for event in truth.events]
     _note_restrictions(lines)
     _log(lines)
+    if facts := [(truth.session, fact) for truth in told for fact in truth.facts]:
+        standing.note(facts=facts)
     return written
 
 

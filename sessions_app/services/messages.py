@@ -12,11 +12,20 @@ from sessions_app.errors import Conflict, DomainError, IdempotencyKeyReused, Not
 from sessions_app.models import IdempotencyRecord, Message, MessageEvent, Restaurant, Session
 from sessions_app.models.messages import MAX_BODY_CHARACTERS
 from sessions_app.policy.text import is_storable
-from sessions_app.services import phones, wakeups
+from sessions_app.services import lanes, phones, wakeups
 
 WAITING = (Message.Status.SCHEDULED, Message.Status.QUEUED)
 MAX_AHEAD = timedelta(days=366)  # of `not_before` and `expires_at`
 MAX_REFERENCE_CHARACTERS = 120
+
+
+class OptedOut(DomainError):
+    """This customer has opted out: they wrote STOP, and have not written START since."""
+
+    code = "opted_out"
+
+    def __init__(self) -> None:
+        super().__init__(field="to")
 
 
 class InvalidMessage(DomainError):
@@ -50,7 +59,7 @@ def enqueue(
     """Accept a message: when this returns outside a transaction, it is stored for good.
 
     The same `idempotency_key` never makes two messages in one restaurant, however many requests carry it at once.
-    Raises InvalidPhone, InvalidMessage, NotFound (the session was deleted), IdempotencyKeyReused.
+    Raises InvalidPhone, InvalidMessage, OptedOut, NotFound (the session was deleted), IdempotencyKeyReused.
     """
     restaurant = session.restaurant
     message = Message(
@@ -66,6 +75,7 @@ def enqueue(
         now = _lock_against_deletion(session)
         if idempotency_key is not None and not _claim_key(message, idempotency_key, fingerprint or b"", now):
             return Enqueued(_replay(restaurant, idempotency_key, fingerprint or b""), replayed=True)
+        _set_lane(message)
         _set_times(message, now, not_before, expires_at)
         message.save(force_insert=True)
         MessageEvent.objects.create(message=message, at=now, status=message.status)
@@ -82,7 +92,7 @@ def find_replay(*, restaurant: Restaurant, idempotency_key: str, fingerprint: by
     for known, message_id in records.values_list("fingerprint", "message_id"):  # one at most, and mostly none
         if bytes(known) != fingerprint:
             raise IdempotencyKeyReused
-        return Message.objects.select_related("session", "restaurant").get(pk=message_id)
+        return Message.objects.select_related("session__restaurant", "restaurant").get(pk=message_id)
     return None
 
 
@@ -164,6 +174,13 @@ def _replay(restaurant: Restaurant, key: str, fingerprint: bytes) -> Message:
     if message is None:
         raise Conflict("The request that used this Idempotency-Key first has just been cleared away; send it again.")
     return message
+
+
+def _set_lane(message: Message) -> None:
+    recipient = lanes.of_recipient(session=message.session, phone=message.to_phone)
+    if recipient.opted_out:
+        raise OptedOut
+    message.lane = recipient.lane
 
 
 def _set_times(message: Message, now: datetime, not_before: datetime | None, expires_at: datetime | None) -> None:

@@ -7,11 +7,13 @@ the owner. A session that holds no credentials and has no live owner is finished
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from sessions_app.errors import Conflict, DomainError, NotFound
 from sessions_app.models import Message, MessageEvent, Restaurant, Session, SessionEvent
@@ -106,6 +108,21 @@ def restart(*, session: Session, actor: str = "") -> Session:
         when=Q(linked_at__isnull=False, desired=Desired.ONLINE),
         otherwise="Only a linked session that is not stopped can be restarted.",
         restart_wish=F("restart_wish") + 1,
+    )
+
+
+def declare_age(*, session: Session, good_days: int, actor: str = "") -> Session:
+    """Take the number for one with that many days on WhatsApp without a warning: its warm-up goes on from there, today."""
+    today = timezone.now().astimezone(ZoneInfo(session.restaurant.time_zone)).date()
+    return _wish(
+        session,
+        kind="age_declared",
+        actor=actor,
+        when=Q(),
+        otherwise="",
+        detail={"good_days": str(good_days)},
+        declared_days=good_days,
+        declared_on=today,
     )
 
 

@@ -59,7 +59,7 @@ def hours_of(draw: st.DrawFn) -> Hours:
         return Hours(zone, ((0, WEEK),))
 
 
-lane_policies = st.builds(LanePolicy, pace=paces, per_hour=st.integers(1, 30), per_day=st.integers(1, 60))
+lane_policies = st.builds(LanePolicy, pace=paces, per_hour=st.none() | st.integers(1, 30), per_day=st.none() | st.integers(1, 60))
 
 
 @st.composite
@@ -69,7 +69,7 @@ def policies(draw: st.DrawFn) -> Policy:
         hours, alone = opening_hours(zone, quiet=quiet, windows=spans), opening_hours(zone, windows=spans)
     except ValueError:
         hours = alone = opening_hours(zone)
-    return Policy(hours, alone, draw(st.booleans()), draw(lane_policies), draw(lane_policies))
+    return Policy(hours, alone, draw(st.booleans()), draw(lane_policies), draw(lane_policies), draw(st.booleans()))
 
 
 def unlimited(zone: ZoneInfo = ZONES[0], warm: Pace = WARM.pace, cold: Pace = COLD.pace) -> Policy:

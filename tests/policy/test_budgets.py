@@ -100,5 +100,7 @@ def test_what_left_the_hour_is_forgotten() -> None:
 def test_each_lane_has_its_own_counters(first: Lane, second: Lane) -> None:
     ledger = noted(Ledger(), first, at=NOW, jitter=0.1, zone=BERLIN)
     ledger = noted(ledger, second, at=NOW + timedelta(seconds=9), jitter=0.9, zone=BERLIN)
-    assert [ledger.of(lane).sent_on_day for lane in Lane] == [[first, second].count(lane) for lane in Lane]
+    counted = [[first, second].count(lane) for lane in (Lane.WARM, Lane.NEW)]  # of strangers new chats alone
+    assert [ledger.warm.sent_on_day, ledger.cold.sent_on_day] == counted
+    assert len(ledger.cold.hour) == sum(lane is not Lane.WARM for lane in (first, second))
     assert (ledger.latest.last_sent_at, ledger.latest.jitter) == (NOW + timedelta(seconds=9), 0.9)

@@ -63,8 +63,8 @@ CASES = [
     ),
     ("several days", Lane.WARM, policy(BERLIN, quiet=NIGHT, warm=LanePolicy(WARM.pace, 200, 300)), OLD, 1_000, 0.1),
     ("windows", Lane.WARM, policy(BERLIN, windows=UNEVEN, warm=LanePolicy(Pace(40_000, 80_000), 200, 900)), OLD, 1_500, 0.1),
-    ("a new number", Lane.COLD, policy(BERLIN), NEW, 180, 0.05),
-    ("a warned number", Lane.COLD, policy(BERLIN, cold=LanePolicy(COLD.pace, 99, 999)), WARNED, 300, 0.15),
+    ("a new number", Lane.NEW, policy(BERLIN), NEW, 180, 0.05),
+    ("a warned number", Lane.NEW, policy(BERLIN, cold=LanePolicy(COLD.pace, 99, 999)), WARNED, 300, 0.15),
 ]
 
 
@@ -119,6 +119,6 @@ def test_a_day_that_is_too_short_for_its_budget_pushes_no_place_past_the_next_on
 
 def test_a_very_long_queue_is_answered() -> None:
     far = estimated_send_at(
-        Lane.COLD, Priority.LOW, ahead=10_000, ready_at=NOW, ledger=Ledger(), policy=policy(BERLIN), number=NEW, now=NOW
+        Lane.NEW, Priority.LOW, ahead=10_000, ready_at=NOW, ledger=Ledger(), policy=policy(BERLIN), number=NEW, now=NOW
     )
     assert far >= NOW + 59 * DAY

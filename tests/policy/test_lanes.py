@@ -1,25 +1,19 @@
-"""A contact turns warm when it writes."""
+"""A contact turns warm when it writes; the first message to a stranger opens a chat, the next ones do not."""
 
-from datetime import timedelta
-
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from sessions_app.policy.lanes import Lane, lane_of
-from tests.policy.strategies import NOW, spans
 
 
-def test_a_stranger_is_cold_until_they_write() -> None:
-    assert lane_of(last_inbound_at=None, now=NOW) is Lane.COLD
-    assert lane_of(last_inbound_at=NOW, now=NOW) is Lane.WARM
+@pytest.mark.parametrize("written_to", [False, True])
+def test_who_has_written_is_warm(written_to: bool) -> None:
+    assert lane_of(wrote=True, written_to=written_to) is Lane.WARM
 
 
 def test_a_token_of_whatsapp_makes_warm() -> None:
-    assert lane_of(last_inbound_at=None, now=NOW, trusted=True) is Lane.WARM
-    assert lane_of(last_inbound_at=NOW - timedelta(days=900), now=NOW, trusted=True, warm_for=timedelta(1)) is Lane.WARM
+    assert lane_of(wrote=False, written_to=False, trusted=True) is Lane.WARM
 
 
-@given(ago=spans, warm_for=st.none() | spans)
-def test_it_cools_down_when_the_restaurant_says_so(ago: timedelta, warm_for: timedelta | None) -> None:
-    lane = lane_of(last_inbound_at=NOW - ago, now=NOW, warm_for=warm_for)
-    assert (lane is Lane.WARM) == (warm_for is None or ago <= warm_for)
+def test_a_strangers_first_message_opens_a_chat() -> None:
+    assert lane_of(wrote=False, written_to=False) is Lane.NEW
+    assert lane_of(wrote=False, written_to=True) is Lane.COLD

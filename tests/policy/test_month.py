@@ -31,7 +31,7 @@ def new_number(zone: ZoneInfo, start: datetime, per_day: int = 80) -> Owner:
     return Owner(rules, Number(WarmUp(wall(start, zone).date())), start)
 
 
-def a_day(owner: Owner, lane: Lane = Lane.COLD) -> list[int]:
+def a_day(owner: Owner, lane: Lane = Lane.NEW) -> list[int]:
     """How many went on each day, in order, the days without any included."""
     days = Counter(wall(at, owner.policy.zone).date() for at in owner.times(lane))
     first, last = wall(owner.sent[0][1], owner.policy.zone).date(), wall(owner.now - HOUR, owner.policy.zone).date()
@@ -40,14 +40,14 @@ def a_day(owner: Owner, lane: Lane = Lane.COLD) -> list[int]:
 
 def test_a_month_without_a_signal() -> None:
     owner = new_number(BERLIN, local(BERLIN, 3, 10))
-    owner.run(Lane.COLD, until=local(BERLIN, 4, 9))
+    owner.run(Lane.NEW, until=local(BERLIN, 4, 9))
     assert a_day(owner) == [10, 15, 25, 40, 60] + [80] * 25
 
 
 def test_a_restaurants_own_limit_stands_alone_after_the_ramp() -> None:
     high, low = new_number(BERLIN, local(BERLIN, 3, 10), 120), new_number(BERLIN, local(BERLIN, 3, 10), 30)
     for owner in (high, low):
-        owner.run(Lane.COLD, until=local(BERLIN, 3, 18))
+        owner.run(Lane.NEW, until=local(BERLIN, 3, 18))
     assert a_day(high) == [10, 15, 25, 40, 60, 80, 120, 120]
     assert a_day(low) == [10, 15, 25, 30, 30, 30, 30, 30]
 
@@ -55,7 +55,7 @@ def test_a_restaurants_own_limit_stands_alone_after_the_ramp() -> None:
 def test_an_operator_declares_the_age() -> None:
     owner = new_number(BERLIN, local(BERLIN, 3, 10))
     owner.number = Number(declared(owner.number.warm_up, 4, date(2026, 3, 10)))
-    owner.run(Lane.COLD, until=local(BERLIN, 3, 13))
+    owner.run(Lane.NEW, until=local(BERLIN, 3, 13))
     assert a_day(owner) == [60, 80, 80]
 
 
@@ -66,11 +66,11 @@ def test_a_time_lock_and_its_end() -> None:
         Connected(local(BERLIN, 3, 10)), Refused(locked), TimeLock(locked + timedelta(seconds=2), active=True, until=until),
         TimeLock(until, active=False),
     ]  # fmt: skip
-    owner.run(Lane.WARM, Lane.COLD, until=local(BERLIN, 3, 13, 12), events=told[:3])
-    assert owner.ask(Lane.COLD) == Held(Reason.TIME_LOCK, until + BUFFER)
+    owner.run(Lane.WARM, Lane.NEW, until=local(BERLIN, 3, 13, 12), events=told[:3])
+    assert owner.ask(Lane.NEW) == Held(Reason.TIME_LOCK, until + BUFFER)
     assert ask_at(owner.number.known, locked + timedelta(seconds=2)) is not None
-    owner.run(Lane.WARM, Lane.COLD, until=local(BERLIN, 3, 17), events=told[3:])
-    strangers = owner.times(Lane.COLD)
+    owner.run(Lane.WARM, Lane.NEW, until=local(BERLIN, 3, 17), events=told[3:])
+    strangers = owner.times(Lane.NEW)
     assert not [at for at in strangers if locked < at < until]
     assert min(at for at in strangers if at > locked) < until + 15 * timedelta(minutes=1)  # by itself, soon after
     # The day of the signal is done again; what it had sent by then stays.
@@ -87,10 +87,10 @@ def test_a_time_lock_without_an_end_is_asked_about_in_steps() -> None:
         TimeLock(start + STEP, active=True),
         TimeLock(start + 2 * STEP, active=False),
     ]
-    owner.run(Lane.COLD, until=start + HOUR, events=told[:1])
+    owner.run(Lane.NEW, until=start + HOUR, events=told[:1])
     assert ask_at(owner.number.known, start) == start + STEP
-    owner.run(Lane.COLD, until=start + 3 * STEP, events=told[1:])
-    assert not [at for at in owner.times(Lane.COLD) if start < at < start + 2 * STEP]
+    owner.run(Lane.NEW, until=start + 3 * STEP, events=told[1:])
+    assert not [at for at in owner.times(Lane.NEW) if start < at < start + 2 * STEP]
 
 
 def test_a_new_chat_cap_and_its_cycle() -> None:
@@ -102,10 +102,10 @@ def test_a_new_chat_cap_and_its_cycle() -> None:
         NewChatCap(warned, CapStatus.FIRST_WARNING, 70, 100, cycle),
         NewChatCap(capped, CapStatus.CAPPED, 100, 100, cycle),
     ]
-    owner.run(Lane.WARM, Lane.COLD, until=local(BERLIN, 6, 4), events=told)
-    assert owner.ask(Lane.COLD) == Held(Reason.NEW_CHAT_CAP, cycle + BUFFER)
-    owner.run(Lane.WARM, Lane.COLD, until=local(BERLIN, 6, 6))
-    strangers = owner.times(Lane.COLD)
+    owner.run(Lane.WARM, Lane.NEW, until=local(BERLIN, 6, 4), events=told)
+    assert owner.ask(Lane.NEW) == Held(Reason.NEW_CHAT_CAP, cycle + BUFFER)
+    owner.run(Lane.WARM, Lane.NEW, until=local(BERLIN, 6, 6))
+    strangers = owner.times(Lane.NEW)
     between = [at for at in strangers if warned < at < capped]
     assert between and all(later - at >= timedelta(seconds=40) for at, later in pairwise(between))
     assert not [at for at in strangers if capped < at < cycle + BUFFER]
@@ -116,19 +116,19 @@ def test_a_new_chat_cap_and_its_cycle() -> None:
 def test_a_second_warning_leaves_the_urgent_ones() -> None:
     owner = new_number(BERLIN, local(BERLIN, 6, 1, 12))
     owner.hear(NewChatCap(owner.now, CapStatus.SECOND_WARNING, 90, 100, local(BERLIN, 6, 20, 12)))
-    owner.run(Lane.COLD, until=local(BERLIN, 6, 3))
+    owner.run(Lane.NEW, until=local(BERLIN, 6, 3))
     assert owner.sent == []
-    assert owner.ask(Lane.COLD).reason is Reason.NEW_CHAT_WARNING  # type: ignore[union-attr]
+    assert owner.ask(Lane.NEW).reason is Reason.NEW_CHAT_WARNING  # type: ignore[union-attr]
 
 
 def test_a_ban_ends_and_the_warm_up_begins_anew() -> None:
     owner = new_number(BERLIN, local(BERLIN, 3, 10))
-    owner.run(Lane.COLD, until=local(BERLIN, 3, 20))
+    owner.run(Lane.NEW, until=local(BERLIN, 3, 20))
     owner.hear(Ban(owner.now, local(BERLIN, 3, 22, 9)))
     ends = ban_ends_at(owner.number.known)
     assert ends is not None
     owner.number = Number(restarted(owner.number.warm_up, wall(ends, BERLIN).date()), owner.number.known)
-    owner.run(Lane.WARM, Lane.COLD, until=local(BERLIN, 3, 26))
+    owner.run(Lane.WARM, Lane.NEW, until=local(BERLIN, 3, 26))
     assert a_day(owner) == [10, 15, 25, 40, 60, 80, 80, 80, 80, 80, 0, 0, 10, 15, 25, 40]
     assert min(owner.times(Lane.WARM)) >= ends + BUFFER
 
@@ -147,7 +147,7 @@ CLOCKS = [
 def test_days_in_which_the_clock_is_set(zone: ZoneInfo, start: tuple[int, int], end: tuple[int, int]) -> None:
     owner = new_number(zone, local(zone, *start))
     owner.number = Number(WarmUp(date(2025, 1, 1)))
-    owner.run(Lane.WARM, Lane.COLD, until=local(zone, *end))
+    owner.run(Lane.WARM, Lane.NEW, until=local(zone, *end))
     assert a_day(owner) == [80] * 4
     shown = [wall(at, zone).time() for _, at, _ in owner.sent]
     assert min(shown) >= time(8) and max(shown) < time(22)

@@ -34,7 +34,7 @@ DAY = timedelta(days=1)
 MS = timedelta(milliseconds=1)
 
 
-def held(lane: Lane = Lane.COLD, priority: Priority = Priority.NORMAL, **given: object) -> Held:
+def held(lane: Lane = Lane.NEW, priority: Priority = Priority.NORMAL, **given: object) -> Held:
     asked = {"ledger": Ledger(), "policy": unlimited(), "number": OLD, "now": NOW, **given}
     answer = when(lane, priority, **asked)  # type: ignore[arg-type]
     assert isinstance(answer, Held)
@@ -45,9 +45,9 @@ def test_a_new_number_says_that_it_is_new() -> None:
     new = Number(WarmUp(wall(NOW, BERLIN).date()))
     rules = policy(BERLIN, cold=LanePolicy(COLD.pace, 100, 80))
     midnight = datetime(2026, 3, 28, 23, tzinfo=UTC)
-    assert held(ledger=ledger_with(10, Lane.COLD), policy=rules, number=new) == Held(Reason.WARM_UP, midnight)
-    assert held(ledger=ledger_with(80, Lane.COLD), policy=rules) == Held(Reason.DAILY_LIMIT, midnight)
-    assert isinstance(when(Lane.COLD, Priority.LOW, ledger=ledger_with(9, Lane.COLD), policy=rules, number=new, now=NOW), Ready)
+    assert held(ledger=ledger_with(10, Lane.NEW), policy=rules, number=new) == Held(Reason.WARM_UP, midnight)
+    assert held(ledger=ledger_with(80, Lane.NEW), policy=rules) == Held(Reason.DAILY_LIMIT, midnight)
+    assert isinstance(when(Lane.NEW, Priority.LOW, ledger=ledger_with(9, Lane.NEW), policy=rules, number=new, now=NOW), Ready)
 
 
 def test_the_hour_opens_when_its_first_message_leaves_it() -> None:
@@ -66,7 +66,7 @@ def test_quiet_hours_let_urgent_ones_through_where_the_restaurant_says_so() -> N
     asked = {"ledger": Ledger(), "number": OLD, "now": night}
     assert when(Lane.WARM, Priority.URGENT, policy=rules, **asked) == Ready(night)  # type: ignore[arg-type]
     assert held(Lane.WARM, Priority.URGENT, policy=policy(BERLIN, quiet=quiet), now=night).reason is Reason.QUIET_HOURS
-    assert gates(policy=rules, **asked) == Gates(Priority.URGENT, Priority.URGENT, morning)  # type: ignore[arg-type]
+    assert gates(policy=rules, **asked) == Gates(Priority.URGENT, Priority.URGENT, Priority.URGENT, morning)  # type: ignore[arg-type]
 
 
 def test_send_windows_hold_even_urgent_ones() -> None:
@@ -97,10 +97,10 @@ def test_each_restriction_names_itself(known: Known, reason: Reason) -> None:
 
 def test_a_warning_doubles_the_pause_between_strangers() -> None:
     warned = replace(OLD, known=Known(cap=NewChatCap(NOW, CapStatus.FIRST_WARNING, 7, 9, NOW + DAY)))
-    ledger = noted(Ledger(), Lane.COLD, at=NOW, jitter=0.5, zone=BERLIN)
+    ledger = noted(Ledger(), Lane.NEW, at=NOW, jitter=0.5, zone=BERLIN)
     asked = {"ledger": ledger, "policy": unlimited(), "now": NOW}
-    assert slot_at(Lane.COLD, number=OLD, **asked) == NOW + timedelta(seconds=40)  # type: ignore[arg-type]
-    assert slot_at(Lane.COLD, number=warned, **asked) == NOW + timedelta(seconds=80)  # type: ignore[arg-type]
+    assert slot_at(Lane.NEW, number=OLD, **asked) == NOW + timedelta(seconds=40)  # type: ignore[arg-type]
+    assert slot_at(Lane.NEW, number=warned, **asked) == NOW + timedelta(seconds=80)  # type: ignore[arg-type]
     assert slot_at(Lane.WARM, number=warned, **asked) == NOW + timedelta(seconds=6)  # type: ignore[arg-type]
 
 

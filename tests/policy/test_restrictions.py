@@ -48,7 +48,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def cold(known: Known, priority: Priority = Priority.NORMAL) -> Held | None:
-    return hold(known, Lane.COLD, priority)
+    return hold(known, Lane.NEW, priority)
 
 
 # --- Folding
@@ -110,10 +110,10 @@ def test_an_end_that_is_too_far_away_is_not_believed() -> None:
 def test_warnings_slow_down_and_the_second_leaves_the_urgent_ones() -> None:
     first = known_of([NewChatCap(NOW, CapStatus.FIRST_WARNING, 70, 100, NOW + 9 * DAY)])
     assert cold(first) is None
-    assert slow_until(first, Lane.COLD) == NOW + 9 * DAY
+    assert slow_until(first, Lane.NEW) == NOW + 9 * DAY
     assert slow_until(first, Lane.WARM) is None
     second = fold(first, NewChatCap(NOW + HOUR, CapStatus.SECOND_WARNING, 90, 100, NOW + 9 * DAY))
-    assert slow_until(second, Lane.COLD) == NOW + 9 * DAY
+    assert slow_until(second, Lane.NEW) == NOW + 9 * DAY
     assert cold(second) == Held(Reason.NEW_CHAT_WARNING, NOW + 9 * DAY + BUFFER)
     assert cold(second, Priority.HIGH) is None
 

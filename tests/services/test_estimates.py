@@ -1,47 +1,17 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from sessions_app.models import Message, Restaurant, Session
+from sessions_app.models import Contact, Message, Session
 from sessions_app.services import estimates, messages
 
-NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-
-
-@pytest.mark.parametrize(
-    ("next_slot", "ready_in", "ahead", "expected"),
-    [
-        (None, 0, 0, 0),  # an idle session sends at once
-        (-100, 0, 0, 0),
-        (4, 0, 0, 4),
-        (4, 0, 3, 4 + 3 * 6),
-        (None, 0, 3, 3 * 6),
-        (4, 60, 3, 60),  # not before it is ready
-    ],
-)
-def test_it_counts_from_the_next_slot(next_slot: int | None, ready_in: int, ahead: int, expected: int) -> None:
-    found = estimates.expected_send_at(
-        now=NOW,
-        next_slot=None if next_slot is None else NOW + next_slot * SECOND,
-        ready_at=NOW + ready_in * SECOND,
-        ahead=ahead,
-        pause=6 * SECOND,
-    )
-    assert found == NOW + expected * SECOND
-
-
-def test_a_restaurants_own_pace_counts(settings: Settings) -> None:
-    settings.PACE_MIN_DELAY_MS, settings.PACE_MAX_DELAY_MS = 2_000, 10_000
-    assert estimates.mean_delay(Restaurant()) == 6 * SECOND
-    assert estimates.mean_delay(Restaurant(pace_min_delay_ms=0, pace_max_delay_ms=0)) == 0 * SECOND
-    assert estimates.mean_delay(Restaurant(pace_min_delay_ms=20_000)) == 20 * SECOND
+TO = "+4915112345678"
 
 
 def enqueue(session: Session, priority: str = "normal") -> Message:
-    return messages.enqueue(session=session, to="+4915112345678", body="hi", priority=priority).message
+    return messages.enqueue(session=session, to=TO, body="hi", priority=priority).message
 
 
 def position(message: Message) -> int | None:
@@ -70,6 +40,7 @@ def test_a_connected_session_has_an_estimate(session: Session, settings: Setting
     settings.PACE_MIN_DELAY_MS, settings.PACE_MAX_DELAY_MS = 2_000, 10_000
     session.state, session.next_send_at = "connected", timezone.now() + 30 * SECOND
     session.save()
+    Contact.objects.create(restaurant=session.restaurant, session=session, phone=TO, last_inbound_at=timezone.now())
     enqueue(session)
     estimate = estimates.for_message(message=enqueue(session))
     assert estimate.send_at == session.next_send_at + 6 * SECOND

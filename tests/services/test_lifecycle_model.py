@@ -18,10 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sessions_app.errors import Conflict
 from sessions_app.models import Message, MessageEvent, Restaurant, Session, Worker
 from sessions_app.policy.retry import Outcome, judge
-from sessions_app.services import inbound, messages, ownership, receipts, sending, sessions, sweeps
+from sessions_app.services import claims, inbound, messages, ownership, receipts, sending, sessions, sweeps
+from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.receipts import Fact
-from sessions_app.services.sending import Claim, Settlement
+from sessions_app.services.settlements import Settlement
 from tests.support.owning import ago, linked
 
 RANK = {"sent": 1, "delivered": 2, "read": 3}
@@ -172,7 +173,7 @@ class Lifecycle(RuleBasedStateMachine):
         before = dict(Message.objects.values_list("pk", "status"))
         for claim in self._claim(owner, idle):
             self.on_wire[claim.message] -= 1  # nobody heard of it, so this time it was not sent
-        sending.give_back(worker=owner.me.worker, sessions=idle)
+        claims.give_back(worker=owner.me.worker, sessions=idle)
         assert dict(Message.objects.values_list("pk", "status")) == before
 
     @rule(data=st.data())
@@ -314,7 +315,7 @@ class Lifecycle(RuleBasedStateMachine):
     def _claim(self, owner: Owner, due: list[Claimed]) -> list[Claim]:
         """One tick's claims, each compared with what should have been handed over."""
         before = list(Message.objects.select_related("restaurant").order_by("seq"))
-        claims = sending.tick(worker=owner.me.worker, settlements=[], due=due)
+        claims = sending.tick(worker=owner.me.worker, settlements=[], due=[Due(one.session, one.term) for one in due])
         rows = {row.pk: row for row in Session.objects.all()}
         for claim in claims:
             session = rows[claim.session]
@@ -359,6 +360,8 @@ def _settlement(claim: Claim, outcome: Outcome) -> Settlement:
         message=claim.message,
         session=claim.session,
         term=claim.term,
+        to_phone=claim.to_phone,
+        lane=claim.lane,
         status=str(verdict.next),
         at=now,
         code=verdict.code,

@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import Contact, Message, Restaurant, Session
-from sessions_app.services import ownership, sending
+from sessions_app.services import claims, ownership, sending
+from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
-from sessions_app.services.sending import Claim, Settlement
+from sessions_app.services.settlements import Settlement
 from tests.support.owning import ago, connected, expire, in_threads, linked_sessions, queued, register, timeline
 
 
@@ -24,12 +25,17 @@ def mine(session: Session, me: Registration) -> Claimed:
 
 
 def claim(me: Registration, *mine: Claimed) -> list[Claim]:
-    return sending.tick(worker=me.worker, settlements=[], due=list(mine))
+    return sending.tick(worker=me.worker, settlements=[], due=[Due(one.session, one.term) for one in mine])
+
+
+def ready(me: Registration, session: Session) -> list[Any]:
+    return [one.session for one in claims.ready(worker=me.worker, sessions=[session.pk])]
 
 
 def settle(me: Registration, claim: Claim, status: str = "sent", **more: Any) -> None:
     now = timezone.now()
-    one = Settlement(message=claim.message, session=claim.session, term=claim.term, status=status, at=now, **more)
+    values = {"to_phone": claim.to_phone, "lane": claim.lane, "status": status, "at": now, **more}
+    one = Settlement(message=claim.message, session=claim.session, term=claim.term, **values)
     sending.tick(worker=me.worker, settlements=[one], due=[])
 
 
@@ -80,10 +86,10 @@ def test_what_is_not_due_or_too_old_is_passed_over(session: Session, me: Registr
     queued(session, "later", not_before=ago(seconds=-60))
     queued(session, "too old", expires_at=ago(seconds=1))
     queued(session, "withdrawn", status="canceled")
-    assert sending.ready(worker=me.worker, sessions=[session.pk]) == []
+    assert ready(me, session) == []
     assert claim(me, mine) == []
     queued(session, "now")
-    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    assert ready(me, session) == [session.pk]
     assert [got.body for got in claim(me, mine)] == ["now"]
 
 
@@ -92,12 +98,12 @@ def test_a_clock_that_is_set_back_holds_nothing_that_was_due(session: Session, m
     accepted = ago(minutes=-1)
     first = queued(session, "accepted before", not_before=accepted, status_at=accepted)
     queued(session, "accepted afterwards")
-    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    assert ready(me, session) == [session.pk]
     got = claim(me, mine)[0]
     assert got.message == first.pk
     settle(me, got, "uncertain", code="connection_lost")
     Message.objects.filter(pk=first.pk).update(status_at=accepted)
-    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    assert ready(me, session) == [session.pk]
     assert claim(me, mine)[0].message == first.pk
 
 
@@ -106,7 +112,7 @@ def test_the_unanswered_goes_first_and_holds_up_the_rest_until_it_may(session: S
     unanswered = queued(session, "unanswered", status="uncertain", attempts=1, not_before=ago(seconds=-60))
     assert claim(me, mine) == []
     Message.objects.filter(pk=unanswered.pk).update(not_before=ago(seconds=1))
-    assert sending.ready(worker=me.worker, sessions=[session.pk]) == [session.pk]
+    assert ready(me, session) == [session.pk]
     got = claim(me, mine)[0]
     assert (got.body, got.wa_id, got.resend, got.attempt) == ("unanswered", unanswered.wa_id, True, 2)
 
@@ -116,7 +122,7 @@ def test_without_resends_the_unanswered_waits_for_a_person_and_the_queue_goes_on
 ) -> None:
     Restaurant.objects.update(resend_uncertain=False)
     queued(session, "unanswered", status="uncertain", attempts=1, not_before=ago(seconds=1))
-    assert sending.ready(worker=me.worker, sessions=[session.pk]) == []
+    assert ready(me, session) == []
     queued(session, "next")
     assert [got.body for got in claim(me, mine)] == ["next"]
 
@@ -133,7 +139,7 @@ def test_nobody_but_the_owner_claims_under_its_term_while_connected(session: Ses
 def test_a_restaurant_that_is_switched_off_sends_nothing(session: Session, me: Registration, mine: Claimed) -> None:
     queued(session)
     Restaurant.objects.update(is_active=False)
-    assert sending.ready(worker=me.worker, sessions=[session.pk]) == []
+    assert ready(me, session) == []
     assert claim(me, mine) == []
 
 
@@ -158,7 +164,8 @@ def test_the_pause_that_applied_is_kept_with_the_message(session: Session, me: R
     now = timezone.now()
     settle(me, claim(me, mine)[0], sent_at=now, next_send_at=now + timedelta(seconds=3), delay_ms=3_000)
     waited = queued(session)
-    claim(me, mine)
+    slot = Due(session.pk, mine.term, warm_slot=now + timedelta(seconds=3), warm_delay_ms=3_000)
+    sending.tick(worker=me.worker, settlements=[], due=[slot])
     first.refresh_from_db()
     waited.refresh_from_db()
     assert (first.delay_ms, waited.delay_ms) == (0, 3_000)
@@ -250,20 +257,20 @@ def test_overlong_words_from_the_wire_do_no_harm(session: Session, me: Registrat
 def test_a_claim_in_doubt_is_given_back(session: Session, me: Registration, mine: Claimed) -> None:
     first = queued(session)
     claim(me, mine)
-    assert sending.give_back(worker=me.worker, sessions=[mine]) == 1
+    assert claims.give_back(worker=me.worker, sessions=[mine]) == 1
     first.refresh_from_db()
     assert first.status == "queued"
     settle(me, claim(me, mine)[0], "queued", code="not_connected")
     claim(me, mine)
-    sending.give_back(worker=me.worker, sessions=[mine])
+    claims.give_back(worker=me.worker, sessions=[mine])
     first.refresh_from_db()
     assert (first.status, first.attempts) == ("queued", 3)  # never handed over: nobody has to wait for a person
     settle(me, claim(me, mine)[0], "uncertain", code="connection_lost", not_before=ago(seconds=1))
     claim(me, mine)
-    sending.give_back(worker=me.worker, sessions=[mine])
+    claims.give_back(worker=me.worker, sessions=[mine])
     first.refresh_from_db()
     assert first.status == "uncertain"
-    assert sending.give_back(worker=register("w2@here").worker, sessions=[mine]) == 0
+    assert claims.give_back(worker=register("w2@here").worker, sessions=[mine]) == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -47,8 +47,9 @@ def connected(session: Session, me: Registration) -> Claimed:
 
 def queued(session: Session, body: str = "hello", **more: Any) -> Message:
     now = timezone.now()
-    values = {"not_before": now, "status": "queued", "status_at": now, "wa_id": "3EB0" + secrets.token_hex(9).upper(), **more}
-    return Message.objects.create(restaurant=session.restaurant, session=session, to_phone="+4915112345678", body=body, **values)
+    wa_id = "3EB0" + secrets.token_hex(9).upper()
+    values = {"not_before": now, "status": "queued", "status_at": now, "wa_id": wa_id, "to_phone": "+4915112345678", **more}
+    return Message.objects.create(restaurant=session.restaurant, session=session, body=body, **values)
 
 
 def ago(**span: float) -> datetime:

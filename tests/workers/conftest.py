@@ -28,11 +28,13 @@ def bridge(stub: StubBridge) -> Iterator[StubBridgeThread]:
 
 
 @pytest.fixture
-def make_runner(transactional_db: None, bridge: StubBridgeThread) -> Iterator[MakeRunner]:
+def make_runner(transactional_db: None, bridge: StubBridgeThread, settings: Any) -> Iterator[MakeRunner]:
     """Starts runners: `make_runner("w1@here", pace=Pace(0, 0))`. They are stopped before the database is cleaned."""
     made: list[Runner] = []
 
-    def make(name: str = "w1@here", *, host: StubBridgeThread | None = None, **changes: Any) -> Runner:
+    def make(name: str = "w1@here", *, host: StubBridgeThread | None = None, pace: Pace | None = None, **changes: Any) -> Runner:
+        pace = pace or Pace(0, 0)
+        settings.PACE_MIN_DELAY_MS, settings.PACE_MAX_DELAY_MS = pace.min_ms, pace.max_ms
         runner = Runner(config=config(name, **changes), host=host or bridge)
         made.append(runner)
         runner.start()
@@ -45,5 +47,5 @@ def make_runner(transactional_db: None, bridge: StubBridgeThread) -> Iterator[Ma
 
 def config(name: str, **changes: Any) -> Config:
     given = from_settings(name=name, queue=f"worker.{name}", hostname="here", pid=1)
-    quick = {"pace": Pace(0, 0), "heartbeat_s": 0.3, "typing_max_ms": 0, "look_every_s": 0.1, "finish_s": 1.0}
+    quick = {"heartbeat_s": 0.3, "typing_max_ms": 0, "look_every_s": 0.1, "finish_s": 1.0}
     return replace(given, **{**quick, **changes})

@@ -16,8 +16,7 @@ from django.utils import timezone
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
 from sessions_app.policy.pacing import Pace
 from sessions_app.policy.sharing import MOVING_AT_ONCE
-from sessions_app.services import linking, ownership, sending, sessions
-from sessions_app.services.sending import Claim
+from sessions_app.services import claims, linking, ownership, sending, sessions
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
@@ -60,8 +59,10 @@ def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]
     return [record.msg for record in caplog.records if isinstance(record.msg, dict) and record.msg["event"] == event]
 
 
-def claim_until(expires_at: datetime) -> Claim:
-    return Claim(uuid4(), uuid4(), 1, "3EB0AAAAAAAA", "+4915112345678", "", "", "hello", expires_at, 1, False, {})
+def claim_until(expires_at: datetime) -> claims.Claim:
+    return claims.Claim(
+        uuid4(), uuid4(), 1, "sending", 0, "3EB0AAAAAAAA", "+4915112345678", "", "", "hello", expires_at, 1, {}, False, 0
+    )
 
 
 def tell(bridge: StubBridgeThread, act: Any) -> None:
@@ -413,7 +414,7 @@ def test_a_message_that_cannot_be_sent_does_not_hold_up_the_next(
 ) -> None:
     stub.answer = Script({"outcome": "not_sent", "reason": "not_on_whatsapp"}, {"outcome": "not_sent", "reason": "no_devices"})
     online(session, stub)
-    nobody, no_devices, fine = queued(session), queued(session), queued(session)
+    nobody, no_devices, fine = (queued(session, to_phone=f"+491511234567{n}") for n in range(3))
     make_runner()
     until_status(fine, "sent")
     assert until_status(nobody, "failed").error_code == "not_on_whatsapp"
@@ -790,7 +791,7 @@ def test_a_commit_whose_answer_is_lost_sends_nothing_twice(
     """The connection breaks between a commit and its answer, at the first tick that did something or at a later one."""
     tick, worked = sending.tick, count()
 
-    def answer_lost(**given: Any) -> list[sending.Claim]:
+    def answer_lost(**given: Any) -> list[claims.Claim]:
         claims = tick(**given)
         if (claims or given["settlements"]) and next(worked) == lost:
             raise OperationalError("server closed the connection unexpectedly")
@@ -813,7 +814,7 @@ def test_a_result_that_cannot_be_written_holds_up_its_own_session_alone(
     bad, *good = many = linked_sessions(restaurant, 5)
     tick = sending.tick
 
-    def refuse(**given: Any) -> list[sending.Claim]:
+    def refuse(**given: Any) -> list[claims.Claim]:
         if any(one.session == bad.pk for one in given["settlements"]):
             raise DataError("out of range")
         return tick(**given)

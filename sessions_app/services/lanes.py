@@ -1,0 +1,51 @@
+"""In which lane a message waits: its customer has written to this number, or is a stranger; and who has opted out."""
+
+from typing import NamedTuple
+
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
+
+from sessions_app.models import Contact, Message, Session
+from sessions_app.policy.lanes import lane_of
+from sessions_app.policy.reasons import Reason
+
+Lane = Message.Lane
+_STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT))
+
+
+class Recipient(NamedTuple):
+    lane: Lane
+    opted_out: bool
+
+
+def of_recipient(*, session: Session, phone: str) -> Recipient:
+    """As it is now; the lane follows when the customer writes, the opt-out is looked at again when the message is claimed."""
+    known = Contact.objects.filter(session=session, phone=phone).values_list(
+        "last_inbound_at", "last_outbound_at", "opted_out_at"
+    )
+    for wrote_at, written_at, opted_out_at in known:
+        return Recipient(_lane(session, bool(wrote_at), bool(written_at)), opted_out_at is not None)
+    return Recipient(_lane(session, False, False), False)
+
+
+def _lane(session: Session, wrote: bool, written: bool) -> Lane:
+    if not session.restaurant.protect_strangers:
+        return Lane.WARM
+    return Message.Lane[lane_of(wrote=wrote, written_to=written).name]
+
+
+def warm(*, contacts: list[Contact]) -> None:
+    """These have written: what waits for them is no message to a stranger any more, nor held as one. Inside the caller's
+    transaction."""
+    for contact in contacts:
+        if contact.phone:
+            mine = Message.objects.filter(
+                restaurant_id=contact.restaurant_id, to_phone=contact.phone, session_id=contact.session_id
+            )
+            waiting = mine.filter(status__in=(Message.Status.QUEUED, Message.Status.SCHEDULED))
+            waiting.filter(~Q(lane=Lane.WARM) | _STRANGERS_ONLY).update(
+                lane=Lane.WARM,
+                hold_reason=Case(When(_STRANGERS_ONLY, then=Value("")), default=F("hold_reason")),
+                hold_until=Case(When(_STRANGERS_ONLY, then=None), default=F("hold_until")),
+                not_before=Case(When(_STRANGERS_ONLY, then=Now()), default=F("not_before")),
+            )

@@ -1,0 +1,124 @@
+"""What a number may send next and why not more: told from its row as its owner tells it, for the API and the admin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from sessions_app.models import Session
+from sessions_app.policy import availability, risk
+from sessions_app.policy.availability import Budgets, Ready
+from sessions_app.policy.lanes import Lane
+from sessions_app.policy.ledger import Ledger
+from sessions_app.policy.local_time import local_day
+from sessions_app.policy.priorities import Priority
+from sessions_app.policy.reasons import Held
+from sessions_app.policy.risk import Facts, Risk
+from sessions_app.policy.rules import Number
+from sessions_app.policy.signals import CapStatus
+from sessions_app.policy.warmup import good_days
+from sessions_app.services import ledgers, rules, standing, tallies
+from sessions_app.services.rules import Rules
+from sessions_app.services.sql import fetch
+
+LANES = (Lane.WARM, Lane.COLD, Lane.NEW)  # as in Message.Lane
+RISK_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """All that decides when a session sends, as of `now`."""
+
+    rules: Rules
+    number: Number
+    ledger: Ledger
+    now: datetime
+
+    def when(self, lane: Lane, priority: Priority = Priority.NORMAL) -> Ready | Held:
+        return availability.when(lane, priority, ledger=self.ledger, policy=self.rules.policy, number=self.number, now=self.now)
+
+    def today(self, lane: Lane) -> Budgets:
+        return availability.today(lane, ledger=self.ledger, policy=self.rules.policy, number=self.number, now=self.now)
+
+
+def of_sessions(sessions: Sequence[Session], *, now: datetime | None = None) -> dict[UUID, Outlook]:
+    """One query for all of them; their restaurants have been fetched."""
+    at = now or timezone.now()
+    sent = tallies.recent(sessions=[session.pk for session in sessions])
+    return {session.pk: _of(session, sent.get(session.pk, ()), at) for session in sessions}
+
+
+def of_session(session: Session, *, now: datetime | None = None) -> Outlook:
+    return of_sessions([session], now=now)[session.pk]
+
+
+def _of(session: Session, quarters: Sequence[tallies.Quarter], now: datetime) -> Outlook:
+    chosen = rules.of_restaurant(session.restaurant)
+    number = rules.number(
+        standing=standing.read(session.standing),
+        first_linked_at=session.first_linked_at,
+        declared_days=session.declared_days,
+        declared_on=session.declared_on,
+        zone=ZoneInfo(session.restaurant.time_zone),
+        now=now,
+    )
+    return Outlook(chosen, number, ledgers.of_session(session, quarters, policy=chosen.policy, now=now), now)
+
+
+# --- Risk
+
+
+class _Counts(NamedTuple):
+    sent: int
+    cold: int
+    identical: int
+    opted_out: int
+    written_to: int
+    answered: int
+    looked_up: int
+    not_on_whatsapp: int
+    refused: int
+
+
+_COUNTS = """
+    WITH since AS (SELECT clock_timestamp() - make_interval(days => %(days)s) AS at),
+    sent AS (SELECT COALESCE(sum(t.sent), 0) AS total, COALESCE(sum(t.sent) FILTER (WHERE t.lane > 0), 0) AS cold
+             FROM send_tally t, since WHERE t.session_id = %(session)s AND t.quarter > since.at),
+    same AS (SELECT COALESCE(sum(n), 0) AS n FROM (
+                 SELECT count(*) AS n FROM message m, since
+                 WHERE m.session_id = %(session)s AND m.lane > 0 AND m.sent_at > since.at
+                 GROUP BY md5(m.body) HAVING count(DISTINCT m.to_phone) > 2) AS repeated),
+    known AS (SELECT count(*) FILTER (WHERE k.last_outbound_at > since.at) AS written_to,
+                     count(*) FILTER (WHERE k.last_outbound_at > since.at AND k.last_inbound_at IS NOT NULL) AS answered,
+                     count(*) FILTER (WHERE k.checked_at > since.at) AS looked_up,
+                     count(*) FILTER (WHERE k.checked_at > since.at AND NOT k.on_whatsapp) AS absent,
+                     COALESCE(sum(k.refusals), 0) AS refused,
+                     count(*) FILTER (WHERE k.opted_out_at > since.at) AS opted_out
+              FROM contact k, since WHERE k.session_id = %(session)s)
+    SELECT sent.total, sent.cold, same.n, known.opted_out, known.written_to, known.answered, known.looked_up, known.absent,
+           known.refused
+    FROM sent, same, known"""
+
+
+def risk_of(session: Session, outlook: Outlook) -> Risk:
+    counts = fetch(_Counts, _COUNTS, {"session": session.pk, "days": RISK_DAYS})[0]
+    known, now = outlook.number.known, outlook.now
+    today = local_day(outlook.rules.policy.zone, now).date
+    locked = known.time_lock is not None and known.time_lock.active
+    cap = known.cap.status if known.cap else CapStatus.NONE
+    return risk.risk(
+        Facts(
+            age_days=(today - outlook.number.warm_up.started_on).days,
+            good_days=good_days(outlook.number.warm_up, today),
+            time_locks=int(locked),
+            bans=int(known.ban is not None),
+            cap=cap,
+            locked_now=locked,
+            banned_now=session.state_reason == "banned_temporarily",
+            **counts._asdict(),
+        )
+    )

@@ -1,0 +1,151 @@
+"""What came of the claims of a tick, in one statement, and what that says of the customers.
+
+It carries the owner and each session's term, so that a former owner settles nothing; and it may be repeated when nobody knows
+whether its commit went through.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sessions_app.models.base import uuid7
+from sessions_app.services.sql import execute
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What came of one claim. `sent_at` is set when it went over the wire: the session's pace counts from then."""
+
+    message: UUID
+    session: UUID
+    term: int
+    status: str
+    at: datetime
+    to_phone: str
+    lane: int = 0
+    code: str = ""
+    detail: str = ""
+    address: str = ""
+    not_before: datetime | None = None  # holds this message
+    hold_until: datetime | None = None  # shown as the reason for waiting
+    sent_at: datetime | None = None
+    next_send_at: datetime | None = None  # holds the session
+    delay_ms: int = 0  # the pause drawn between those two
+    cold_delay_ms: int = 0  # the same for the next message to a stranger
+    parked_until: datetime | None = None  # holds this customer
+    on_whatsapp: bool | None = None  # what the answer says of that
+
+
+# A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
+# A send is counted once: a repeated settlement finds the session's last send no earlier than its own.
+_SETTLE = """
+    WITH result AS (
+        SELECT * FROM unnest(%(message)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(status)s::text[],
+                             %(at)s::timestamptz[], %(lane)s::int[], %(code)s::text[],
+                             %(detail)s::text[], %(address)s::text[], %(not_before)s::timestamptz[],
+                             %(hold_until)s::timestamptz[], %(sent_at)s::timestamptz[], %(next_send_at)s::timestamptz[],
+                             %(delay_ms)s::int[], %(cold_delay_ms)s::int[])
+            AS t(message, session, term, status, at, lane, code, detail, address, not_before, hold_until, sent_at, next_send_at,
+                 delay_ms, cold_delay_ms)
+    ), own AS (
+        SELECT s.id, s.last_sent_at FROM wa_session s
+        JOIN result t ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
+        FOR NO KEY UPDATE OF s
+    ), settled AS (
+        UPDATE message m SET
+            status = CASE WHEN m.status = 'sending' THEN t.status ELSE m.status END,
+            status_at = CASE WHEN m.status = 'sending' THEN t.at ELSE m.status_at END,
+            sent_at = CASE WHEN t.status = 'sent' THEN COALESCE(m.sent_at, LEAST(t.at, m.delivered_at)) ELSE m.sent_at END,
+            address = CASE WHEN m.address = '' THEN left(t.address, 80) ELSE m.address END,
+            not_before = CASE WHEN m.status = 'sending' THEN COALESCE(t.not_before, m.not_before) ELSE m.not_before END,
+            hold_reason = CASE WHEN m.status = 'sending' AND t.hold_until IS NOT NULL THEN left(t.code, 40) ELSE '' END,
+            hold_until = CASE WHEN m.status = 'sending' THEN t.hold_until END,
+            error_code = CASE WHEN m.status = 'sending' THEN left(t.code, 40) ELSE m.error_code END,
+            error_detail = CASE WHEN m.status = 'sending' THEN left(t.detail, 300) ELSE m.error_detail END,
+            tries = CASE WHEN m.status = 'sending' AND t.status IN ('queued', 'uncertain') AND t.code <> ''
+                         THEN jsonb_set(m.tries, ARRAY[t.code], to_jsonb(COALESCE((m.tries->>t.code)::int, 0) + 1))
+                         ELSE m.tries END
+        FROM result t JOIN own ON own.id = t.session
+        WHERE m.id = t.message AND m.claimed_term = t.term
+          AND (m.status = 'sending' OR (t.status = 'sent' AND m.status IN ('delivered', 'read') AND m.sent_at IS NULL))
+        RETURNING m.id, t.status, t.at, t.code
+    ), line AS (
+        INSERT INTO message_event (message_id, at, status, detail)
+        SELECT id, at, status, CASE WHEN code = '' THEN '{}'::jsonb ELSE jsonb_build_object('reason', code) END FROM settled
+    ), counted AS (
+        INSERT INTO send_tally AS tally (session_id, quarter, lane, sent)
+        SELECT t.session, date_bin('15 minutes', t.sent_at, 'epoch'), t.lane, 1 FROM result t JOIN own ON own.id = t.session
+        WHERE t.sent_at IS NOT NULL AND (own.last_sent_at IS NULL OR t.sent_at > own.last_sent_at)
+        ON CONFLICT (session_id, quarter, lane) DO UPDATE SET sent = tally.sent + 1
+    )
+    UPDATE wa_session s SET
+        last_sent_at = GREATEST(s.last_sent_at, t.sent_at), next_send_at = GREATEST(s.next_send_at, t.next_send_at),
+        next_delay_ms = CASE WHEN t.sent_at IS NULL THEN s.next_delay_ms ELSE t.delay_ms END,
+        cold_sent_at = CASE WHEN t.lane > 0 THEN GREATEST(s.cold_sent_at, t.sent_at) ELSE s.cold_sent_at END,
+        cold_delay_ms = CASE WHEN t.lane > 0 AND t.sent_at IS NOT NULL THEN t.cold_delay_ms ELSE s.cold_delay_ms END
+    FROM result t JOIN own ON own.id = t.session WHERE s.id = t.session"""
+
+# Locked in the order in which inbound messages lock them, so that neither waits for the other in a circle. A repeated
+# settlement parks nobody for longer than it did, and so is no second refusal.
+_CUSTOMERS = """
+    WITH told AS (
+        SELECT t.*, s.restaurant_id FROM unnest(%(id)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[],
+                                                %(sent_at)s::timestamptz[], %(on_whatsapp)s::bool[], %(parked)s::timestamptz[])
+            AS t(id, session, term, phone, sent_at, on_whatsapp, parked_until)
+        JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
+    ), known AS MATERIALIZED (
+        SELECT k.id FROM contact k JOIN told t ON k.session_id = t.session AND k.phone = t.phone AND k.phone <> ''
+        ORDER BY k.id FOR NO KEY UPDATE OF k
+    )
+    INSERT INTO contact AS k (id, restaurant_id, session_id, phone, lid, name, on_whatsapp, checked_at, last_outbound_at,
+                              refusals, parked_until, created_at)
+    SELECT id, restaurant_id, session, phone, '', '', on_whatsapp,
+           CASE WHEN on_whatsapp IS NOT NULL THEN clock_timestamp() END, sent_at,
+           CASE WHEN parked_until IS NULL THEN 0 ELSE 1 END, parked_until, clock_timestamp()
+    FROM told, (SELECT count(*) FROM known) AS locked
+    ON CONFLICT (session_id, phone) WHERE phone <> '' DO UPDATE SET
+        last_outbound_at = GREATEST(k.last_outbound_at, EXCLUDED.last_outbound_at),
+        on_whatsapp = COALESCE(EXCLUDED.on_whatsapp, k.on_whatsapp),
+        checked_at = COALESCE(EXCLUDED.checked_at, k.checked_at),
+        refusals = CASE WHEN EXCLUDED.parked_until > COALESCE(k.parked_until, '-infinity') THEN k.refusals + 1
+                        WHEN EXCLUDED.on_whatsapp THEN 0 ELSE k.refusals END,
+        parked_until = COALESCE(EXCLUDED.parked_until, CASE WHEN EXCLUDED.on_whatsapp THEN NULL ELSE k.parked_until END)"""
+
+# The chat is open now: what waits for the same stranger opens none.
+_OPENED = """
+    UPDATE message m SET lane = 1
+    FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[]) AS t(session, term, phone)
+    JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
+    WHERE m.restaurant_id = s.restaurant_id AND m.to_phone = t.phone AND m.session_id = s.id AND m.lane = 2
+      AND m.status IN ('queued', 'scheduled')"""
+
+
+def settle(*, worker: UUID, settlements: Sequence[Settlement]) -> None:
+    """Inside the caller's transaction."""
+    values = {name: [getattr(one, name) for one in settlements] for name in Settlement.__slots__}
+    execute(_SETTLE, {"worker": worker, **values})
+    _note_customers(worker, [one for one in settlements if one.sent_at or one.on_whatsapp is not None])
+    opened = [one for one in settlements if one.lane == 2 and one.on_whatsapp]
+    if opened:
+        _open(worker, opened)
+
+
+def _open(worker: UUID, opened: Sequence[Settlement]) -> None:
+    values = {name: [getattr(one, name) for one in opened] for name in ("session", "term")}
+    execute(_OPENED, {"worker": worker, **values, "phone": [one.to_phone for one in opened]})
+
+
+def _note_customers(worker: UUID, told: Sequence[Settlement]) -> None:
+    if not told:
+        return
+    values = {
+        "id": [uuid7() for _ in told],
+        "session": [one.session for one in told],
+        "term": [one.term for one in told],
+        "phone": [one.to_phone for one in told],
+        "sent_at": [one.sent_at for one in told],
+        "on_whatsapp": [one.on_whatsapp for one in told],
+        "parked": [one.parked_until for one in told],
+    }
+    execute(_CUSTOMERS, {"worker": worker, **values})

@@ -1,0 +1,108 @@
+"""When a session's lanes may send: policy, with what one session has sent and what is known of its number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sessions_app.policy.availability import Ready, gates, slot_at, when
+from sessions_app.policy.lanes import Lane
+from sessions_app.policy.ledger import Ledger, noted
+from sessions_app.policy.pacing import delay_ms
+from sessions_app.policy.priorities import EVERY, Priority
+from sessions_app.policy.reasons import Held
+from sessions_app.policy.rules import Number
+from sessions_app.services import ledgers, rules, standing
+from sessions_app.services.claims import NOTHING, Due, Waiting
+from sessions_app.services.linking import SessionRow
+from sessions_app.services.rules import Rules
+from sessions_app.services.tallies import Quarter
+
+LANES = (Lane.WARM, Lane.COLD, Lane.NEW)  # as in Message.Lane
+
+
+@dataclass(slots=True)
+class Pacer:
+    """`floor`: nothing goes before; what held the session as a whole. `turn` counts its slots."""
+
+    rules: Rules
+    number: Number
+    ledger: Ledger
+    floor: datetime | None = None
+    turn: int = 0
+
+    def slot(self, now: datetime, lane: Lane = Lane.WARM) -> datetime:
+        """By the pace alone; `now` when that has passed."""
+        slot = slot_at(lane, ledger=self.ledger, policy=self.rules.policy, number=self.number, now=now)
+        return slot if self.floor is None else max(slot, self.floor)
+
+    def opens(self, waiting: Waiting, now: datetime) -> Ready | Held:
+        """When the first of what waits may go, and if not by the pace alone, why not sooner."""
+        slot = self.slot(now)
+        if waiting.unanswered:
+            return Ready(slot)
+        lanes = zip(LANES, (waiting.warm, waiting.cold, waiting.new), strict=True)
+        answers = [self._when(lane, priority, slot) for lane, priority in lanes if priority is not None]
+        return min(answers, key=moment, default=Ready(slot))
+
+    def due(self, session: SessionRow, at: datetime) -> Due:
+        """What may be claimed for the slot at `at`."""
+        open_ = gates(ledger=self.ledger, policy=self.rules.policy, number=self.number, now=at)
+        self.turn += 1
+        last, cold = self.ledger.latest, self.ledger.cold
+        policy = self.rules.policy
+        return Due(
+            session=session.id,
+            term=session.term,
+            warm=_upto(open_.warm),
+            cold=_upto(open_.cold),
+            new=_upto(open_.new),
+            oldest=self.turn % EVERY == 0,
+            warm_slot=at if last.last_sent_at else None,
+            warm_delay_ms=delay_ms(policy.warm.pace, last.jitter),
+            cold_slot=self.slot(at, Lane.COLD) if cold.last_sent_at else None,
+            cold_delay_ms=delay_ms(policy.cold.pace, cold.jitter),
+            gap_s=self.rules.gap.total_seconds(),
+            identical=self.rules.identical if self.rules.protects else None,
+        )
+
+    def sent(self, lane: int, at: datetime, jitter: float) -> None:
+        """One more has gone over the wire."""
+        self.ledger = noted(self.ledger, LANES[lane], at=at, jitter=jitter, zone=self.rules.policy.zone)
+
+    def shift(self, step: timedelta) -> None:
+        """The database's clock was set."""
+        self.floor = self.floor and self.floor + step
+        self.ledger = ledgers.shifted(self.ledger, step)
+
+    def _when(self, lane: Lane, priority: int, slot: datetime) -> Ready | Held:
+        return when(lane, Priority(priority), ledger=self.ledger, policy=self.rules.policy, number=self.number, now=slot)
+
+
+def of_row(row: SessionRow, quarters: Sequence[Quarter], now: datetime) -> Pacer:
+    """For a session that has just been taken over. A clock that was set back since counts a pause from now at the latest."""
+    known = rules.of(row.chosen)
+    ledger = ledgers.of_session(row, quarters, policy=known.policy, now=now)
+    pacer = Pacer(known, number_of(row, now), ledger, row.next_send_at)
+    if row.last_sent_at and row.last_sent_at > now:
+        pacer.shift(now - row.last_sent_at)
+    return pacer
+
+
+def number_of(row: SessionRow, now: datetime) -> Number:
+    return rules.number(
+        standing=standing.parse(row.standing),
+        first_linked_at=row.first_linked_at,
+        declared_days=row.declared_days,
+        declared_on=row.declared_on,
+        zone=ZoneInfo(row.chosen.time_zone),
+        now=now,
+    )
+
+
+def moment(answer: Ready | Held) -> datetime:
+    return answer.at if isinstance(answer, Ready) else answer.until
+
+
+def _upto(priority: Priority | None) -> int:
+    return NOTHING if priority is None else int(priority)
