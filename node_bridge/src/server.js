@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildApp } from './app.js';
 import { Outbox } from './events/outbox.js';
+import { Lease } from './lease.js';
 import { Sessions } from './sessions.js';
 import { Signals } from './signals.js';
 import { Store } from './store/store.js';
@@ -19,13 +20,19 @@ export async function startServer(config, log) {
   const store = new Store({ url: config.databaseUrl, connections: config.databaseConnections, ring: config.keyRing, log });
   const outbox = new Outbox({ dir: config.spoolDir, maxBytes: config.spoolMaxBytes, webUrl: config.webUrl, secret: config.secret, log });
   const signals = new Signals();
-  const sessions = new Sessions({ store, outbox, signals, socketUrl: config.socketUrl, ackTimeoutMs: config.ackTimeoutMs, log });
-  const app = buildApp({ secret: config.secret, log, sessions, signals, outbox });
+  const lease = new Lease(() => {
+    log.warn({ sessions: sessions.size }, 'the lease ran out: every session is closed');
+    sessions.closeAll('lease_ran_out');
+  });
+  const mayAct = () => lease.held();
+  const sessions = new Sessions({ store, outbox, signals, mayAct, socketUrl: config.socketUrl, ackTimeoutMs: config.ackTimeoutMs, log });
+  const app = buildApp({ secret: config.secret, log, sessions, lease, signals, outbox });
   const pruning = setInterval(() => prune(store, log), PRUNE_EVERY_MS * (0.9 + Math.random() / 5));
   await app.listen({ port: config.port, host: '127.0.0.1' });
 
   const stop = async () => {
     clearInterval(pruning);
+    lease.close();
     await atMost(GIVE_UP_MS, sessions.closeAll().then(() => store.close()));
     signals.close();
     await atMost(GIVE_UP_MS / 4, Promise.all([app.close(), outbox.close()]));
