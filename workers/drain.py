@@ -17,7 +17,7 @@ from sessions_app.policy.typing import typing_ms
 from sessions_app.services import sending
 from sessions_app.services.sending import Claim, Settlement
 from workers.bridge import Bridge
-from workers.clocks import DatabaseClock, Lease
+from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
 from workers.database import Database
 from workers.table import Owned, Table
@@ -191,12 +191,14 @@ class Drain:
 
     async def _send(self, owned: Owned, claim: Claim) -> None:
         outcome = Outcome("not_sent", "lease_ran_out")
+        owned.send_began, owned.send_ended = steady(), None
         try:
             if self._lease.held():
                 outcome = await self._bridge.send(claim, typing_ms=self._typing_ms(claim))
         except Exception:
             log.exception("message.send_crashed", session=str(claim.session), message=str(claim.message))
             outcome = Outcome("unknown", "connection_lost")
+        owned.send_ended = steady()
         self._finish(owned, claim, outcome)
 
     def _typing_ms(self, claim: Claim) -> int:

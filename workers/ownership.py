@@ -40,6 +40,7 @@ class Ownership:
     ) -> None:
         self.draining = False
         self.beat_now = asyncio.Event()
+        self.on_renewed: Callable[[], None] = lambda: None
         self._on_replaced = on_replaced
         self._me: ownership.Registration | None = None
         self._renewal: ownership.Renewal | None = None
@@ -108,6 +109,7 @@ class Ownership:
         self._clock.sync(renewal.now, asked_at=asked_at, answered_at=steady())
         self._renewal, self._told_ready = renewal, bridge.ready
         self._lease.renewed(asked_at)
+        self.on_renewed()
 
     async def watch(self) -> None:
         """Stops by itself in time: nobody else can have claimed anything yet when this fires."""
