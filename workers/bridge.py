@@ -13,6 +13,7 @@ from sessions_app.policy.retry import Outcome
 from sessions_app.services.claims import Claim
 
 CALL_TIMEOUT_S = 10.0
+LEASE_TIMEOUT_S = 3.0
 LOG_OUT_TIMEOUT_S = 20.0  # the bridge itself tries for 10
 SIGNAL_SILENCE_S = 15.0  # three pings missed
 MAX_SIGNAL_BYTES = 1 << 20
@@ -92,10 +93,12 @@ def _times(detail: Any) -> dict[str, Any]:
 
 
 class Bridge:
-    """One worker's bridge. `base_url` is set anew whenever the process has (re)started, and empty while there is none."""
+    """One worker's bridge. `base_url` is set anew whenever the process has (re)started, and empty while there is none. Nothing is
+    opened before it has been `leased`."""
 
     def __init__(self, *, secret: str, ack_timeout_s: float) -> None:
         self.base_url = ""
+        self.leased = False
         self._secret = secret
         self._ack_timeout_s = ack_timeout_s
         self._http: aiohttp.ClientSession | None = None
@@ -109,6 +112,15 @@ class Bridge:
     async def __aexit__(self, *_: object) -> None:
         if self._http:
             await self._http.close()
+
+    @property
+    def may_open(self) -> bool:
+        return self.leased and bool(self.base_url)
+
+    async def lease(self, good_for_s: float) -> None:
+        """It may act for so long, and closes everything by itself when this is not said again in time; 0 ends it at once."""
+        body = {"good_for_ms": int(good_for_s * 1000)}
+        await self._call("PUT", "/lease", json=body, timeout_s=LEASE_TIMEOUT_S)
 
     async def open(self, session: UUID, *, owner: str, term: int, link: dict[str, str] | None = None) -> Status:
         body = {"owner": owner, "term": term, **({"link": link} if link else {})}

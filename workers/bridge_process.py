@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Protocol
@@ -30,6 +30,7 @@ READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 8.0
 STEADY_AFTER_S = 60.0
 OLDEST_GOOD_NODE = 24
+IN_ORDER = {0, -signal.SIGTERM, -signal.SIGINT}  # somebody asked for it, perhaps before it could answer
 _ABOUT_THE_SYSTEM = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS")
 _ABOUT_ITSELF = ("BRIDGE_SPOOL_MAX_MB", "BRIDGE_DB_CONNECTIONS", "WA_VERSION_URL")
 _PASSED_ON = (*_ABOUT_THE_SYSTEM, *_ABOUT_ITSELF)
@@ -39,17 +40,22 @@ _MENDS = "run `npm ci` in node_bridge, or set NODE_BINARY"
 
 @dataclass(frozen=True, slots=True)
 class BridgeStatus:
-    """`generation` counts the processes: another number means that every socket of the one before is gone."""
+    """`generation` counts the processes: another number means that every socket of the one before is gone. `deaths` counts those
+    that were ready and ended otherwise than in order, the last one at `died_at` on the steady clock."""
 
     ready: bool = False
     base_url: str = ""
     detail: str = "starting"
     generation: int = 0
+    deaths: int = 0
+    died_at: float = 0.0
 
 
 class BridgeHost(Protocol):
     @property
     def status(self) -> BridgeStatus: ...
+
+    def kill_hung(self, generation: int) -> None: ...
 
 
 class BridgeMissing(Exception):
@@ -144,6 +150,11 @@ class BridgeProcess:
         self._stopping.set()
         self._signal(signal.SIGKILL)
 
+    def kill_hung(self, generation: int) -> None:
+        """kill -9 of that process, if it still is the one that runs; another one is started."""
+        if self.status.ready and self.status.generation == generation:
+            self._signal(signal.SIGKILL)
+
     def _signal(self, number: int) -> None:
         if self._process and self._process.poll() is None:
             self._process.send_signal(number)
@@ -189,7 +200,7 @@ class BridgeProcess:
             deadline.cancel()
             for _ in process.stdout:  # until it ends
                 pass
-            self._wait(process)
+            self._wait(process, ended_at=steady())
         finally:
             deadline.cancel()
             self._end(process)
@@ -206,10 +217,11 @@ class BridgeProcess:
         if not ready:
             self._say(str(said.get("error", "the bridge did not start")))
             return
-        self.status = BridgeStatus(True, f"http://127.0.0.1:{int(said['port'])}", "", self.status.generation + 1)
+        url, generation = f"http://127.0.0.1:{int(said['port'])}", self.status.generation + 1
+        self.status = replace(self.status, ready=True, base_url=url, detail="", generation=generation)
         log.info("bridge.ready", port=said["port"], pid=pid)
 
-    def _wait(self, process: subprocess.Popen[str]) -> None:
+    def _wait(self, process: subprocess.Popen[str], *, ended_at: float) -> None:
         try:
             code = process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -218,7 +230,10 @@ class BridgeProcess:
         if not self._stopping.is_set():
             log.error("bridge.ended", pid=process.pid, exit_code=code)
             if self.status.ready:
-                self._say(f"the bridge ended with code {code}; it is being started again")
+                self._say(
+                    f"the bridge ended with code {code}; it is being started again",
+                    died_at=None if code in IN_ORDER else ended_at,
+                )
 
     def _end(self, process: subprocess.Popen[str]) -> None:
         if process.poll() is None:
@@ -228,10 +243,11 @@ class BridgeProcess:
             if pipe:
                 pipe.close()
 
-    def _say(self, detail: str) -> None:
+    def _say(self, detail: str, *, died_at: float | None = None) -> None:
         if detail != self.status.detail and detail != "stopped":
             log.error("bridge.not_ready", detail=detail)
-        self.status = BridgeStatus(False, "", detail, self.status.generation)
+        down = replace(self.status, ready=False, base_url="", detail=detail)
+        self.status = down if died_at is None else replace(down, deaths=down.deaths + 1, died_at=died_at)
 
 
 def _forward(stderr: IO[str]) -> None:

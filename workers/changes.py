@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from sessions_app.policy.reactions import react
+from sessions_app.policy.reactions import Reaction, quarantine, react
 from sessions_app.policy.signals import Ban, Connected
 from workers.bridge import Status
 from workers.clocks import DatabaseClock, steady
@@ -48,7 +48,7 @@ class Changes:
 
     def _connecting(self, owned: Owned, status: Status) -> None:
         if owned.open == "linking":
-            owned.opened_at = steady()
+            owned.opened_at, owned.login_ended = steady(), None
         owned.open = "connecting"
         self._hide_codes(owned)
         self.say(owned, "connecting", "", "" if owned.truth.linked else "The phone has scanned the code.")
@@ -57,6 +57,7 @@ class Changes:
         truth = owned.truth
         if owned.open != "connected":
             owned.open, owned.up_since = "connected", steady()
+            owned.login_ended = owned.up_since
             truth.connected_at = self._clock.now()
         self._hide_codes(owned)
         truth.linked, truth.retry_at, truth.failures = True, None, 0
@@ -81,19 +82,29 @@ class Changes:
             detail=detail,
             now=self._clock.now(),
             jitter=random.random(),
+            crashes=owned.truth.crashes,
         )
-        self.gone(owned)
         if reason == "banned_temporarily":
             owned.truth.facts.append(Ban(self._clock.now(), detail.get("until")))
+        self._react(owned, reaction)
+
+    def quarantine(self, owned: Owned) -> None:
+        log.error("session.quarantined", session=str(owned.id), bridge_deaths=owned.truth.bridge_deaths)
+        reaction = quarantine(linked=owned.truth.linked, failures=owned.failures, crashes=owned.truth.crashes)
+        self._react(owned, reaction)
+
+    def _react(self, owned: Owned, reaction: Reaction) -> None:
+        self.gone(owned)
         owned.failures = owned.truth.failures = reaction.failures
+        owned.truth.crashes = reaction.crashes
         owned.wipe = reaction.wipe
         owned.truth.retry_at = reaction.retry_at
         if reaction.end_link:
             owned.truth.link_ended = owned.row.link_until
-        self.say(owned, reaction.state, reason, reaction.detail)
+        self.say(owned, reaction.state, reaction.reason, reaction.detail)
         if reaction.alert:
             who = {"session": str(owned.id), "restaurant": str(owned.row.restaurant)}
-            log.error("session.needs_attention", **who, reason=reason, detail=reaction.detail)
+            log.error("session.needs_attention", **who, reason=reaction.reason, detail=reaction.detail)
 
     def no_credentials(self, owned: Owned) -> None:
         self.gone(owned)
@@ -103,6 +114,7 @@ class Changes:
 
     def gone(self, owned: Owned) -> None:
         owned.open, owned.linking_phone, owned.up_since = "no", None, None
+        owned.login_ended = owned.login_ended or steady()
         self.opening.discard(owned.id)
         self._hide_codes(owned)
 

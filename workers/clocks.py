@@ -55,4 +55,8 @@ class Lease:
         self._until = None
 
     def held(self) -> bool:
-        return self._until is not None and self._steady() < self._until
+        return self.left() > 0
+
+    def left(self) -> float:
+        """Seconds; 0 without one."""
+        return 0.0 if self._until is None else max(0.0, self._until - self._steady())

@@ -20,7 +20,7 @@ from sessions_app.services import claims, sending
 from sessions_app.services.claims import Claim
 from sessions_app.services.settlements import Settlement
 from workers.bridge import Bridge
-from workers.clocks import DatabaseClock, Lease
+from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
 from workers.database import Database
 from workers.pacer import LANES, moment
@@ -224,6 +224,7 @@ class Drain:
 
     async def _send(self, owned: Owned, claim: Claim) -> None:
         outcome = Outcome("not_sent", "lease_ran_out")
+        owned.send_began, owned.send_ended = steady(), None
         try:
             plan = self._plan(owned, claim)
             await asyncio.sleep((plan.start_at - self._clock.now()).total_seconds())
@@ -232,6 +233,7 @@ class Drain:
         except Exception:
             log.exception("message.send_crashed", session=str(claim.session), message=str(claim.message))
             outcome = Outcome("unknown", "connection_lost")
+        owned.send_ended = steady()
         self._finish(owned, claim, outcome)
 
     def _plan(self, owned: Owned, claim: Claim) -> Typing:

@@ -12,7 +12,8 @@ from sessions_app.policy.signals import Refused
 from sessions_app.services import linking, rules
 from workers import pacer
 from workers.bridge import Bridge
-from workers.bridge_process import BridgeHost
+from workers.bridge_lease import BridgeLease
+from workers.bridge_process import BridgeHost, BridgeStatus
 from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
 from workers.database import Database
@@ -21,6 +22,7 @@ from workers.links import Links
 from workers.loops import LONGEST_PAUSE_S, attempt, every
 from workers.ownership import Ownership
 from workers.signals import Signals
+from workers.suspects import Suspects
 from workers.table import Owned, Table
 from workers.truths import Truths
 
@@ -28,6 +30,7 @@ log = structlog.get_logger(__name__)
 BALANCE_S = 0.5
 CONSIDER_S = 0.25
 WATCH_S = 0.1
+CLEAR_S = 1.0
 COMPARE_S = 30.0
 FULL_LOOK_S = 10.0
 GATHER_S = 0.02
@@ -48,6 +51,8 @@ class Engine:
         self.beats = Database("beats")
         self.work = Database("work")
         self.truths = Truths(table=self.table, database=self.work, worker=lambda: self.ownership.worker)
+        self.suspects = Suspects(table=self.table, truths=self.truths)
+        self.bridge_lease = BridgeLease(bridge=self.bridge, host=host, lease=self.lease)
         self.links = Links(
             name=config.name,
             table=self.table,
@@ -55,6 +60,7 @@ class Engine:
             truths=self.truths,
             clock=self.clock,
             lease=self.lease,
+            suspects=self.suspects,
             max_opening=config.max_opening,
         )
         self.ownership = Ownership(
@@ -80,7 +86,7 @@ class Engine:
         )
         self.signals = Signals(table=self.table, bridge=self.bridge, links=self.links)
         self._wire()
-        self._generation = 0
+        self._generation, self._deaths = 0, host.status.deaths
         self._full_look_at = 0.0
         self._woken: set[UUID] = set()
         self._wake = asyncio.Event()
@@ -88,6 +94,8 @@ class Engine:
 
     def _wire(self) -> None:
         self.links.on_release = self.ownership.release
+        self.suspects.on_culprit = self.links.quarantine
+        self.ownership.on_renewed = self.bridge_lease.due.set
         self.truths.on_written = self._written
         self.truths.on_told = lambda owned: self.wake([owned.id])  # what it means for its lanes is read from the row
         self.truths.on_lost = self.links.lose
@@ -140,6 +148,10 @@ class Engine:
         return {
             "beat": every(self.config.heartbeat_s, self.ownership.beat, name="beat", kick=self.ownership.beat_now),
             "watch": every(WATCH_S, self._watch, name="watch"),
+            "bridge_lease": every(
+                self.config.heartbeat_s, self.bridge_lease.lend, name="bridge_lease", kick=self.bridge_lease.due
+            ),
+            "clear": every(CLEAR_S, self.suspects.clear, name="clear"),
             "balance": every(BALANCE_S, self.ownership.balance, name="balance"),
             "consider": every(CONSIDER_S, self.links.consider_all, name="consider"),
             "look": every(self.config.look_every_s, self._look, name="look"),
@@ -154,9 +166,21 @@ class Engine:
         await self.ownership.watch()
         status = self.host.status
         self.bridge.base_url = status.base_url
-        if self._generation and (not status.ready or status.generation != self._generation):
+        generation = status.generation if status.ready else 0
+        if generation == self._generation:
+            return
+        self.bridge.leased = False
+        self.bridge_lease.due.set()
+        if self._generation:
             self.links.all_closed("bridge_unavailable")
-        self._generation = status.generation if status.ready else 0
+        self._generation = generation
+        self._accuse(status)
+
+    def _accuse(self, status: BridgeStatus) -> None:
+        if status.deaths != self._deaths:
+            since, until = self.bridge_lease.hung_between or (status.died_at, status.died_at)
+            self.suspects.accuse(since=since, until=until)
+        self._deaths, self.bridge_lease.hung_between = status.deaths, None
 
     async def _look(self) -> None:
         """For wishes and messages that no wake-up told of, sessions that were taken away, claims that nobody heard of."""
@@ -242,6 +266,7 @@ class Engine:
         """A bridge that does not answer ends with this process, and its sockets with it."""
         async with asyncio.timeout(CLOSE_AT_END_S):
             await self.links.close_sockets(list(self.table))
+            await self.bridge_lease.end()
 
     async def _release_all(self) -> None:
         while owned := list(self.table):  # a claim that was under way may add to it

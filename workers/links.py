@@ -13,6 +13,7 @@ from sessions_app.services.linking import SessionRow
 from workers.bridge import Bridge, BridgeError, Status
 from workers.changes import Changes
 from workers.clocks import DatabaseClock, Lease, steady
+from workers.suspects import Suspects
 from workers.table import Owned, Table
 from workers.truths import Truths
 
@@ -25,7 +26,16 @@ _OPENS = {Action.OPEN, Action.LINK_QR, Action.LINK_CODE}
 
 class Links:
     def __init__(
-        self, *, name: str, table: Table, bridge: Bridge, truths: Truths, clock: DatabaseClock, lease: Lease, max_opening: int
+        self,
+        *,
+        name: str,
+        table: Table,
+        bridge: Bridge,
+        truths: Truths,
+        clock: DatabaseClock,
+        lease: Lease,
+        suspects: Suspects,
+        max_opening: int,
     ) -> None:
         self.on_release: Callable[[list[Owned], str], Awaitable[None]]
         self.paused = False  # at the end of the worker
@@ -35,6 +45,7 @@ class Links:
         self._truths = truths
         self._clock = clock
         self._lease = lease
+        self._suspects = suspects
         self._max_opening = max_opening
         self._changes = Changes(truths=truths, clock=clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,19 +64,20 @@ class Links:
         self.consider(owned)
 
     async def consider_all(self) -> None:
-        for owned in self._table:
-            if not owned.settled:
-                self.consider(owned)
+        """Those with deaths on record last."""
+        self._suspects.survey()
+        for owned in sorted((one for one in self._table if not one.settled), key=lambda one: one.truth.bridge_deaths):
+            self.consider(owned)
 
     def consider(self, owned: Owned) -> None:
         """Starts what is to be done next, if anything is. Cheap, and harmless to repeat."""
         if self.paused or owned.acting or owned.rest_until > steady() or not self._lease.held() or not self._table.holds(owned):
             return
         action = self._next(owned)
-        if action is Action.NOTHING or (action is not Action.RELEASE and not self._bridge.base_url):
+        if action is Action.NOTHING or (action is not Action.RELEASE and not self._bridge.may_open):
             return
         if action in _OPENS:
-            if len(self._changes.opening) >= self._max_opening:
+            if len(self._changes.opening) >= self._max_opening or not self._suspects.admit(owned):
                 return
             self._changes.opening.add(owned.id)
         owned.acting = True
@@ -76,7 +88,7 @@ class Links:
             return Action.NOTHING if owned.in_flight else Action.RELEASE
         if owned.wipe:
             return Action.LOG_OUT
-        if owned.open == "connecting" and steady() - owned.opened_at > STUCK_AFTER_S:
+        if owned.open == "connecting" and steady() - (owned.opened_at or 0.0) > STUCK_AFTER_S:
             return Action.RESTART
         action = reconcile(owned.wish(), owned.known(), self._clock.now())
         waits = action in (Action.CLOSE, Action.LOG_OUT, Action.RELEASE) and owned.in_flight
@@ -111,7 +123,7 @@ class Links:
         else:
             owned.open, owned.linking_phone = "linking", owned.row.link_phone
             link = {"mode": "code", "phone": owned.row.link_phone} if owned.row.link_phone else {"mode": "qr"}
-        owned.opened_at, heard = steady(), owned.heard
+        owned.opened_at, owned.login_ended, heard = steady(), None, owned.heard
         owned.truth.restart_done = owned.row.restart_wish
         status = await self._bridge.open(owned.id, owner=self._name, term=owned.term, link=link)
         if owned.heard == heard:  # the stream of signals has not overtaken this answer
@@ -133,6 +145,8 @@ class Links:
         if owned.open != "no":
             await self._bridge.close(owned.id, term=owned.term)
         self._changes.gone(owned)
+        if owned.row.restart_wish > owned.truth.restart_done:  # a person answers for it
+            owned.truth.crashes = owned.truth.bridge_deaths = 0
         owned.truth.retry_at, owned.truth.restart_done = None, owned.row.restart_wish
         if owned.truth.linked:
             self._changes.say(owned, "disconnected", "restarting", "The connection is being made anew.")
@@ -186,6 +200,9 @@ class Links:
         if self._table.holds(owned) and owned.open == "connected" and not owned.acting:
             owned.acting = True
             self._spawn(self._act(owned, Action.RESTART))
+
+    def quarantine(self, owned: Owned) -> None:
+        self._changes.quarantine(owned)
 
     def all_closed(self, reason: str) -> None:
         """The bridge is gone, and every socket with it."""

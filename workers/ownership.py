@@ -46,6 +46,7 @@ class Ownership:
         self.draining = False
         self.beat_now = asyncio.Event()
         self.on_clock_set: Callable[[timedelta], None] = lambda _: None
+        self.on_renewed: Callable[[], None] = lambda: None
         self._on_replaced = on_replaced
         self._me: ownership.Registration | None = None
         self._renewal: ownership.Renewal | None = None
@@ -117,6 +118,7 @@ class Ownership:
         self._renewal, self._told_ready = renewal, bridge.ready
         self._lease.renewed(asked_at)
         self._note_clock(renewal, asked_at)
+        self.on_renewed()
 
     def _note_clock(self, renewal: ownership.Renewal, asked_at: float) -> None:
         """Set forward, all leases have run out at once: their holders are given time to renew them. Set back, a dead worker's

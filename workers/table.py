@@ -22,7 +22,11 @@ class Owned:
     failures: int = 0
     open: Open = "no"
     linking_phone: str | None = None
-    opened_at: float = 0.0  # steady clock
+    opened_at: float | None = None  # steady clock
+    login_ended: float | None = None  # steady clock: connected, or over
+    send_began: float | None = None  # steady clock
+    send_ended: float | None = None  # steady clock
+    proven: bool = False  # has been well connected since the last death that counts against it
     up_since: float | None = None  # steady clock
     heard: int = 0  # statuses taken from the bridge: tells a fresh answer from one that was overtaken
     acting: bool = False  # a call to the bridge about its connection is under way
@@ -101,6 +105,8 @@ def adopt(row: SessionRow, pacer: Pacer) -> Owned:
         push_name=row.push_name,
         connected_at=row.connected_at,
         restart_done=row.restart_done,
+        crashes=row.crashes,
+        bridge_deaths=row.bridge_deaths,
     )
     return Owned(row=row, truth=truth, pacer=pacer, failures=row.failures)
 

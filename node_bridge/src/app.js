@@ -2,13 +2,17 @@ import Fastify, { LogController } from 'fastify';
 import { requireSecret } from './auth.js';
 import { BridgeError } from './errors.js';
 import { healthRoutes } from './routes/health.js';
+import { leaseRoutes } from './routes/lease.js';
 import { linkingRoutes } from './routes/linking.js';
 import { messageRoutes } from './routes/messages.js';
 import { sessionRoutes } from './routes/sessions.js';
 import { signalRoutes } from './routes/signals.js';
 
 /** @typedef {import('fastify').FastifyInstance} FastifyInstance */
-/** @typedef {{secret: string, log: import('./log.js').Log, sessions: import('./sessions.js').Sessions, signals: import('./signals.js').Signals, outbox: import('./events/outbox.js').Outbox, clientVersion: import('./engine/client-version.js').ClientVersion}} Parts */
+/**
+ * @typedef {{secret: string, log: import('./log.js').Log, sessions: import('./sessions.js').Sessions, lease: import('./lease.js').Lease,
+ *   signals: import('./signals.js').Signals, outbox: import('./events/outbox.js').Outbox, clientVersion: import('./engine/client-version.js').ClientVersion}} Parts
+ */
 
 const BODY_LIMIT = 128 * 1024; // bytes; 4,000 characters fit many times over
 
@@ -30,6 +34,7 @@ export function buildApp(parts) {
   app.register(async (guarded) => {
     const hook = requireSecret(parts.secret);
     guarded.addHook('preValidation', hook);
+    guarded.addHook('preHandler', async () => void parts.lease.held()); // what has ended must not be answered for
     guarded.setNotFoundHandler({ preValidation: hook }, async () => {
       throw new BridgeError('not_found', 'there is no such route');
     });
@@ -38,6 +43,7 @@ export function buildApp(parts) {
     linkingRoutes(guarded, parts);
     signalRoutes(guarded, parts);
     healthRoutes(guarded, parts);
+    leaseRoutes(guarded, parts);
   });
   app.get('/health/live', async () => ({ status: 'ok' }));
   return app;

@@ -1,4 +1,6 @@
-/** @typedef {'unauthorized' | 'invalid_request' | 'not_found' | 'stale_term' | 'not_linked' | 'already_linked' | 'not_connected' | 'store_unavailable' | 'internal'} ErrorCode */
+import { maskNumbers } from './mask.js';
+
+/** @typedef {'unauthorized' | 'invalid_request' | 'not_found' | 'stale_term' | 'not_linked' | 'already_linked' | 'not_connected' | 'lease_ran_out' | 'store_unavailable' | 'internal'} ErrorCode */
 
 /** @type {Record<ErrorCode, number>} */
 const STATUS = {
@@ -9,6 +11,7 @@ const STATUS = {
   not_linked: 409,
   already_linked: 409,
   not_connected: 409,
+  lease_ran_out: 409,
   store_unavailable: 503,
   internal: 500,
 };
@@ -44,4 +47,10 @@ export class StaleTerm extends BridgeError {
     super('stale_term', `session ${session} was opened under a term higher than ${term}`);
     this.name = 'StaleTerm';
   }
+}
+
+/** What may be told of an error, which may quote stanzas, numbers or values: its first line, masked. @param {unknown} error */
+export function firstLine(error) {
+  const message = error instanceof Error ? error.message : String(error);
+  return maskNumbers((message.split('\n')[0] ?? '').slice(0, 300));
 }

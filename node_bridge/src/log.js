@@ -1,5 +1,5 @@
 import pino from 'pino';
-import { maskNumbers } from './mask.js';
+import { firstLine } from './errors.js';
 
 /** @typedef {pino.Logger} Log */
 
@@ -19,8 +19,8 @@ export function makeLog(level) {
 
 /** Errors may quote stanzas, numbers or values: type, code and the masked first line are enough. @param {unknown} error */
 function describe(error) {
-  if (!(error instanceof Error)) return { message: maskNumbers(String(error).slice(0, 200)) };
+  if (!(error instanceof Error)) return { message: firstLine(error) };
   const { code } = /** @type {{code?: unknown}} */ (error);
   const stack = error.stack?.split('\n').slice(1, 6).map((line) => line.trim());
-  return { type: error.name, code, message: maskNumbers((error.message.split('\n')[0] ?? '').slice(0, 300)), stack };
+  return { type: error.name, code, message: firstLine(error), stack };
 }

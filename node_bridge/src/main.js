@@ -1,3 +1,4 @@
+import { culprit } from './attribution.js';
 import { ConfigError, readConfig } from './config.js';
 import { silenceConsole } from './engine/traps/console.js';
 import { makeLog } from './log.js';
@@ -22,6 +23,8 @@ async function main() {
   // The engine leaves rejections behind when a socket drops; one session's must not end the others.
   process.on('unhandledRejection', (err) => log.warn({ err }, 'a rejection was not handled'));
   process.on('uncaughtException', (err) => {
+    const session = culprit();
+    if (session) return session.crashed(err);
     log.fatal({ err }, 'the bridge broke');
     process.exit(1);
   });

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { buildApp } from './app.js';
 import { ClientVersion } from './engine/client-version.js';
 import { Outbox } from './events/outbox.js';
+import { Lease } from './lease.js';
 import { Sessions } from './sessions.js';
 import { Signals } from './signals.js';
 import { Store } from './store/store.js';
@@ -20,14 +21,21 @@ export async function startServer(config, log) {
   const store = new Store({ url: config.databaseUrl, connections: config.databaseConnections, ring: config.keyRing, log });
   const outbox = new Outbox({ dir: config.spoolDir, maxBytes: config.spoolMaxBytes, webUrl: config.webUrl, secret: config.secret, log });
   const signals = new Signals();
+  const lease = new Lease(() => {
+    log.warn({ sessions: sessions.size }, 'the lease ran out: every session is closed');
+    sessions.closeAll('lease_ran_out');
+  });
   const clientVersion = new ClientVersion({ url: config.versionUrl, log });
-  const sessions = new Sessions({ store, outbox, signals, clientVersion, socketUrl: config.socketUrl, ackTimeoutMs: config.ackTimeoutMs, log });
-  const app = buildApp({ secret: config.secret, log, sessions, signals, outbox, clientVersion });
+  const mayAct = () => lease.held();
+  const { socketUrl, ackTimeoutMs } = config;
+  const sessions = new Sessions({ store, outbox, signals, clientVersion, mayAct, socketUrl, ackTimeoutMs, log });
+  const app = buildApp({ secret: config.secret, log, sessions, lease, signals, outbox, clientVersion });
   const pruning = setInterval(() => prune(store, log), PRUNE_EVERY_MS * (0.9 + Math.random() / 5));
   await app.listen({ port: config.port, host: '127.0.0.1' });
 
   const stop = async () => {
     clearInterval(pruning);
+    lease.close();
     await atMost(GIVE_UP_MS, sessions.closeAll().then(() => store.close()));
     signals.close();
     await atMost(GIVE_UP_MS / 4, Promise.all([app.close(), outbox.close()]));

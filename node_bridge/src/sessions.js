@@ -1,4 +1,4 @@
-import { BridgeError, StaleTerm, Unreadable } from './errors.js';
+import { BridgeError, firstLine, StaleTerm, Unreadable } from './errors.js';
 import { SessionMemory } from './engine/memory.js';
 import { Session } from './engine/session.js';
 import { Lru } from './store/lru.js';
@@ -34,7 +34,10 @@ export class Sessions {
   /** @type {Lru<SessionMemory>} */ #memories = new Lru(REMEMBERED_SESSIONS);
   #with;
 
-  /** @param {{store: Store, outbox: Outbox, signals: Signals, clientVersion: import('./engine/client-version.js').ClientVersion, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options */
+  /**
+   * @param {{store: Store, outbox: Outbox, signals: Signals, clientVersion: import('./engine/client-version.js').ClientVersion,
+   *   mayAct: () => boolean, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options - `mayAct` is asked before anything is sent
+   */
   constructor(options) {
     this.#with = options;
   }
@@ -89,14 +92,14 @@ export class Sessions {
     });
   }
 
-  /** Closes every socket; the links stay. */
-  async closeAll() {
-    await Promise.all([...this.#open.values()].map((session) => session.end('requested')));
+  /** Closes every socket; the links stay. Nothing is sent any more once this was called. */
+  async closeAll(reason = 'requested') {
+    await Promise.all([...this.#open.values()].map((session) => session.end(reason)));
   }
 
   /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Session>} */
   async #start({ id, owner, term, link }) {
-    const { store, outbox, signals, clientVersion, socketUrl, ackTimeoutMs } = this.#with;
+    const { store, outbox, signals, clientVersion, mayAct, socketUrl, ackTimeoutMs } = this.#with;
     const { vault, creds } = await store.open(id, term);
     if (!creds?.account && !link) throw new BridgeError('not_linked', 'no number is linked: `link` is needed');
     const log = this.#with.log.child({ session: id, term });
@@ -112,6 +115,8 @@ export class Sessions {
       socketUrl,
       ackTimeoutMs,
       log,
+      mayAct,
+      culprit: { crashed: (error) => this.#crashed(id, term, error) },
       tell: (type, data) => outbox.tell(id, term, type, data),
       hasRoom: () => outbox.hasRoom,
       onHeldBack: () => outbox.whenRoom(id, () => session.end('held_back')),
@@ -142,6 +147,13 @@ export class Sessions {
       if (error instanceof Unreadable) return false;
       throw error;
     }
+  }
+
+  /** What it left behind may still throw when it is closed. @param {string} id @param {number} term @param {unknown} error */
+  #crashed(id, term, error) {
+    this.#with.log.error({ err: error, session: id, term }, 'a session crashed');
+    const session = this.#open.get(id);
+    if (session?.term === term) session.end('crashed', { cause: firstLine(error) });
   }
 
   /** @param {string} id */

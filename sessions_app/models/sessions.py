@@ -47,6 +47,10 @@ class Session(UUIDModel):
     state_changed_at = models.DateTimeField(null=True)
     retry_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)  # connection attempts failed in a row
+    crashes = models.PositiveIntegerField(
+        default=0, db_default=0
+    )  # of its own code in the bridge, since it was last connected for long
+    bridge_deaths = models.PositiveIntegerField(default=0, db_default=0)  # of a whole bridge, of which it may be the cause
     linked_at = models.DateTimeField(null=True, blank=True)  # null: no credentials are held
     phone = models.CharField(max_length=16, blank=True)  # E.164 of the linked number
     lid = models.CharField(max_length=40, blank=True)

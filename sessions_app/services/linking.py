@@ -48,6 +48,8 @@ class SessionRow(NamedTuple):
     declared_days: int | None
     declared_on: date | None
     standing: str  # JSON: `standing.parse`
+    crashes: int
+    bridge_deaths: int
     chosen: Chosen  # by its restaurant
 
 
@@ -71,6 +73,7 @@ def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool
                s.link_phone, s.restart_wish, s.restart_done, s.state, s.state_reason, s.state_detail, s.retry_at, s.failures,
                s.linked_at, s.phone, s.lid, s.push_name, s.connected_at, s.last_sent_at, s.next_send_at, s.next_delay_ms,
                s.cold_sent_at, s.cold_delay_ms, s.first_linked_at, s.declared_days, s.declared_on, s.standing::text,
+               s.crashes, s.bridge_deaths,
                {COLUMNS}
         FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id JOIN worker w ON {_OWN}
         WHERE s.owner_id = %(worker)s {some} {_RESTLESS if restless else ""}"""
@@ -111,6 +114,8 @@ class Truth:
     connected_at: datetime | None = None
     restart_done: int = 0
     link_ended: datetime | None = None  # the wish to link that is over: this `link_until`, not a later one
+    crashes: int = 0
+    bridge_deaths: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)  # lines for the activity log
     facts: list[Event] = field(default_factory=list)  # what WhatsApp has said of the number
 
@@ -136,14 +141,15 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
             connected_at = t.connected_at, restart_done = GREATEST(s.restart_done, t.restart_done),
             link_until = CASE WHEN s.link_until <= t.link_ended THEN NULL ELSE s.link_until END,
             link_phone = CASE WHEN s.link_until <= t.link_ended THEN '' ELSE s.link_phone END,
+            crashes = t.crashes, bridge_deaths = t.bridge_deaths,
             updated_at = clock_timestamp()
         FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(state)s::text[], %(reason)s::text[], %(detail)s::text[],
                     %(retry_at)s::timestamptz[], %(failures)s::int[], %(linked)s::bool[], %(phone)s::text[], %(lid)s::text[],
                     %(push_name)s::text[], %(qr)s::text[], %(qr_generated_at)s::timestamptz[], %(qr_expires_at)s::timestamptz[],
                     %(pairing_code)s::text[], %(connected_at)s::timestamptz[], %(restart_done)s::int[],
-                    %(link_ended)s::timestamptz[])
+                    %(link_ended)s::timestamptz[], %(crashes)s::int[], %(bridge_deaths)s::int[])
              AS t(session, term, state, reason, detail, retry_at, failures, linked, phone, lid, push_name, qr, qr_generated_at,
-                  qr_expires_at, pairing_code, connected_at, restart_done, link_ended)
+                  qr_expires_at, pairing_code, connected_at, restart_done, link_ended, crashes, bridge_deaths)
         WHERE s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         RETURNING s.id"""
     columns = [name for name in Truth.__slots__ if name not in ("events", "facts")]

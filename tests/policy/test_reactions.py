@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.reactions import STABLE, Reaction, react
+from sessions_app.policy.reactions import MOST_CRASHES, STABLE, Reaction, react
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TRANSIENT = [
@@ -15,13 +15,16 @@ TRANSIENT = [
 ]  # fmt: skip
 EVERY = [
     *TRANSIENT, "bridge_unavailable", "client_outdated", "replaced", "forbidden", "locked", "not_multidevice",
-    "banned_temporarily",
+    "banned_temporarily", "crashed", "lease_ran_out",
     "logged_out", "link_expired", "passkey_required", "requested", "stale_term", "a reason of a later version",
 ]  # fmt: skip
 
 
-def reaction(reason: str, *, linked: bool = True, failures: int = 0, up: timedelta | None = None, **detail: Any) -> Reaction:
-    return react(reason, linked=linked, failures=failures, connected_for=up, detail=detail, now=NOW, jitter=0.5)
+def reaction(
+    reason: str, *, linked: bool = True, failures: int = 0, crashes: int = 0, up: timedelta | None = None, **detail: Any
+) -> Reaction:
+    given: dict[str, Any] = {"linked": linked, "failures": failures, "crashes": crashes, "connected_for": up, "detail": detail}
+    return react(reason, now=NOW, jitter=0.5, **given)
 
 
 @pytest.mark.parametrize("reason", TRANSIENT)
@@ -36,6 +39,7 @@ def test_credentials_are_wiped_by_a_log_out_alone(reason: str, linked: bool, fai
     got = react(reason, linked=linked, failures=failures, connected_for=None, detail={}, now=NOW, jitter=jitter)
     assert got.wipe == (reason == "logged_out")
     assert got.detail
+    assert got.reason == reason
 
 
 def test_401_waits_for_a_person() -> None:
@@ -156,3 +160,52 @@ def test_a_passkey_ends_linking_in_plain_words() -> None:
     got = reaction("passkey_required", linked=False)
     assert got.end_link
     assert "passkey" in got.detail
+
+
+def ends(*reasons: str, up: timedelta | None = None) -> Reaction:
+    """What follows from the last of several ends in a row."""
+    failures = crashes = 0
+    for reason in reasons:
+        got = reaction(reason, failures=failures, crashes=crashes, up=up)
+        failures, crashes = got.failures, got.crashes
+    return got
+
+
+def test_a_session_that_crashes_is_tried_again_later_each_time_and_then_kept_apart() -> None:
+    first, second, third = (ends(*["crashed"] * count) for count in (1, 2, 3))
+    assert [(one.state, one.reason) for one in (first, second)] == [("disconnected", "crashed")] * 2
+    assert first.retry_at is not None and NOW + timedelta(seconds=2) < first.retry_at <= NOW + timedelta(seconds=5)
+    assert second.retry_at is not None and second.retry_at > first.retry_at
+    assert (third.state, third.reason, third.retry_at) == ("blocked", "quarantined", None)
+    assert "kept apart" in third.detail and "Restart" in third.detail
+
+
+def test_other_failures_between_crashes_neither_count_as_crashes_nor_end_their_row() -> None:
+    assert ends("connection_lost", "timed_out", "crashed").reason == "crashed"
+    assert ends("crashed", "connection_lost", "crashed").reason == "crashed"
+    assert ends("crashed", "crashed", "connection_lost").reason == "connection_lost"
+    assert ends("crashed", "connection_lost", "crashed", "requested", "lease_ran_out", "crashed").reason == "quarantined"
+
+
+def test_a_connection_that_lasted_ends_a_row_of_crashes() -> None:
+    assert ends(*["crashed"] * 20, up=STABLE).reason == "crashed"
+    assert ends(*["crashed"] * 20, up=STABLE - timedelta(seconds=1)).reason == "quarantined"
+
+
+@given(st.lists(st.sampled_from(EVERY), max_size=12))
+def test_nothing_but_crashes_brings_a_session_into_quarantine(reasons: list[str]) -> None:
+    if reasons and ends(*reasons).reason == "quarantined":
+        assert reasons.count("crashed") >= MOST_CRASHES
+        assert reasons[-1] == "crashed"
+
+
+def test_a_link_that_crashes_again_and_again_ends_and_may_be_asked_for_again() -> None:
+    got = reaction("crashed", linked=False, crashes=MOST_CRASHES - 1)
+    assert (got.state, got.reason, got.end_link, got.wipe) == ("unlinked", "quarantined", True, False)
+    assert "another code" in got.detail
+
+
+@pytest.mark.parametrize(("linked", "state"), [(True, "disconnected"), (False, "unlinked")])
+def test_a_bridge_that_let_go_by_itself_opens_again_at_once(linked: bool, state: str) -> None:
+    got = reaction("lease_ran_out", linked=linked, failures=7)
+    assert (got.state, got.retry_at, got.failures, got.end_link) == (state, NOW, 7, False)

@@ -8,8 +8,10 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -39,6 +41,9 @@ class StubBridge:
         self.open: dict[str, Json] = {}  # session: Status
         self.sends: list[tuple[str, Json]] = []
         self.calls: list[tuple[str, str, Json]] = []  # method, session, body or query
+        self.leases: list[tuple[int, int]] = []  # after how many calls, for how many milliseconds
+        self.leasable, self.refused_leases = True, 0
+        self.kills = self.hangs = ""  # the session that ends this process whenever it logs in; that has it stand still for ever
         self.port = 0
         self._secret = secret
         self._ends: dict[str, asyncio.Event] = {}  # set when the session's socket ends
@@ -71,6 +76,7 @@ class StubBridge:
         app.router.add_put("/session/{id}", self._put)
         app.router.add_delete("/session/{id}", self._delete)
         app.router.add_post("/session/{id}/messages", self._send)
+        app.router.add_put("/lease", self._lease)
         app.router.add_get("/sessions", self._sessions)
         app.router.add_get("/signals", self._signals)
         return app
@@ -106,7 +112,19 @@ class StubBridge:
             self.open.get(session) or {"id": session, "term": body["term"], "state": "connecting"}, status=202
         )
 
+    async def _lease(self, request: web.Request) -> web.Response:
+        good_for_ms = (await request.json())["good_for_ms"]
+        if not self.leasable:
+            self.refused_leases += 1
+            return _refusal(500, "internal")
+        self.leases.append((len(self.calls), good_for_ms))
+        return web.json_response({"held": good_for_ms > 0})
+
     def _begin(self, session: str, body: Json) -> None:
+        if session == self.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if session == self.hangs:
+            time.sleep(3_600)
         if session in self.linked:
             self.tell(session, "connected" if self.connects else "connecting", phone="+4915112345678", lid="1@lid", name="Luigi")
         elif body["link"]["mode"] == "code":
@@ -191,6 +209,9 @@ class StubBridgeThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="stub-bridge", daemon=True)
         self._ready = BridgeStatus
 
+    def kill_hung(self, generation: int) -> None:
+        raise AssertionError("a thread cannot be killed: such tests take a process")
+
     def start(self) -> None:
         self._thread.start()
         self._runner = asyncio.run_coroutine_threadsafe(self.stub.serve(), self._loop).result(10)
@@ -211,13 +232,13 @@ class StubBridgeThread:
         self._loop.close()
 
 
-async def _main(port: int, latency_s: float) -> None:
+async def _main(port: int, latency_s: float, kills: str, hangs: str) -> None:
     async def slow(session: str, send: Json) -> Json:
         await asyncio.sleep(latency_s)
         return await acked(session, send)
 
     stub = StubBridge(secret=os.environ.get("WHATSAPP_SECRET", ""), answer=slow)
-    stub.port = port
+    stub.port, stub.kills, stub.hangs = port, kills, hangs
     stub.linked = _Everything()
     await stub.serve()
     print(json.dumps({"ready": True, "port": stub.port, "pid": os.getpid()}), flush=True)
@@ -235,5 +256,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=50)
+    parser.add_argument("--kills", default="", help="the session that ends the process whenever it logs in")
+    parser.add_argument("--hangs", default="", help="the session that has the process stand still for ever when it logs in")
     given = parser.parse_args()
-    asyncio.run(_main(given.port, given.latency_ms / 1000))
+    asyncio.run(_main(given.port, given.latency_ms / 1000, given.kills, given.hangs))

@@ -61,7 +61,7 @@ export class Connection {
   }
 
   /** @param {{options: SessionOptions, ended: AbortSignal, devices: import('./devices.js').DeviceCache}} parts */
-  #makeSender({ options: { vault, log, tell, ackTimeoutMs }, ended, devices }) {
+  #makeSender({ options: { vault, log, tell, ackTimeoutMs, mayAct }, ended, devices }) {
     const sock = this.#sock;
     return new Sender({
       sock,
@@ -69,6 +69,7 @@ export class Connection {
       directory: this.directory,
       devices,
       ended,
+      mayAct,
       ackTimeoutMs,
       log,
       onLateAck: (id, code) => tell('message.ack', { id, ...(code ? { code } : {}) }),

@@ -31,7 +31,8 @@ export class Sender {
   #with;
 
   /**
-   * @param {{sock: any, vault: Vault, directory: Directory, devices: DeviceCache, ended: AbortSignal, ackTimeoutMs: number, log: Log,
+   * @param {{sock: any, vault: Vault, directory: Directory, devices: DeviceCache, ended: AbortSignal, mayAct: () => boolean,
+   *   ackTimeoutMs: number, log: Log,
    *   onLateAck: (id: string, code: string | null) => void, onRestricted: () => void, onAcked: (address: string) => void}} options
    */
   constructor(options) {
@@ -113,7 +114,8 @@ export class Sender {
 
   /** @param {string} id @param {Envelope} envelope @param {Promise<Ack>} acked @returns {Promise<Outcome>} */
   async #relayed(id, { address, message }, acked) {
-    const { sock, ended, ackTimeoutMs } = this.#with;
+    const { sock, ended, mayAct, ackTimeoutMs } = this.#with;
+    if (!mayAct()) throw new NotSent('not_connected');
     this.#encrypted = false;
     const relayed = sock.relayMessage(address, message, { messageId: id });
     relayed.catch(() => {}); // it may still fail long after the session has ended
@@ -166,8 +168,8 @@ export class Sender {
    * @template T @param {Promise<T>} work @returns {Promise<T>}
    */
   #orEnded(work) {
-    const { ended } = this.#with;
-    if (ended.aborted) return Promise.reject(new NotSent('not_connected'));
+    const { ended, mayAct } = this.#with;
+    if (!mayAct() || ended.aborted) return Promise.reject(new NotSent('not_connected'));
     return new Promise((resolve, reject) => {
       const end = () => reject(new NotSent('not_connected'));
       ended.addEventListener('abort', end, { once: true });

@@ -1,5 +1,6 @@
 import { initAuthCreds } from 'baileys';
 import { EventEmitter, once } from 'node:events';
+import { onAccountOf } from '../attribution.js';
 import { BridgeError, StaleTerm } from '../errors.js';
 import { lidOf, phoneOf } from './addresses.js';
 import { classify } from './closes.js';
@@ -26,6 +27,8 @@ import { notSentBecause } from './outcomes.js';
  * @property {string | undefined} socketUrl
  * @property {number} ackTimeoutMs
  * @property {Log} log
+ * @property {() => boolean} mayAct - false: whatever is open has just been closed
+ * @property {import('../attribution.js').Culprit} culprit
  * @property {(type: EventType, data: Record<string, unknown>) => boolean} tell - false: nobody will hear of it
  * @property {() => boolean} hasRoom - whether what comes next could be told
  * @property {() => void} onHeldBack - something was left with the server, for it could not be told
@@ -66,8 +69,10 @@ export class Session {
 
   open() {
     try {
-      this.#watchConnecting();
-      this.#connect();
+      this.#onAccount(() => {
+        this.#watchConnecting();
+        this.#connect();
+      });
     } catch (error) {
       this.end('connect_failed', { cause: /** @type {Error} */ (error).message });
     }
@@ -99,14 +104,16 @@ export class Session {
   /** @param {import('./sender.js').SendRequest} request @returns {Promise<import('./outcomes.js').Outcome>} */
   async send(request) {
     if (this.#state !== 'connected' || !this.#connection) return { outcome: 'not_sent', reason: 'not_connected' };
-    return this.#connection.sender.send(request);
+    const { sender } = this.#connection;
+    return this.#onAccount(() => sender.send(request));
   }
 
   /** @param {string[]} phones @returns {Promise<{results: object[], reason?: string}>} */
   async check(phones) {
     if (this.#state !== 'connected' || !this.#connection) throw new BridgeError('not_connected', 'the session is not connected');
+    const { directory } = this.#connection;
     try {
-      return { results: await this.#connection.directory.find(phones) };
+      return { results: await this.#onAccount(() => directory.find(phones)) };
     } catch (error) {
       const { reason } = notSentBecause(error, this.#ended.signal.aborted);
       return { results: phones.map((phone) => ({ phone, on_whatsapp: null, address: null, lid: null })), reason };
@@ -117,7 +124,8 @@ export class Session {
   async requestPairingCode(phone) {
     if (this.#creds.account) throw new BridgeError('already_linked', 'a number is linked already');
     if (!this.#linking) throw new BridgeError('not_connected', 'the session is not linking');
-    const code = await this.#linking.requestCode(phone);
+    const linking = this.#linking;
+    const code = await this.#onAccount(() => linking.requestCode(phone));
     this.#with.onChange();
     return code;
   }
@@ -129,7 +137,7 @@ export class Session {
 
   /** Closes and unlinks. @returns {Promise<boolean>} whether WhatsApp was told @throws {BridgeError} the credentials are still there */
   async logout() {
-    const told = await this.#tellLogout();
+    const told = await this.#onAccount(() => this.#tellLogout());
     await this.end('requested');
     await this.#with.vault.wipe(); // here, since the session may have ended by itself while WhatsApp was tried
     return told;
@@ -234,9 +242,14 @@ export class Session {
     return this.#state === state;
   }
 
+  /** An exception in what this begins ends this session alone. @template T @param {() => T} work @returns {T} */
+  #onAccount(work) {
+    return onAccountOf(this.#with.culprit, work);
+  }
+
   /** @param {Close} close @returns {Promise<void>} */
   #finish(close) {
-    this.#finishing ??= this.#shut(close);
+    this.#finishing ??= this.#onAccount(() => this.#shut(close));
     return this.#finishing;
   }
 

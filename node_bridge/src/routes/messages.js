@@ -21,8 +21,9 @@ const SEND = sessionSchema(
 const CHECK = sessionSchema({ term: TERM, phones: { type: 'array', items: PHONE, minItems: 1, maxItems: 50, uniqueItems: true } }, ['term', 'phones']);
 
 /** @param {FastifyInstance} app @param {Parts} parts */
-export function messageRoutes(app, { sessions }) {
+export function messageRoutes(app, { sessions, lease }) {
   app.post('/session/:id/messages', { schema: SEND }, async (request) => {
+    if (!lease.held()) return { outcome: 'not_sent', reason: 'not_connected' };
     const { term, valid_for_ms: validFor, ...send } = /** @type {any} */ (request.body);
     const deadline = validFor === undefined ? undefined : performance.now() + validFor;
     return sessions.under(idOf(request), term).send({ ...send, deadline });

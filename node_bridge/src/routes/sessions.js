@@ -10,8 +10,9 @@ const LINK = {
 const OPEN = sessionSchema({ owner: { type: 'string', minLength: 1, maxLength: 200 }, term: TERM, link: LINK }, ['owner', 'term']);
 
 /** @param {FastifyInstance} app @param {Parts} parts */
-export function sessionRoutes(app, { sessions }) {
+export function sessionRoutes(app, { sessions, lease }) {
   app.put('/session/:id', { schema: OPEN }, async (request, reply) => {
+    if (!lease.held()) throw new BridgeError('lease_ran_out', 'this bridge may not act: its lease ran out and was not renewed');
     const body = /** @type {any} */ (request.body);
     return reply.code(202).send(await sessions.open({ id: idOf(request), ...body }));
   });

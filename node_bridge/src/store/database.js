@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { onNobodysAccount } from '../attribution.js';
 import { StoreUnavailable } from '../errors.js';
 
 /** @typedef {import('../log.js').Log} Log */
@@ -41,7 +42,7 @@ export class Database {
     const giveUpAt = performance.now() + patienceMs;
     for (;;) {
       try {
-        return (await this.#pool.query({ text: sql, values, name })).rows;
+        return (await onNobodysAccount(() => this.#pool.query({ text: sql, values, name }))).rows;
       } catch (error) {
         if (!isTransient(error)) throw error;
         if (performance.now() + RETRY_PAUSE_MS > giveUpAt) throw new StoreUnavailable(`the database is away: ${/** @type {Error} */ (error).message}`);
