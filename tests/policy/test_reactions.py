@@ -90,7 +90,8 @@ CAPS = {
     "banned_temporarily": timedelta(hours=24),
 }
 PARKED = {"forbidden", "locked", "not_multidevice", "stale_term", "logged_out", "requested"}
-RETRYING = sorted(set(EVERY) - PARKED)
+AT_ONCE = {"lease_ran_out"}  # no failure of a login: the bridge has let go by itself
+RETRYING = sorted(set(EVERY) - PARKED - AT_ONCE)
 ENOUGH = 12  # failures after which every wait has grown to its cap
 
 
