@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sessions_app", "0004_restaurants_of_before"),
+        ("sessions_app", "0005_counters_tell_processes_apart"),
     ]
 
     operations = [
