@@ -76,7 +76,7 @@ describe('the HTTP side', () => {
 
   it('reports its health', async () => {
     const { body } = await bridge.call('GET', '/health');
-    assert.deepEqual(Object.keys(body).sort(), ['connected', 'node', 'rss_mb', 'sessions', 'spooled', 'status', 'uptime_s', 'version']);
+    assert.deepEqual(Object.keys(body).sort(), ['connected', 'node', 'rss_mb', 'sessions', 'spooled', 'status', 'uptime_s', 'version', 'wa_version']);
     assert.deepEqual([body.status, body.sessions, body.spooled, body.node], ['ok', 0, 0, process.version]);
   });
 
