@@ -146,11 +146,12 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(data=st.data(), outcome=st.none() | st.sampled_from(ANSWERS), twice=st.booleans())
     def tick(self, data: st.DataObject, outcome: Outcome | None, twice: bool) -> None:
-        """Claims for every session it believes to be its own, as a loop does that has not noticed anything yet. What it claims
-        is answered at once, or stays under way."""
+        """Claims for every session it believes to be its own, as a loop does that has not noticed anything yet; the second time
+        for those, too, that have one under way. What it claims is answered at once, or stays under way."""
         owner = self._some_owner(data)
-        for _ in range(2 if twice else 1):
-            owner.under_way += self._claim(owner, owner.idle())
+        owner.under_way += self._claim(owner, owner.idle())
+        if twice:
+            owner.under_way += self._claim(owner, list(owner.owned.values()))
         if outcome:
             for claim in list(owner.under_way):
                 self._answer(owner, claim, outcome)
@@ -221,7 +222,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, SESSIONS - 1), up=st.booleans() | st.just(True))
     def connection(self, which: int, up: bool) -> None:
-        """Drops, and comes back."""
+        """It drops, or comes back."""
         Session.objects.filter(pk=self.sessions[which].pk).update(state="connected" if up else "disconnected")
 
     # --- What the network says
@@ -356,6 +357,7 @@ def _settlement(claim: Claim, outcome: Outcome) -> Settlement:
     """As the drain makes it."""
     now = timezone.now()
     verdict = judge(outcome, tries=claim.tries, resend=claim.resend, now=now, jitter=0.5)
+    retry_at = verdict.retry_at and verdict.retry_at + timedelta(hours=1)  # no wait ends by itself
     return Settlement(
         message=claim.message,
         session=claim.session,
@@ -366,8 +368,8 @@ def _settlement(claim: Claim, outcome: Outcome) -> Settlement:
         at=now,
         code=verdict.code,
         detail=verdict.detail,
-        not_before=verdict.retry_at,
-        hold_until=verdict.retry_at or verdict.session_until,
+        not_before=retry_at,
+        hold_until=retry_at or verdict.session_until,
         sent_at=now if verdict.on_wire else None,
     )
 
