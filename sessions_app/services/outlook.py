@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from sessions_app.policy.ledger import Ledger
 from sessions_app.policy.local_time import local_day
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held
+from sessions_app.policy.restrictions import cap_ends_at, lock_ends_at
 from sessions_app.policy.risk import Facts, Risk
 from sessions_app.policy.rules import Number
 from sessions_app.policy.signals import CapStatus
@@ -96,7 +97,7 @@ _COUNTS = """
                      count(*) FILTER (WHERE k.last_outbound_at > since.at AND k.last_inbound_at IS NOT NULL) AS answered,
                      count(*) FILTER (WHERE k.checked_at > since.at) AS looked_up,
                      count(*) FILTER (WHERE k.checked_at > since.at AND NOT k.on_whatsapp) AS absent,
-                     COALESCE(sum(k.refusals), 0) AS refused,
+                     COALESCE(sum(k.refusals) FILTER (WHERE k.parked_until > since.at), 0) AS refused,
                      count(*) FILTER (WHERE k.opted_out_at > since.at) AS opted_out
               FROM contact k, since WHERE k.session_id = %(session)s)
     SELECT sent.total, sent.cold, same.n, known.opted_out, known.written_to, known.answered, known.looked_up, known.absent,
@@ -107,18 +108,22 @@ _COUNTS = """
 def risk_of(session: Session, outlook: Outlook) -> Risk:
     counts = fetch(_Counts, _COUNTS, {"session": session.pk, "days": RISK_DAYS})[0]
     known, now = outlook.number.known, outlook.now
-    today = local_day(outlook.rules.policy.zone, now).date
-    locked = known.time_lock is not None and known.time_lock.active
-    cap = known.cap.status if known.cap else CapStatus.NONE
+    today, since = local_day(outlook.rules.policy.zone, now).date, now - timedelta(days=RISK_DAYS)
+    lock, ban = known.time_lock, known.ban
+    cap = known.cap.status if known.cap and _lasts(cap_ends_at(known), now) else CapStatus.NONE
     return risk.risk(
         Facts(
             age_days=(today - outlook.number.warm_up.started_on).days,
             good_days=good_days(outlook.number.warm_up, today),
-            time_locks=int(locked),
-            bans=int(known.ban is not None),
+            time_locks=int(lock is not None and lock.active and lock.at > since),
+            bans=int(ban is not None and ban.at > since),
             cap=cap,
-            locked_now=locked,
+            locked_now=_lasts(lock_ends_at(known), now),
             banned_now=session.state_reason == "banned_temporarily",
             **counts._asdict(),
         )
     )
+
+
+def _lasts(end: datetime | None, now: datetime) -> bool:
+    return end is not None and end > now
