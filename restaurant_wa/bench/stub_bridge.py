@@ -33,7 +33,7 @@ async def acked(session: str, send: Json) -> Json:
 
 
 class StubBridge:
-    """`answer` decides what becomes of each send. It keeps what was asked, in order, in `sends` and `calls`, unless it `forgets`."""
+    """`answer` decides what becomes of each send. It keeps what was asked in `sends` and `calls`, in order, or `forgets`."""
 
     def __init__(self, *, secret: str = "", answer: Answer = acked, forgets: bool = False) -> None:
         self.answer = answer

@@ -58,7 +58,7 @@ class _Session(NamedTuple):
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
 # others of its session, and while one is under way, or waits for its resend, nothing else goes.
-_CLAIM = """
+CLAIM = """
     WITH due AS (
         SELECT s.id, s.term, s.next_send_at, s.next_delay_ms, r.resend_uncertain
         FROM unnest(%(sessions)s::uuid[], %(terms)s::bigint[]) AS d(id, term)
@@ -145,7 +145,7 @@ def tick(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[tuple
     if not due:
         return []
     values = {"worker": worker, "sessions": [session for session, _ in due], "terms": [term for _, term in due]}
-    return fetch(Claim, _CLAIM, values)
+    return fetch(Claim, CLAIM, values)
 
 
 def _settle(worker: UUID, settlements: Sequence[Settlement]) -> None:
