@@ -11,11 +11,11 @@ from typing import Any
 from restaurant_wa.bench import claims, queues, slots, stub_bridge, usage
 from restaurant_wa.bench.figures import quantile
 from restaurant_wa.bench.installation import Installation, Say, installed
+from restaurant_wa.bench.load import CUSTOMERS
 from restaurant_wa.bench.slots import Window
 from restaurant_wa.local.console import Problem, step
 
 WORKER = "session-1"
-CUSTOMERS = "+49176"  # and five digits
 KNOWN = 20  # customers of each session
 ROUNDS = 2  # of the longest pause, before the window: by then the sessions have drifted apart
 LOGINS_S = 60  # the first sessions send while the last ones log in
@@ -110,7 +110,7 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
         house.until(lambda: int(house.sql(_SILENT)[0]["n"]))
     house.wait(plan.warm_up_s, f"Warming up for {plan.warm_up_s:g} s")
     worker = house.lab.pid(WORKER)
-    stub = usage.child_named(worker, "python")
+    stub = usage.only_child(worker)
     begin, rss_begin = time.monotonic(), usage.rss_mb(worker)
     meter = usage.Meter(alone={"worker": worker, "stub": stub}, trees={"postgres": house.lab.pid("postgres")})
     house.wait(plan.seconds, f"Measuring for {plan.seconds:g} s")

@@ -18,7 +18,6 @@ class _Line:
 
     pid: int
     parent: int
-    command: str
     own: int
     of_ended_children: int
     resident: int
@@ -43,11 +42,11 @@ def rss_mb(pid: int) -> float:
     return _read(pid).resident * PAGE / 2**20
 
 
-def child_named(pid: int, name: str) -> int:
-    """The child that runs this program. Raises Problem when there is none, or several."""
-    found = [line.pid for line in _below(pid) if line.parent == pid and name in line.command]
+def only_child(pid: int) -> int:
+    """A session worker's bridge. Raises Problem when there is none, or several."""
+    found = [line.pid for line in _below(pid) if line.parent == pid]
     if len(found) != 1:
-        raise Problem(f"Process {pid} has {len(found)} children named {name}, not one.")
+        raise Problem(f"Process {pid} has {len(found)} children, not one.")
     return found[0]
 
 
@@ -73,12 +72,10 @@ def _read(pid: int) -> _Line:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError as error:
         raise Problem(f"Process {pid}, which is being measured, has ended.") from error
-    command, _, rest = text.partition("(")[2].rpartition(")")  # a command may hold spaces and brackets
-    fields = rest.split()  # from the third of proc(5) on
+    fields = text.rpartition(")")[2].split()  # from the third of proc(5) on: the command may hold spaces and brackets
     return _Line(
         pid=pid,
         parent=int(fields[1]),
-        command=command,
         own=int(fields[11]) + int(fields[12]),
         of_ended_children=int(fields[13]) + int(fields[14]),
         resident=int(fields[21]),

@@ -9,14 +9,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from restaurant_wa.bench import drain, failover, load, queues, rolling
+from restaurant_wa.bench import drain, failover, load, memory, queues, rolling, send
 from restaurant_wa.bench.installation import installed
 from restaurant_wa.bench.trial import Plan, Trial
 from restaurant_wa.local.console import Problem, die
 
 Options = dict[str, Any]
 CRASHES = {"failover": (failover.run, 12), "rolling": (rolling.run, 24)}
-MUST_BE_ZERO = ("lost", "shown_twice", "out_of_order", "new_qr")
+STEADY = ("drain", "send", "memory")
+MUST_BE_ZERO = ("lost", "shown_twice", "out_of_order", "new_qr", "failed")
 
 
 class Command(BaseCommand):
@@ -24,11 +25,15 @@ class Command(BaseCommand):
     requires_system_checks = ()  # its databases are not there yet
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        kinds = parser.add_subparsers(dest="kind", required=True, metavar="failover|rolling|drain")
+        kinds = parser.add_subparsers(dest="kind", required=True, metavar="|".join((*CRASHES, *STEADY)))
         for name, (_, messages) in CRASHES.items():
             _add_crash(_with_common(kinds.add_parser(name), sessions=50), messages)
         _add_drain(_with_common(kinds.add_parser("drain"), sessions=5_000))
-        for name in ("link", "fill", "sessions"):  # what a run does inside its installation
+        _add_send(_with_common(kinds.add_parser("send"), sessions=50))
+        _add_memory(_with_common(kinds.add_parser("memory"), sessions=500))
+        # What a run does inside its installation:
+        kinds.add_parser("wish").add_argument("--desired", choices=load.WISHES, required=True)
+        for name in ("link", "fill", "sessions"):
             step = kinds.add_parser(name)
             for size in (
                 "--sessions",
@@ -45,8 +50,14 @@ class Command(BaseCommand):
                 load.fill(count=options["sessions"], customers=options["customers"], each=options["messages"])
             case "sessions":
                 queues.make_sessions(options["sessions"])
+            case "wish":
+                load.wish(options["desired"])
             case "drain":
                 self._report(kind, options, self._drain)
+            case "send":
+                self._report(kind, options, self._send)
+            case "memory":
+                self._report(kind, options, self._memory)
             case _:
                 self._report(kind, options, lambda options: self._crash(kind, options))
 
@@ -81,6 +92,18 @@ class Command(BaseCommand):
         plan = drain.Plan(**sizes, pace_ms=pace)
         return {**vars(plan), **drain.run(plan, explain=options["explain"], data=options["data"], say=self._say)}
 
+    def _send(self, options: Options) -> dict[str, Any]:
+        plan = send.Plan(**{name: options[name] for name in ("sessions", "seconds", "rounds")})
+        if min(plan.sessions, plan.seconds, plan.rounds) < 1:
+            raise Problem("It takes at least 1 session, 1 second and 1 round.")
+        return {**vars(plan), **send.run(plan, data=options["data"], say=self._say)}
+
+    def _memory(self, options: Options) -> dict[str, Any]:
+        plan = memory.Plan(**{name: options[name] for name in ("sessions", "idle_s", "settle_s", "cycles")})
+        if plan.sessions < 1 or plan.idle_s < 1 or min(plan.settle_s, plan.cycles) < 0:
+            raise Problem("It takes at least 1 session and 1 idle second.")
+        return {**vars(plan), **memory.run(plan, data=options["data"], say=self._say)}
+
     def _say(self, line: str) -> None:
         self.stdout.write(f"    {line}")
         self.stdout.flush()
@@ -114,6 +137,17 @@ def _add_drain(parser: ArgumentParser) -> None:
     _with_pace(parser)
 
 
+def _add_send(parser: ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each stretch (default 10)")
+    parser.add_argument("--rounds", type=int, default=3, help="of both in turn (default 3)")
+
+
+def _add_memory(parser: ArgumentParser) -> None:
+    parser.add_argument("--idle", dest="idle_s", type=float, default=60.0, metavar="S", help="idle time measured (default 60)")
+    parser.add_argument("--settle", dest="settle_s", type=float, default=20.0, metavar="S", help="before it (default 20)")
+    parser.add_argument("--cycles", type=int, default=2, help="of closing all and opening all (default 2)")
+
+
 def _pace(options: Options) -> tuple[int, int]:
     shortest, longest = options["pace"]
     if not 0 <= shortest <= longest:
@@ -129,6 +163,12 @@ def _link(count: int, customers: int, say: load.Say) -> None:
 
 
 def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: round(value, 2 if abs(value) >= 1 else 4) if isinstance(value, float) else value for name, value in figures.items()
-    }
+    return {name: _round(value) for name, value in figures.items()}
+
+
+def _round(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _rounded(value)
+    if isinstance(value, list):
+        return [_round(one) for one in value]
+    return round(value, 2 if abs(value) >= 1 else 4) if isinstance(value, float) else value
