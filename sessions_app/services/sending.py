@@ -57,7 +57,8 @@ class _Session(NamedTuple):
 
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
-# others of its session, and while one is under way, or waits for its resend, nothing else goes.
+# others of its session, and while one is under way, or waits for its resend, nothing else goes. `k.phone <> ''` is the index's
+# own condition: without it all contacts of the session are read.
 CLAIM = """
     WITH due AS (
         SELECT s.id, s.term, s.next_send_at, s.next_delay_ms, r.resend_uncertain
@@ -94,7 +95,7 @@ CLAIM = """
     )
     SELECT c.id, c.session_id, c.term, c.wa_id, c.to_phone, COALESCE(k.lid, ''), c.address, c.body, c.expires_at, c.attempts,
            c.resend
-    FROM claimed c LEFT JOIN contact k ON k.session_id = c.session_id AND k.phone = c.to_phone"""
+    FROM claimed c LEFT JOIN contact k ON k.session_id = c.session_id AND k.phone = c.to_phone AND k.phone <> ''"""
 
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
 _SETTLE = """
