@@ -186,6 +186,7 @@ def _send_body(claim: Claim, typing_ms: int) -> dict[str, Any]:
         "content": {"type": "text", "text": claim.body},
         "typing_ms": typing_ms,
         "resend": claim.resend,
+        "attempt": claim.attempt,
         **({"expires_at": claim.expires_at.isoformat()} if claim.expires_at else {}),
     }
 

@@ -333,6 +333,7 @@ def test_what_was_surely_not_sent_holds_the_session_and_keeps_its_order(
     until_status(second, "sent")
     assert [send["id"] for _, send in stub.sends] == [first.wa_id, first.wa_id, second.wa_id]
     assert [send["resend"] for _, send in stub.sends] == [False, False, False]
+    assert [send["attempt"] for _, send in stub.sends] == [1, 2, 1]
     assert timeline(first) == ["sending", "queued", "sending", "sent"]
 
 

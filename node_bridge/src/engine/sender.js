@@ -11,7 +11,7 @@ import { skipUsedKeys } from './ratchet.js';
 /** @typedef {import('./devices.js').DeviceCache} DeviceCache */
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('../log.js').Log} Log */
-/** @typedef {{id: string, to: {phone: string, lid?: string, address?: string}, content: {type: 'text', text: string}, typing_ms: number, expires_at?: string, resend: boolean}} SendRequest */
+/** @typedef {{id: string, to: {phone: string, lid?: string, address?: string}, content: {type: 'text', text: string}, typing_ms: number, expires_at?: string, resend: boolean, attempt?: number}} SendRequest */
 /** @typedef {{address: string, message: any}} Envelope */
 
 const ADDRESSING_ERROR = '400';
@@ -83,8 +83,8 @@ export class Sender {
    * stored last is what was sent last.
    * @param {SendRequest} request @returns {Promise<Envelope>}
    */
-  async #envelope({ id, to, content }) {
-    const stored = await this.#with.vault.renewSent(id);
+  async #envelope({ id, to, content, attempt }) {
+    const stored = attempt === 1 ? null : await this.#with.vault.renewSent(id);
     if (stored) return { address: stored.address, message: proto.Message.decode(stored.message) };
     return this.#store(id, await this.#with.directory.resolve(to), content);
   }

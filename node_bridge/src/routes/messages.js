@@ -14,6 +14,7 @@ const SEND = sessionSchema(
     typing_ms: { type: 'integer', minimum: 0, maximum: 15_000, default: 0 },
     expires_at: { type: 'string', format: 'date-time' },
     resend: { type: 'boolean', default: false },
+    attempt: { type: 'integer', minimum: 1 },
   },
   ['term', 'id', 'to', 'content'],
 );
