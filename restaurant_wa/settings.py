@@ -122,6 +122,7 @@ WA_ENCRYPTION_KEYS = env.str("WA_ENCRYPTION_KEYS", default="")
 WA_SOCKET_URL = env.str("WA_SOCKET_URL", default="")
 SIMULATOR_URL = env.str("SIMULATOR_URL", default="")  # the virtual phones' page; empty when live
 NODE_BINARY = env.str("NODE_BINARY", default="")  # empty: the bundled Node 24, else `node` on PATH
+BRIDGE_COMMAND = env.str("BRIDGE_COMMAND", default="").strip()  # empty: node_bridge/; else a program in its place
 DATA_DIR = env.path("DATA_DIR", default=str(BASE_DIR / ".data"))
 
 # --- QR codes as files, for programs that show them by themselves ---------------------------------------------------

@@ -199,6 +199,7 @@ def _send_body(claim: Claim, now: datetime, typing_ms: int) -> dict[str, Any]:
         "content": {"type": "text", "text": claim.body},
         "typing_ms": typing_ms,
         "resend": claim.resend,
+        "attempt": claim.attempt,
         **({"valid_for_ms": _left_ms(claim.expires_at, now)} if claim.expires_at else {}),
     }
 

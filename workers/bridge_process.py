@@ -5,6 +5,7 @@ import os
 import platform
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -59,17 +60,30 @@ class BridgeHost(Protocol):
 
 
 class BridgeMissing(Exception):
-    """Node or the bridge's files are not there."""
+    """Node, the bridge's files or the program in its place are not there."""
 
 
 def command() -> list[str]:
     """How the bridge is started, by absolute paths. Raises BridgeMissing, naming what is missing and what mends it."""
+    if settings.BRIDGE_COMMAND:
+        return _in_its_place(settings.BRIDGE_COMMAND)
     main = BRIDGE / "src" / "main.js"
     if not main.is_file():
         raise BridgeMissing(f"{main} is missing: restore the checkout (git checkout -- node_bridge)")
     if not (BRIDGE / "node_modules").is_dir():
         raise BridgeMissing(f"{BRIDGE / 'node_modules'} is missing: {_MENDS.split(',')[0]}")
     return [str(node_binary()), str(main)]
+
+
+def _in_its_place(given: str) -> list[str]:
+    try:
+        program, *arguments = shlex.split(given)
+    except ValueError as error:
+        raise BridgeMissing(f"BRIDGE_COMMAND cannot be read: {error}") from error
+    found = shutil.which(program)
+    if not found:
+        raise BridgeMissing(f"{program} is missing or cannot be run (BRIDGE_COMMAND names it)")
+    return [str(Path(found).absolute()), *arguments]  # not resolved: a virtual environment's Python is a link
 
 
 def node_binary() -> Path:

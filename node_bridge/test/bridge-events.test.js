@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Outbox } from '../src/events/outbox.js';
 import { Spool } from '../src/events/spool.js';
 import { makeLog } from '../src/log.js';
@@ -43,6 +44,17 @@ describe('the outbox', () => {
     assert.deepEqual(web.events.map((event) => event.seq), Array.from({ length: 450 }, (_, at) => at + 1));
     assert.equal(new Set(web.events.map((event) => event.id)).size, 450);
     assert.ok(web.requests.every(({ authorization, batch }) => authorization === `Bearer ${SECRET}` && batch.events.length <= 200 && batch.bridge === outbox.bridge));
+  });
+
+  it('gathers for a moment before it asks', async (t) => {
+    const web = await startWeb(t);
+    const outbox = outboxTo(t, web.url);
+    for (let at = 0; at < 10; at += 1) {
+      tell(outbox, 1, at);
+      await nextTurn();
+    }
+    await web.until(() => web.events.length === 10);
+    assert.ok(web.requests.length < 10 && web.requests[0]?.batch.events.length > 1, `${web.requests.length} requests`);
   });
 
   it('tries three times quickly and then goes on until taken, in order', { timeout: 30_000 }, async (t) => {

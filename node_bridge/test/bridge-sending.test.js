@@ -66,6 +66,19 @@ describe('sending', () => {
     assert.equal((await stage.bridge.send(id, text(customer, 'next'))).body.outcome, 'acked');
   });
 
+  it('looks for nothing stored when the id was never handed over before', async () => {
+    const customer = await stage.phone();
+    const message = text(customer, 'first words');
+    const stored = async () => (await stage.db.rows('SELECT data FROM bridge_sent WHERE session_id = $1 AND wa_id = $2', [id, message.id]))[0]?.data;
+    assert.equal((await stage.bridge.send(id, { ...message, attempt: 1 })).body.outcome, 'acked');
+    const first = await stored();
+    assert.equal((await stage.bridge.send(id, { ...message, attempt: 2, resend: true })).body.outcome, 'acked');
+    assert.deepEqual(await stored(), first);
+    assert.equal((await stage.bridge.send(id, { ...message, attempt: 1 })).body.outcome, 'acked'); // no caller does this: it shows that nothing was looked for
+    assert.notDeepEqual(await stored(), first);
+    assert.equal((await stage.bridge.send(id, { ...message, attempt: 0 })).status, 400);
+  });
+
   it('tries the number when the server refuses the LID as an address', async () => {
     const customer = await stage.phone();
     await stage.network.fault({ account: number, on: 'message', do: { action: 'ack_error', code: '400' } });

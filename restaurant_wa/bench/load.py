@@ -16,12 +16,15 @@ LINK_TIMEOUT_S = 600.0
 POLL_S = 0.2
 SAY_EVERY_S = 5.0
 AT_ONCE = 8  # requests to the network
+CUSTOMERS = "+49176040"  # and five digits
+
+WISHES = {"online": sessions.start, "offline": sessions.stop}
 
 Say = Callable[[str], None]
 
 
 def customer(number: int) -> str:
-    return f"+49176040{number:05d}"
+    return f"{CUSTOMERS}{number:05d}"
 
 
 def restaurant_phone(number: int) -> str:
@@ -54,6 +57,12 @@ def fill(*, count: int, customers: int, each: int) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(fill_one, range(count)))
     Restaurant.objects.update(is_active=True)
+
+
+def wish(desired: str) -> None:
+    """Of all sessions, by the service behind the admin's buttons."""
+    for session in Session.objects.select_related("restaurant"):
+        WISHES[desired](session=session, actor="benchmark")
 
 
 def _session(number: int) -> Session:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sessions_app.policy.guards import IDENTICAL_WITHIN
@@ -159,11 +159,16 @@ _CLAIM = f"""
     SELECT * FROM claimed"""
 
 
-def claim(*, worker: UUID, due: Sequence[Due]) -> list[Claim]:
-    """The next message of each due session, inside the caller's transaction."""
+def statement(*, worker: UUID, due: Sequence[Due]) -> tuple[str, dict[str, Any]]:
+    """The claim and its values: for whoever wants it explained."""
     values = {name: [getattr(one, name) for one in due] for name in Due.__slots__}
     limits = {"waited": WAITED.total_seconds(), "within": IDENTICAL_WITHIN.total_seconds(), "absent": NOT_ON_WHATSAPP_FOR_S}
-    claims = fetch(Claim, _CLAIM, {"worker": worker, **limits, **values})
+    return _CLAIM, {"worker": worker, **limits, **values}
+
+
+def claim(*, worker: UUID, due: Sequence[Due]) -> list[Claim]:
+    """The next message of each due session, inside the caller's transaction."""
+    claims = fetch(Claim, *statement(worker=worker, due=due))
     return [claim._replace(tries=json.loads(str(claim.tries))) for claim in claims]  # Django leaves jsonb as text
 
 

@@ -32,7 +32,7 @@ class Fact:
 @dataclass(frozen=True)
 class Applied:
     known: int  # facts whose message exists
-    settled: frozenset[UUID]  # sessions of which a message left `sending` or `uncertain`
+    settled: frozenset[UUID]  # sessions of which a message left `uncertain`: what waited behind it may go
 
 
 def apply(facts: Sequence[Fact]) -> Applied:
@@ -48,7 +48,7 @@ def apply(facts: Sequence[Fact]) -> Applied:
     events = [event for message, fact in told for event in tell(message, fact)]
     _save(messages)
     MessageEvent.objects.bulk_create(events)
-    settled = frozenset(m.session_id for m in messages if before[m.pk] in _ON_ITS_WAY and m.status not in _ON_ITS_WAY)
+    settled = frozenset(m.session_id for m in messages if before[m.pk] == Status.UNCERTAIN and m.status != Status.UNCERTAIN)
     return Applied(sum(len(of_message[m.session_id, m.wa_id]) for m in messages), settled)
 
 

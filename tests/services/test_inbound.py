@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sessions_app.models import Contact, InboundMessage, Message, MessageEvent, Session, SessionEvent
-from sessions_app.services import inbound, messages
+from sessions_app.services import inbound, messages, wakeups
 from tests.support.threads import at_once
 
 BRIDGE = "4dbb9f8e-2a0c-4a41-9a77-0e8a6d5f1a11"
@@ -128,6 +128,19 @@ def test_a_receipt_is_believed_over_a_decision_if_it_ever_was_handed_over(messag
     record(receipt(message, "read"))
     message.refresh_from_db()
     assert message.status == was
+
+
+@pytest.mark.parametrize(("was", "wakes"), [("uncertain", True), ("sending", False), ("sent", False)])
+@pytest.mark.django_db(transaction=True)
+def test_it_wakes_the_owner_of_what_waited_behind_an_uncertain_message(
+    message: Message, monkeypatch: pytest.MonkeyPatch, was: str, wakes: bool
+) -> None:
+    """One that is under way frees its session by itself."""
+    woken: list[uuid.UUID] = []
+    monkeypatch.setattr(wakeups, "wake", woken.extend)
+    Message.objects.update(status=was)
+    record(receipt(message, "delivered"))
+    assert woken == ([message.session_id] if wakes else [])
 
 
 def test_nothing_moves_down(message: Message) -> None:

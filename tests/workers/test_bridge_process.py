@@ -132,6 +132,24 @@ def test_missing_files_are_named_with_what_mends_it(monkeypatch: pytest.MonkeyPa
         command()
 
 
+def test_another_program_can_take_its_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any) -> None:
+    other = tmp_path / "other bridge"
+    other.write_text("#!/bin/sh\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings.BRIDGE_COMMAND = "'other bridge' --name 'a b'"
+    with pytest.raises(BridgeMissing, match=r"other bridge is missing or cannot be run \(BRIDGE_COMMAND names it\)"):
+        command()
+    other.chmod(0o755)
+    assert command() == [str(other), "--name", "a b"]
+    link = tmp_path / "python"
+    link.symlink_to(sys.executable)
+    settings.BRIDGE_COMMAND = str(link)
+    assert command() == [str(link)]  # what it points to does not know the link's environment
+    settings.BRIDGE_COMMAND = "'unfinished"
+    with pytest.raises(BridgeMissing, match="BRIDGE_COMMAND cannot be read"):
+        command()
+
+
 def test_the_system_s_node_is_taken_when_none_came_along_with_a_warning_when_it_is_old(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,7 +11,10 @@ import { skipUsedKeys } from './ratchet.js';
 /** @typedef {import('./devices.js').DeviceCache} DeviceCache */
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('../log.js').Log} Log */
-/** @typedef {{id: string, to: {phone: string, lid?: string, address?: string}, content: {type: 'text', text: string}, typing_ms: number, expires_at?: string, deadline?: number, resend: boolean}} SendRequest - `deadline` is on the clock of `performance.now()` */
+/**
+ * @typedef {{id: string, to: {phone: string, lid?: string, address?: string}, content: {type: 'text', text: string}, typing_ms: number,
+ *   expires_at?: string, deadline?: number, resend: boolean, attempt?: number}} SendRequest - `deadline` is on the clock of `performance.now()`
+ */
 /** @typedef {{address: string, message: any}} Envelope */
 
 const ADDRESSING_ERROR = '400';
@@ -84,8 +87,8 @@ export class Sender {
    * stored last is what was sent last.
    * @param {SendRequest} request @returns {Promise<Envelope>}
    */
-  async #envelope({ id, to, content }) {
-    const stored = await this.#with.vault.renewSent(id);
+  async #envelope({ id, to, content, attempt }) {
+    const stored = attempt === 1 ? null : await this.#with.vault.renewSent(id);
     if (stored) return { address: stored.address, message: proto.Message.decode(stored.message) };
     return this.#store(id, await this.#with.directory.resolve(to), content);
   }

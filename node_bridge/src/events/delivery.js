@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** @typedef {'taken' | 'refused' | 'later'} Answer */
 
 const BATCH = 200;
+const GATHER_MS = 50; // a receipt can wait that long, and a request for each costs more than all that is in it
 const TIMEOUT_MS = 5_000;
 const QUICK_MS = [0, 200, 800]; // the pauses before the three quick attempts
 const SLOW_MS = [1_000, 2_000, 5_000, 10_000]; // then these, the last one for ever
@@ -51,8 +52,10 @@ export class Delivery {
     while (!this.#stopping.signal.aborted) {
       const woken = new Promise((resolve) => (this.#wake = () => resolve(undefined)));
       try {
+        if (this.#spool.count === 0) await woken;
+        if (this.#spool.count < BATCH) await this.#pause(GATHER_MS);
         const batch = this.#spool.peek(BATCH);
-        await (batch ? this.#deliver(batch) : woken);
+        if (batch) await this.#deliver(batch);
       } catch (err) {
         this.#log.error({ err }, 'the event spool cannot be read');
         await this.#pause(SLOW_MS[1] ?? 0);

@@ -15,6 +15,7 @@ const SEND = sessionSchema(
     valid_for_ms: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
     expires_at: { type: 'string', format: 'date-time' },
     resend: { type: 'boolean', default: false },
+    attempt: { type: 'integer', minimum: 1 },
   },
   ['term', 'id', 'to', 'content'],
 );
