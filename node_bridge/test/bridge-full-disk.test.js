@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { Outbox } from '../src/events/outbox.js';
 import { Spool } from '../src/events/spool.js';
 import { makeLog } from '../src/log.js';
 import { NO_SMALL_DISK, SmallDisk } from './support/small-disk.js';
 import { Stage, text } from './support/stage.js';
+import { Web } from './support/web.js';
 
 const log = makeLog('silent');
 const path = (/** @type {string} */ number) => `/phones/${encodeURIComponent(number)}`;
@@ -68,6 +70,24 @@ describe('the spool on a disk that is full', { skip: NO_SMALL_DISK }, () => {
   });
 });
 
+describe('the outbox on a disk that is full', { skip: NO_SMALL_DISK }, () => {
+  it('keeps in memory what cannot be had again, a bounded number, and refuses receipts', async (t) => {
+    const disk = new SmallDisk(t);
+    disk.fill();
+    const web = await Web.start();
+    const outbox = new Outbox({ dir: disk.dir, maxBytes: 1_000_000, webUrl: web.url, secret: 'x', log });
+    const tell = (/** @type {any} */ type, /** @type {number} */ at) => outbox.tell('11111111-1111-4111-8111-111111111111', 1, type, { id: `M${at}` });
+    assert.deepEqual([outbox.hasRoom, tell('message.receipt', 0), tell('message.received', 1), tell('message.ack', 2)], [false, false, true, true]);
+    assert.equal(outbox.waiting, 2);
+    assert.equal(Array.from({ length: 300 }, (_, at) => tell('message.received', at + 3)).filter(Boolean).length, 198);
+    disk.free();
+    await web.until(() => web.events.length === 200);
+    await outbox.close();
+    assert.deepEqual([outbox.waiting, web.events[0].data.id, web.events[199].data.id], [0, 'M1', 'M200']);
+    await web.stop();
+  });
+});
+
 describe('a bridge whose disk is full', { skip: NO_SMALL_DISK }, () => {
   const stage = new Stage();
 
@@ -80,7 +100,7 @@ describe('a bridge whose disk is full', { skip: NO_SMALL_DISK }, () => {
     const message = text(customer, 'sent from a full disk');
     assert.equal((await bridge.send(id, message)).body.outcome, 'acked');
     const { id: reply } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'and answered' });
-    await stage.network.until(async () => bridge.process.log.some((/** @type {string} */ line) => line.includes('events are being dropped')));
+    await stage.network.until(async () => bridge.process.log.some((/** @type {string} */ line) => line.includes('events are being refused')));
     assert.equal(stage.web.events.filter(({ session, type }) => session === id && type.startsWith('message.')).length, 0);
     disk.free();
     const { close } = await bridge.status(id, (status) => status.state === 'closed');

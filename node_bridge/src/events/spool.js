@@ -17,7 +17,7 @@ const SEGMENT_NAME = /^\d{15}-\d{6}-[0-9a-f]{8}\.ndjson$/; // sorts by time and 
 /**
  * Events that wait for the web side, on disk, in order: NDJSON segments, the oldest first. A line is in the system's
  * hands when `append` returns, so that kill -9 of this process loses none; `sync` makes it survive a power cut. One process a directory.
- * When it or the disk is full, what comes is dropped, loudly, and the oldest are kept; nothing here is worth ending for.
+ * When it or the disk is full, what comes is refused, loudly, and the oldest are kept; nothing here is worth ending for.
  */
 export class Spool {
   /** @type {Segment[]} */ #segments = [];
@@ -25,7 +25,7 @@ export class Spool {
   #bytes = 0;
   #newest = 0; // the time in the last segment's name: a clock that is set back must not mix up their order
   #serial = 0;
-  #dropped = 0;
+  #refused = 0;
   #loudAt = -Infinity;
   #dir;
   #maxBytes;
@@ -43,15 +43,15 @@ export class Spool {
     this.#adopt();
   }
 
-  /** @param {string} line - without its newline @returns {boolean} false when it had to be dropped */
+  /** @param {string} line - without its newline @returns {boolean} false when there is no room for it */
   append(line) {
     const bytes = Buffer.from(`${line}\n`);
-    if (bytes.length > READ_BYTES) return this.#drop('an event is larger than 1 MiB'); // nothing behind it could ever be read
-    if (this.#bytes + bytes.length > this.#maxBytes) return this.#drop('the event spool is full');
+    if (bytes.length > READ_BYTES) return this.#refuse('an event is larger than 1 MiB'); // nothing behind it could ever be read
+    if (this.#bytes + bytes.length > this.#maxBytes) return this.#refuse('the event spool is full');
     try {
       this.#write(this.#open(), bytes);
     } catch (error) {
-      return this.#drop(`the event spool cannot be written: ${/** @type {Error} */ (error).message}`);
+      return this.#refuse(`the event spool cannot be written: ${/** @type {Error} */ (error).message}`);
     }
     this.#bytes += bytes.length;
     this.count += 1;
@@ -121,7 +121,7 @@ export class Spool {
       fs.mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
     } catch (err) {
       if (!FULL.has(/** @type {any} */ (err).code)) throw err;
-      this.#log.error({ err }, 'the event spool cannot be made: events are being dropped');
+      this.#log.error({ err }, 'the event spool cannot be made: events are being refused');
       return;
     }
     const names = fs.readdirSync(this.#dir).filter((name) => SEGMENT_NAME.test(name)).sort();
@@ -230,11 +230,11 @@ export class Spool {
   }
 
   /** @param {string} why @returns {false} */
-  #drop(why) {
-    this.#dropped += 1;
+  #refuse(why) {
+    this.#refused += 1;
     if (performance.now() - this.#loudAt > LOUD_EVERY_MS) {
       this.#loudAt = performance.now();
-      this.#log.error({ dropped: this.#dropped, waiting: this.count, bytes: this.#bytes }, `${why}: events are being dropped`);
+      this.#log.error({ refused: this.#refused, waiting: this.count, bytes: this.#bytes }, `${why}: events are being refused`);
     }
     return false;
   }
