@@ -12,7 +12,9 @@ import pytest
 
 from restaurant_wa.local.places import BRIDGE_DIR
 from sessions_app.policy.quarantine import YOUNG_S
-from tests.chaos.fleet import DONE, Fleet, Line, Traffic
+from tests.chaos.fleet import Fleet
+from tests.chaos.lines import Line
+from tests.chaos.traffic import DONE, Traffic
 from tests.support.fixtures import MakeStack
 from tests.support.stack import eventually
 
