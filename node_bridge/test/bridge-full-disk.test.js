@@ -110,4 +110,26 @@ describe('a bridge whose disk is full', { skip: NO_SMALL_DISK }, () => {
     const received = await stage.web.event((event) => event.type === 'message.received' && event.data.id === reply);
     assert.deepEqual([receipt.data.status, received.data.text], ['delivered', 'and answered']);
   });
+
+  it('tells both of two messages that came in one moment and found room for one', { timeout: 60_000 }, async (t) => {
+    const disk = new SmallDisk(t);
+    const bridge = await stage.another({ BRIDGE_SPOOL_DIR: disk.dir, WEB_URL: 'http://127.0.0.1:9' });
+    const sessions = [await stage.linked({ bridge }), await stage.linked({ bridge })];
+    disk.fill(100_000);
+    const keys = await stage.db.pool.connect();
+    await keys.query('BEGIN');
+    await keys.query('SELECT 1 FROM bridge_creds WHERE session_id = ANY($1) FOR UPDATE', [sessions.map(({ id }) => id)]);
+    const ids = await Promise.all(sessions.map(async ({ number }) => {
+      const customer = await stage.phone();
+      return (await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'x'.repeat(60_000) })).id;
+    }));
+    await bridge.call('GET', '/health'); // whatever had come by then has been looked at, and waits for the commit of its key
+    await keys.query('ROLLBACK');
+    keys.release();
+    await stage.network.until(async () => bridge.process.log.some((/** @type {string} */ line) => line.includes('events are being refused')));
+    disk.free();
+    await bridge.stop();
+    await stage.another({ BRIDGE_SPOOL_DIR: disk.dir });
+    for (const id of ids) await stage.web.event((event) => event.type === 'message.received' && event.data.id === id);
+  });
 });

@@ -47,7 +47,9 @@ export class Outbox {
   /** Calls `back` once there is room again; a later call for the same name takes its place. @param {string} name @param {() => void} back */
   whenRoom(name, back) {
     this.#waiting.set(name, back);
-    this.#looking ??= setInterval(() => this.#lookForRoom(), LOOK_FOR_ROOM_MS).unref();
+    if (this.#looking) return;
+    this.#log.error({ waiting: this.waiting }, "no room for events: receipts and customers' messages are left with WhatsApp until there is");
+    this.#looking = setInterval(() => this.#lookForRoom(), LOOK_FOR_ROOM_MS).unref();
   }
 
   /** How many events wait. */
@@ -94,6 +96,7 @@ export class Outbox {
 
   #lookForRoom() {
     if (!this.hasRoom) return;
+    this.#log.info('there is room for events again');
     clearInterval(this.#looking);
     this.#looking = undefined;
     const waiting = [...this.#waiting.values()];

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratch } from './bridge.js';
 
@@ -18,11 +18,14 @@ export class SmallDisk {
     t.after(() => execFileSync('umount', ['-l', this.dir]));
   }
 
-  fill() {
+  /** @param {number} [left] - bytes that stay free, about */
+  fill(left = 0) {
     mkdirSync(this.#filler);
     const fd = openSync(join(this.#filler, 'bytes'), 'a');
     const block = Buffer.alloc(4_096);
-    untilFull(() => writeSync(fd, block));
+    let bytes = 0;
+    untilFull(() => (bytes += writeSync(fd, block)));
+    ftruncateSync(fd, bytes - left);
     untilFull(() => closeSync(openSync(join(this.#filler, `${++this.#files}`), 'a')));
     closeSync(fd);
   }
