@@ -34,6 +34,8 @@ CLEAR_S = 1.0
 COMPARE_S = 30.0
 FULL_LOOK_S = 10.0
 GATHER_S = 0.02
+HAND_OVER_S = 3.0
+SHORTEST_FINISH_S = 1.0
 CLOSE_AT_END_S = 3.0
 SETTLE_AT_END_S = 1.0
 
@@ -251,9 +253,9 @@ class Engine:
         lease. The heartbeat goes on meanwhile."""
         log.info("worker.stopping", name=self.config.name, sessions=len(self.table), under_way=self.drain.under_way())
         last_send_at = steady() + self.config.finish_s
-        await attempt(self.ownership.hand_over, name="hand_over", failures=0)
+        await attempt(self._hand_over, name="hand_over", failures=0)
         self.drain.paused = self.links.paused = True
-        if not await self.drain.finish(last_send_at - steady()):
+        if not await self.drain.finish(max(SHORTEST_FINISH_S, last_send_at - steady())):
             log.warning("worker.sends_cut", under_way=self.drain.under_way())
         await attempt(self._close_sockets, name="close_sockets", failures=0)
         await self.drain.finish(0.5)  # what was cut answers now
@@ -261,6 +263,11 @@ class Engine:
         await attempt(self._release_all, name="release", failures=0)
         await attempt(self.ownership.leave, name="leave", failures=0)
         log.info("worker.stopped", name=self.config.name)
+
+    async def _hand_over(self) -> None:
+        """A database that does not answer must not use up the time for the sends under way."""
+        async with asyncio.timeout(HAND_OVER_S):
+            await self.ownership.hand_over()
 
     async def _close_sockets(self) -> None:
         """A bridge that does not answer ends with this process, and its sockets with it."""

@@ -22,7 +22,6 @@ from workers.truths import Truths
 
 log = structlog.get_logger(__name__)
 CLAIM_AT_ONCE = 500
-HAND_OVER_S = 3.0  # of a worker that stops
 HAND_OVER_STEP_S = 0.1
 
 
@@ -201,12 +200,11 @@ class Ownership:
             self._links.consider(owned)
 
     async def hand_over(self) -> None:
-        """At the end of this worker: gives everything up as others can take it, as long as there are others and for 3 s at most.
-        Raises django.db.Error."""
+        """At the end of this worker: gives everything up as others can take it, as long as there are others. Raises
+        django.db.Error."""
         self.draining = True
         self.beat_now.set()
-        until = steady() + HAND_OVER_S
-        while self._me is not None and len(self._table) and steady() < until:
+        while self._me is not None and len(self._table):
             if not await self._work.call(ownership.others, me=self._me):
                 return
             await self._give_up(len(self._table), "worker_stops")

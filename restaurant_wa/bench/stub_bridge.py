@@ -212,7 +212,7 @@ class Everything(set[str]):
         return True
 
 
-def _slow(latency_s: float, book: IO[str] | None) -> Answer:
+def answer_after(latency_s: float, book: IO[str] | None = None) -> Answer:
     """As late as the real one. The book has a line for each send: session, WhatsApp id, when it went over the wire (after its
     typing) and when it was answered, in seconds of the monotonic clock, which all processes of a machine share."""
 
@@ -227,7 +227,7 @@ def _slow(latency_s: float, book: IO[str] | None) -> Answer:
 
 
 async def _main(port: int, latency_s: float, book: IO[str] | None) -> None:
-    stub = StubBridge(secret=os.environ.get("WHATSAPP_SECRET", ""), answer=_slow(latency_s, book), forgets=True)
+    stub = StubBridge(secret=os.environ.get("WHATSAPP_SECRET", ""), answer=answer_after(latency_s, book), forgets=True)
     stub.port = port
     stub.linked = Everything()
     await run(stub)

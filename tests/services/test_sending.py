@@ -175,7 +175,7 @@ def test_it_finds_messages_and_contact_by_their_indexes_however_many_there_are(
     many = (Contact(restaurant=session.restaurant, session=session, phone=f"+4915{n:08d}") for n in range(500))
     Contact.objects.bulk_create(many)
     plan = plan_of_claim(me, mine)
-    assert all(f"using {index} " in plan for index in ("message_claim", "message_unsettled", "contact_phone_once")), plan
+    assert all(f"using {index} " in plan for index in ("message_lane", "message_unsettled", "contact_phone_once")), plan
 
 
 def test_the_pause_that_applied_is_kept_with_the_message(session: Session, me: Registration, mine: Claimed) -> None:

@@ -113,6 +113,12 @@ class Line:
         seen = self.stack.network.get(f"/api/phones/{quote(phone or self.customer)}/shown")["messages"]
         return [(message["text"], message["copies"]) for message in seen if not message["from_me"]]
 
+    def greet(self) -> None:
+        """The customer writes first: what is sent to them is no message to a stranger."""
+        self.stack.network.post(f"/api/phones/{quote(self.customer)}/messages", {"to": self.number, "text": "hello"})
+        wrote = "SELECT 1 FROM contact WHERE session_id = %s AND phone = %s AND last_inbound_at IS NOT NULL"
+        eventually(lambda: self.stack.sql(wrote, self.session, self.customer), what="the greeting")
+
     # --- The network
 
     def fault(self, on: str, *, times: int = 1, match: dict[str, str] | None = None, **do: Any) -> None:

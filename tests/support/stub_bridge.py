@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from restaurant_wa.bench.stub_bridge import Everything, Json, StubBridge, acked, run
+from restaurant_wa.bench.stub_bridge import Answer, Everything, Json, StubBridge, acked, answer_after, run
 from workers.bridge_process import BridgeStatus
 
 __all__ = ["Json", "StubBridge", "StubBridgeThread", "acked"]
@@ -48,8 +48,8 @@ class StubBridgeThread:
 class Poisoned(StubBridge):
     """One session ends this process whenever it logs in, or has it stand still for ever."""
 
-    def __init__(self, *, kills: str, hangs: str, secret: str) -> None:
-        super().__init__(secret=secret, forgets=True)
+    def __init__(self, *, kills: str, hangs: str, answer: Answer, secret: str) -> None:
+        super().__init__(secret=secret, answer=answer, forgets=True)
         self.linked = Everything()
         self._kills, self._hangs = kills, hangs
 
@@ -65,5 +65,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", default="", help="the session that ends the process whenever it logs in")
     parser.add_argument("--hangs", default="", help="the session that has the process stand still for ever when it logs in")
+    parser.add_argument("--latency-ms", type=float, default=50)
     given = parser.parse_args()
-    asyncio.run(run(Poisoned(kills=given.kills, hangs=given.hangs, secret=os.environ.get("WHATSAPP_SECRET", ""))))
+    answer, secret = answer_after(given.latency_ms / 1000), os.environ.get("WHATSAPP_SECRET", "")
+    asyncio.run(run(Poisoned(kills=given.kills, hangs=given.hangs, answer=answer, secret=secret)))

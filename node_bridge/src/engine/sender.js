@@ -20,6 +20,7 @@ import { skipUsedKeys } from './ratchet.js';
 const ADDRESSING_ERROR = '400';
 const STALE_DEVICES_ERROR = '479';
 const RESTRICTED_ERROR = '463';
+const KEPT_WITHIN_MS = 500;
 
 /**
  * Sends the messages of one connection, one unacked at a time and in the order they were asked for: a message that overtakes
@@ -127,7 +128,7 @@ export class Sender {
     } catch (error) {
       const because = notSentBecause(error, ended.aborted);
       if (!this.#encrypted || because.reason === 'encryption_failed') throw because;
-      return { outcome: 'unknown', reason: 'connection_lost' };
+      if (!(await isKept(relayed))) return { outcome: 'unknown', reason: 'connection_lost' };
     }
     // Only after `relayed`: the ratchet must be on record before the message counts as sent.
     return this.#judge(address, await within(acked, ackTimeoutMs, ended));
@@ -187,10 +188,15 @@ function refuseExpired({ expires_at, deadline }) {
   if (late) throw new NotSent('expired');
 }
 
-/** @template T @param {Promise<T>} work @param {number} ms @param {AbortSignal} ended @returns {Promise<T | 'late' | 'ended'>} */
+/** Whether the keys were committed after all, although the connection ended meanwhile: then an ack that came before the end counts. @param {Promise<unknown>} relayed */
+function isKept(relayed) {
+  return Promise.race([relayed.then(() => true, () => false), sleep(KEPT_WITHIN_MS, false, { ref: false })]);
+}
+
+/** What has come by the time of the end counts. @template T @param {Promise<T>} work @param {number} ms @param {AbortSignal} ended @returns {Promise<T | 'late' | 'ended'>} */
 function within(work, ms, ended) {
   return new Promise((resolve) => {
-    const end = () => finish('ended');
+    const end = () => setImmediate(() => finish('ended'));
     const timer = setTimeout(() => finish('late'), ms);
     const finish = (/** @type {T | 'late' | 'ended'} */ result) => {
       clearTimeout(timer);
