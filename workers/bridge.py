@@ -11,6 +11,7 @@ import aiohttp
 
 from sessions_app.policy.retry import Outcome
 from sessions_app.services.claims import Claim
+from workers.clocks import steady
 
 CALL_TIMEOUT_S = 10.0
 LEASE_TIMEOUT_S = 3.0
@@ -99,6 +100,7 @@ class Bridge:
     def __init__(self, *, secret: str, ack_timeout_s: float) -> None:
         self.base_url = ""
         self.leased = False
+        self.answered_at = 0.0  # steady clock: when anything was last heard of it
         self._secret = secret
         self._ack_timeout_s = ack_timeout_s
         self._http: aiohttp.ClientSession | None = None
@@ -142,6 +144,7 @@ class Bridge:
             async with self._client().get(f"{self._base()}/signals", timeout=timeout, read_bufsize=MAX_SIGNAL_BYTES) as answer:
                 await _raise_for_error(answer)
                 async for line in answer.content:
+                    self.answered_at = steady()
                     raw = json.loads(line)
                     if "id" in raw:
                         yield parse_status(raw)
@@ -175,6 +178,7 @@ class Bridge:
         try:
             async with self._client().request(method, self._base() + path, json=json, params=params, timeout=timeout) as answer:
                 await _raise_for_error(answer)
+                self.answered_at = steady()
                 taken: dict[str, Any] = await answer.json()
                 return taken
         except aiohttp.ClientConnectorError as error:

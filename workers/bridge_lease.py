@@ -21,7 +21,7 @@ _NO_ANSWER = (BridgeAway, TimeoutError, aiohttp.ClientError, OSError, ValueError
 class Silence:
     """How long calls have been left unanswered, as far as the other side is to blame. Times on the steady clock."""
 
-    last_answer: float
+    began: float
     first_call: float | None = None
     counted_to: float = 0.0
     seconds: float = 0.0
@@ -32,9 +32,10 @@ class Silence:
         self.seconds += min(gave_up_at - self.counted_to, LONGEST_STEP_S)
         self.counted_to = gave_up_at
 
-    def began(self) -> tuple[float, float]:
-        """Between these two moments."""
-        return self.last_answer, (self.last_answer if self.first_call is None else self.first_call) + MOMENT_S
+    def hung_between(self, *, answered_at: float) -> tuple[float, float]:
+        """When it began to hang, given when it last answered anything."""
+        since = max(self.began, answered_at)
+        return since, max(since, (self.first_call or since) + MOMENT_S)
 
 
 class BridgeLease:
@@ -78,6 +79,6 @@ class BridgeLease:
         log.warning("bridge.silent", seconds=round(silence.seconds, 1), error=type(error).__name__)
         if silence.seconds >= HUNG_AFTER_S and self._host.status.generation == self._generation:
             log.error("bridge.hung", seconds=round(silence.seconds, 1), generation=self._generation)
-            self.hung_between = silence.began()
+            self.hung_between = silence.hung_between(answered_at=self._bridge.answered_at)
             self._silence = Silence(steady())
             self._host.kill_hung(self._generation)

@@ -139,15 +139,16 @@ def test_a_short_standstill_is_not_taken_for_a_hang(
 
 
 def test_calls_without_an_answer_add_up_from_the_first_question() -> None:
-    silence = Silence(last_answer=98.0)
+    silence = Silence(began=98.0)
     for asked_at in (100.0, 105.0, 110.0):
         silence.unanswered(asked_at=asked_at, gave_up_at=asked_at + 3)
     assert silence.seconds == 13
-    assert silence.began() == (98.0, 100.5)
+    assert silence.hung_between(answered_at=0.0) == (98.0, 100.5)
+    assert silence.hung_between(answered_at=99.5) == (99.5, 100.5)
 
 
 def test_time_in_which_this_process_stood_still_counts_for_little() -> None:
-    frozen_while_asking, frozen_between = Silence(last_answer=98.0), Silence(last_answer=98.0)
+    frozen_while_asking, frozen_between = Silence(began=98.0), Silence(began=98.0)
     frozen_while_asking.unanswered(asked_at=100.0, gave_up_at=400.0)
     frozen_between.unanswered(asked_at=100.0, gave_up_at=103.0)
     frozen_between.unanswered(asked_at=400.0, gave_up_at=403.0)
