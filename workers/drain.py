@@ -92,7 +92,7 @@ class Drain:
         """Finds work that no wake-up told of."""
         worker, now = self._worker(), self._clock.now()
         self._looks += 1
-        idle = {owned.id: owned for owned in self._table if self._is_idle(owned)}
+        idle = {owned.id: owned for owned in self._table if self._is_idle(owned, now)}
         if worker is None or not idle or self.paused:
             return
         for waiting in await self._database.call(claims.ready, worker=worker, sessions=list(idle)):
@@ -101,11 +101,12 @@ class Drain:
             owned.held = answer if isinstance(answer, Held) else None
             self._schedule(owned, moment(answer))
 
-    def _is_idle(self, owned: Owned) -> bool:
-        """Nothing is known to wait in it; or all that waits is held, where a wake-up of something else may have been lost."""
+    def _is_idle(self, owned: Owned, now: datetime) -> bool:
+        """Nothing is known to wait in it; or all that waits may not go at the next slot, where a wake-up of something that may
+        can have been lost."""
         if owned.in_flight or not owned.may_send:
             return False
-        return owned.due is None or (owned.held is not None and self._looks % LOOK_AT_HELD == 0)
+        return owned.due is None or (self._looks % LOOK_AT_HELD == 0 and owned.due > owned.pacer.slot(now))
 
     async def wait(self) -> None:
         """Until a slot is due or a result waits, and never less than a tick."""

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from sessions_app.policy.availability import Ready, gates, slot_at, when
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
-from sessions_app.policy.pacing import delay_ms
 from sessions_app.policy.priorities import EVERY, Priority
 from sessions_app.policy.reasons import Held
 from sessions_app.policy.rules import Number
@@ -19,6 +18,7 @@ from sessions_app.services.rules import Rules
 from sessions_app.services.tallies import Quarter
 
 LANES = (Lane.WARM, Lane.COLD, Lane.NEW)  # as in Message.Lane
+_MS = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
@@ -49,8 +49,8 @@ class Pacer:
         """What may be claimed for the slot at `at`."""
         open_ = gates(ledger=self.ledger, policy=self.rules.policy, number=self.number, now=at)
         self.turn += 1
-        last, cold = self.ledger.latest, self.ledger.cold
-        policy = self.rules.policy
+        warm_slot, warm_ms = self._pause(Lane.WARM, self.ledger)
+        cold_slot, cold_ms = self._pause(Lane.COLD, Ledger(cold=self.ledger.cold))
         return Due(
             session=session.id,
             term=session.term,
@@ -58,10 +58,10 @@ class Pacer:
             cold=_upto(open_.cold),
             new=_upto(open_.new),
             oldest=self.turn % EVERY == 0,
-            warm_slot=at if last.last_sent_at else None,
-            warm_delay_ms=delay_ms(policy.warm.pace, last.jitter),
-            cold_slot=self.slot(at, Lane.COLD) if cold.last_sent_at else None,
-            cold_delay_ms=delay_ms(policy.cold.pace, cold.jitter),
+            warm_slot=warm_slot,
+            warm_delay_ms=warm_ms,
+            cold_slot=cold_slot,
+            cold_delay_ms=cold_ms,
             gap_s=self.rules.gap.total_seconds(),
             identical=self.rules.identical if self.rules.protects else None,
         )
@@ -74,6 +74,14 @@ class Pacer:
         """The database's clock was set."""
         self.floor = self.floor and self.floor + step
         self.ledger = ledgers.shifted(self.ledger, step)
+
+    def _pause(self, lane: Lane, ledger: Ledger) -> tuple[datetime | None, int]:
+        """When the pause after the ledger's last message ends, and how long it is."""
+        since = ledger.latest.last_sent_at
+        if since is None:
+            return None, 0
+        ends_at = slot_at(lane, ledger=ledger, policy=self.rules.policy, number=self.number, now=since)
+        return ends_at, (ends_at - since) // _MS
 
     def _when(self, lane: Lane, priority: int, slot: datetime) -> Ready | Held:
         return when(lane, Priority(priority), ledger=self.ledger, policy=self.rules.policy, number=self.number, now=slot)

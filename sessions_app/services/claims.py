@@ -137,9 +137,8 @@ _CLAIM = f"""
             sending_at = CASE WHEN ruled.held IS NULL AND ruled.verdict = 'sending'
                               THEN COALESCE(m.sending_at, clock_timestamp()) ELSE m.sending_at END,
             delay_ms = CASE WHEN ruled.held IS NOT NULL OR m.delay_ms IS NOT NULL THEN m.delay_ms
-                            WHEN m.not_before < CASE WHEN m.lane = 0 THEN ruled.warm_slot ELSE ruled.cold_slot END
-                            THEN CASE WHEN m.lane = 0 THEN ruled.warm_delay_ms ELSE ruled.cold_delay_ms END
-                            ELSE 0 END,
+                            WHEN m.lane > 0 AND m.not_before < ruled.cold_slot THEN ruled.cold_delay_ms
+                            WHEN m.not_before < ruled.warm_slot THEN ruled.warm_delay_ms ELSE 0 END,
             hold_until = ruled.held, not_before = COALESCE(ruled.held, m.not_before),
             hold_reason = CASE WHEN ruled.held IS NULL THEN '' WHEN ruled.held = ruled.parked_until THEN 'contact_parked'
                                WHEN ruled.held = ruled.identical_until THEN 'identical_text' ELSE 'recipient_gap' END,

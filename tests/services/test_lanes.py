@@ -211,6 +211,31 @@ def test_an_unanswered_message_goes_first_whatever_the_lanes_say(
     assert (got.body, got.status, got.resend) == ("open", "sending", True) if resend and got else got is None
 
 
+# --- The pause that was applied
+
+
+@pytest.mark.parametrize(
+    ("lane", "seconds_ago", "delay_ms"),
+    [(WARM, 60, 3_000), (WARM, 25, 3_000), (WARM, 15, 0), (COLD, 60, 40_000), (NEW, 60, 40_000), (NEW, 25, 3_000), (NEW, 15, 0)],
+)
+def test_it_keeps_the_pause_its_lane_made_while_it_waited(
+    session: Session, me: Registration, mine: Claimed, lane: int, seconds_ago: int, delay_ms: int
+) -> None:
+    """That after the last stranger ended half a minute ago, and that after a regular who had one since ten seconds later."""
+    message = queued(session, lane=lane, not_before=ago(seconds=seconds_ago))
+    pauses = {"cold_slot": ago(seconds=30), "cold_delay_ms": 40_000, "warm_slot": ago(seconds=20), "warm_delay_ms": 3_000}
+    assert sent(me, mine, **pauses) == "hello"
+    assert fresh(message).delay_ms == delay_ms
+
+
+def test_the_first_attempts_pause_is_the_messages_own(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session, not_before=ago(seconds=60))
+    assert claim(me, mine, warm_slot=ago(seconds=30), warm_delay_ms=3_000)
+    claims.give_back(worker=me.worker, sessions=[mine])
+    assert claim(me, mine, warm_slot=ago(seconds=10), warm_delay_ms=9_000)
+    assert fresh(message).delay_ms == 3_000
+
+
 # --- Ageing
 
 

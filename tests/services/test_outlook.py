@@ -407,9 +407,7 @@ def test_it_counts_what_became_of_its_customers(session: Session) -> None:
 def test_another_numbers_deeds_are_its_own(session: Session) -> None:
     other = old(sessions.create(restaurant=session.restaurant, name="second"))
     tally(other, ago(days=1), NEW, 50)
-    Contact.objects.create(
-        restaurant=session.restaurant, session=other, phone=numbers(1)[0], refusals=5, parked_until=ago(days=1)
-    )
+    contact(other, numbers(1)[0], refusals=5, parked_until=ago(days=1))
     assert risks(old(session)) == {}
     assert set(risks(other)) == {"strangers", "refused"}
 
