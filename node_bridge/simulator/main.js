@@ -1,10 +1,12 @@
 import { parseArgs } from 'node:util';
 import pino from 'pino';
+import { spareKeyChecks } from '../src/spare-key-checks.js';
 import { startSimulator } from './server.js';
 
 const USAGE = 'usage: main.js [--port 8099] [--host 127.0.0.1] [--data DIR] [--log-level info]';
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
+spareKeyChecks();
 // libsignal prints sessions, private keys included, through console.
 for (const method of /** @type {const} */ (['info', 'warn', 'error', 'log', 'debug'])) console[method] = () => {};
 

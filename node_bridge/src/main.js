@@ -2,6 +2,7 @@ import { ConfigError, readConfig } from './config.js';
 import { silenceConsole } from './engine/traps/console.js';
 import { makeLog } from './log.js';
 import { startServer } from './server.js';
+import { spareKeyChecks } from './spare-key-checks.js';
 
 /** @param {object} line */
 function announce(line) {
@@ -19,6 +20,7 @@ async function main() {
   const config = readConfig(process.env);
   const log = makeLog(config.logLevel);
   silenceConsole(log);
+  spareKeyChecks();
   // The engine leaves rejections behind when a socket drops; one session's must not end the others.
   process.on('unhandledRejection', (err) => log.warn({ err }, 'a rejection was not handled'));
   process.on('uncaughtException', (err) => {
