@@ -13,11 +13,13 @@ console.info = console.warn = () => {}; // libsignal prints sessions
 function memory() {
   /** @type {Map<string, any>} */
   const kept = new Map();
+  /** @type {Set<string>} */
+  const met = new Set();
   return {
     /** @param {string} kind @param {string[]} names */
     get: async (kind, names) => {
       const found = Object.fromEntries(names.map((name) => [name, kept.get(`${kind}/${name}`)]).filter(([, value]) => value));
-      if (kind === 'tctoken') for (const name of names) found[name] = issued(found[name]);
+      if (kind === 'tctoken') for (const name of names) if (!isNew(met, name)) found[name] = issued(found[name]);
       return found;
     },
     /** @param {Record<string, Record<string, unknown>>} values */
@@ -29,7 +31,16 @@ function memory() {
   };
 }
 
-/** Else Baileys asks the server to issue a token with every message: the bridge is spared that, and so is what it is compared with. @param {any} entry */
+/**
+ * Baileys asks the server to issue a trusted-contact token with every message, since it loses what it noted of the last time. The bridge issues
+ * one for each contact, and so does what it is compared with.
+ * @param {Set<string>} met @param {string} name
+ */
+function isNew(met, name) {
+  return name === '__index' || (!met.has(name) && Boolean(met.add(name)));
+}
+
+/** @param {any} entry */
 function issued(entry) {
   return { token: Buffer.alloc(0), ...entry, senderTimestamp: Math.floor(Date.now() / 1000) };
 }

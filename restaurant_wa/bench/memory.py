@@ -36,7 +36,8 @@ class Sizes(NamedTuple):
 
 def run(plan: Plan, *, data: Path | None, say: Say) -> dict[str, Any]:
     usage.require_proc()
-    with installed({"BRIDGE_COMMAND": ""}, data=data, say=say) as house:
+    quickly = {"PACE_MIN_DELAY_MS": 0, "PACE_MAX_DELAY_MS": 0, "TYPING_MAX_MS": 0}  # nothing here depends on the pace
+    with installed({"BRIDGE_COMMAND": "", **quickly}, data=data, say=say) as house:
         with step("Starting the network, web and a worker"):
             house.lab.start("simulator", "web", WORKER)
         with step(f"Linking {plan.sessions} sessions"):

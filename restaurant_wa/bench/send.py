@@ -16,6 +16,7 @@ from restaurant_wa.local.console import Problem, step
 
 WORKER = "session-1"
 KNOWN = 20  # customers that every session has written to
+MOST_PER_S, MOST_NEW_PER_S = 1_000, 400  # nothing here is faster: queues are filled for that
 _BEGUN = "SELECT (SELECT count(*) FROM wa_session) - count(DISTINCT session_id) AS n FROM message WHERE sending_at >= %s"
 _LEFT = "SELECT count(*) AS n FROM message WHERE status = ANY(%s)"
 _ACKED = "SELECT count(*) AS n FROM message WHERE sent_at >= %s AND sent_at < %s"
@@ -30,12 +31,12 @@ _FAILED = "SELECT count(*) AS n FROM message WHERE status NOT IN ('sent', 'deliv
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """Customers: `n % spread`, counted from `base`, for the n-th message of a session. Queues are filled for `most_per_s`."""
+    """The n-th message of a session goes to customer `base + n % spread`; `each` are queued for a stretch."""
 
     name: str
     base: int
     spread: int
-    most_per_s: int
+    each: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +47,17 @@ class Plan:
 
     @property
     def kinds(self) -> tuple[Kind, Kind]:
-        strangers = Kind(name="new", base=KNOWN, spread=0, most_per_s=400)
-        spread = self.rounds * self.each(strangers)
-        return Kind(name="known", base=0, spread=KNOWN, most_per_s=1_000), Kind(**{**vars(strangers), "spread": spread})
+        known = Kind(name="known", base=0, spread=KNOWN, each=self._each(MOST_PER_S))
+        new = self._each(MOST_NEW_PER_S)
+        return known, Kind(name="new", base=KNOWN, spread=self.rounds * new, each=new)
 
     @property
     def customers(self) -> int:
         return sum(kind.spread for kind in self.kinds)
 
-    def each(self, kind: Kind) -> int:
+    def _each(self, most_per_s: int) -> int:
         """Messages of each session for one stretch, with the time it takes to begin and end."""
-        return int(kind.most_per_s * (self.seconds + 3) / self.sessions) + 2
+        return int(most_per_s * (self.seconds + 3) / self.sessions) + 2
 
 
 class Stretch(NamedTuple):
@@ -112,7 +113,7 @@ class Contest:
 
     def _stack_stretch(self, kind: Kind) -> Stretch:
         first = self._next["stack"]
-        self._next["stack"] = first + self._plan.each(kind)
+        self._next["stack"] = first + kind.each
         self._queue(range(first, self._next["stack"]), base=kind.base, spread=kind.spread)
         began = self._now()
         self._switch(on=True)
