@@ -1,6 +1,7 @@
 """Drains the queues: a heap of due times, one claim and one settlement for all sessions of a tick, a task for each send."""
 
 import asyncio
+import contextlib
 import heapq
 import random
 from collections.abc import Callable
@@ -56,6 +57,7 @@ class Drain:
         self._doubted: set[Owned] = set()
         self._one_by_one = False
         self._sends: set[asyncio.Task[None]] = set()
+        self._ticking = asyncio.Lock()  # held from a claim to the start of its sends
 
     # --- When
 
@@ -121,7 +123,8 @@ class Drain:
         self._results = self._results[len(results) :]
         due = [] if self._one_by_one and results else self._pop_due()
         if results or due:
-            await self._settle_and_claim(worker, results, due)
+            async with self._ticking:
+                await self._settle_and_claim(worker, results, due)
         self._one_by_one = self._one_by_one and bool(self._results)
 
     async def _settle_and_claim(self, worker: UUID, results: list[tuple[Owned, Settlement]], due: list[Owned]) -> None:
@@ -248,7 +251,11 @@ class Drain:
         return len(self._sends) + len(self._results)
 
     async def finish(self, timeout_s: float) -> bool:
-        """Waits for the sends under way; whether all of them came back."""
-        if self._sends:
-            await asyncio.wait(set(self._sends), timeout=timeout_s)
+        """Waits for the sends under way, those that are being claimed at this moment too; whether all of them came back."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                async with self._ticking:
+                    pass
+                while self._sends:
+                    await asyncio.wait(set(self._sends))
         return not self._sends

@@ -590,6 +590,39 @@ def test_stopping_finishes_the_send_under_way(
     assert Worker.objects.get().expires_at <= timezone.now()
 
 
+def test_stopping_finishes_what_is_being_claimed(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick, claimed, go_on = sending.tick, threading.Event(), threading.Event()
+
+    def held_up(**given: Any) -> list[sending.Claim]:
+        claims = tick(**given)
+        if claims:
+            claimed.set()
+            go_on.wait(10)
+        return claims
+
+    async def slow(who: str, send: Json) -> Json:
+        await asyncio.sleep(0.3)
+        return await acked(who, send)
+
+    monkeypatch.setattr(sending, "tick", held_up)
+    stub.answer = slow
+    online(session, stub)
+    message = queued(session)
+    runner = make_runner()
+    assert claimed.wait(10)
+    stopping = threading.Thread(target=runner.stop, args=(10,))
+    stopping.start()
+    engine = runner._engine
+    assert engine is not None
+    eventually(lambda: engine.drain.paused, what="the stop to begin")
+    go_on.set()
+    stopping.join(10)
+    message.refresh_from_db()
+    assert (message.status, timeline(message)) == ("sent", ["sending", "sent"])
+
+
 def test_stopping_does_not_wait_for_a_send_that_hangs(
     session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
 ) -> None:
