@@ -58,7 +58,9 @@ def run(plan: Plan, *, explain: bool, data: Path | None, say: Say) -> dict[str, 
         with installed(_configuration(plan, book), data=data, say=say) as house:
             claim_figures = _fill(plan, house, explain=explain)
             window, figures = _measure(plan, house)
-            return {**figures, **_lateness(plan, house, book, window), **claim_figures}
+            lateness = _lateness(plan, house, book, window)
+            cpu_ms = 10 * figures["worker_cpu_percent"] / max(lateness["sends_per_s"], 1e-9)
+            return {**lateness, "cpu_ms_per_message": cpu_ms, **figures, **claim_figures}
 
 
 def _configuration(plan: Plan, book: Path) -> dict[str, object]:
@@ -116,7 +118,7 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
     house.wait(plan.seconds, f"Measuring for {plan.seconds:g} s")
     taken, window = meter.taken_s(), Window(begin, time.monotonic())
     figures = {f"{name}_cpu_percent": 100 * cpu / (window.end - window.begin) for name, cpu in taken.items()}
-    figures |= {"worker_cpu_s": taken["worker"], "rss_mb_begin": rss_begin, "rss_mb_end": usage.rss_mb(worker)}
+    figures |= {"rss_mb_begin": rss_begin, "rss_mb_end": usage.rss_mb(worker)}
     house.wait(plan.tail_s, "Letting the last slots of the window pass")
     dry = int(house.sql(_DRY)[0]["n"])
     house.lab.stop(WORKER)
