@@ -17,6 +17,8 @@ from restaurant_wa.local.console import Problem, die
 Options = dict[str, Any]
 CRASHES = {"failover": (failover.run, 12), "rolling": (rolling.run, 24)}
 STEADY = ("drain", "send", "memory")
+# What a run does inside its installation.
+STEPS = {"link": ("sessions", "customers"), "fill": ("sessions", "customers", "messages"), "sessions": ("sessions",)}
 MUST_BE_ZERO = ("lost", "shown_twice", "out_of_order", "new_qr", "failed")
 
 
@@ -31,16 +33,11 @@ class Command(BaseCommand):
         _add_drain(_with_common(kinds.add_parser("drain"), sessions=5_000))
         _add_send(_with_common(kinds.add_parser("send"), sessions=50))
         _add_memory(_with_common(kinds.add_parser("memory"), sessions=500))
-        # What a run does inside its installation:
         kinds.add_parser("wish").add_argument("--desired", choices=load.WISHES, required=True)
-        for name in ("link", "fill", "sessions"):
+        for name, sizes in STEPS.items():
             step = kinds.add_parser(name)
-            for size in (
-                "--sessions",
-                *(("--customers",) if name != "sessions" else ()),
-                *(("--messages",) if name == "fill" else ()),
-            ):
-                step.add_argument(size, type=int, required=True)
+            for size in sizes:
+                step.add_argument(f"--{size}", type=int, required=True)
 
     def handle(self, *, kind: str, **options: Any) -> None:
         match kind:
