@@ -4,7 +4,7 @@ import { syncBuiltinESMExports } from 'node:module';
 const TAKE_KEYS = /** @type {const} */ (['createHmac', 'createCipheriv', 'createDecipheriv']);
 
 /**
- * Newer Node 24 asks whether a key is a KeyObject by a check that throws when it is bytes (`isKeyObject`, `isCryptoKey` in lib/internal/crypto/keys.js): two
+ * Node asks since 24.18 whether a key is a KeyObject by a check that throws when it is bytes (`isKeyObject`, `isCryptoKey` in lib/internal/crypto/keys.js): two
  * errors with their stack traces for each HMAC and each cipher. Baileys and libsignal hand over bytes, a dozen times a message: a fifth of their CPU.
  * A KeyObject passes at the first question, and making one asks none. To be called before anything encrypts.
  */
