@@ -20,7 +20,7 @@ from sessions_app.policy.restrictions import ASKING, BUFFER, REFUSALS_HOLD
 from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, NewChatCap, Refused, TimeLock
 from sessions_app.services import outlook, sessions, standing
 from sessions_app.services.outlook import Outlook
-from tests.support.claiming import numbers
+from tests.support.claiming import contact, numbers
 from tests.support.owning import ago, linked_sessions, queued
 
 BERLIN = ZoneInfo("Europe/Berlin")
