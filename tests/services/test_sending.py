@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from sessions_app.models import Contact, Message, Restaurant, Session
@@ -31,15 +30,6 @@ def claim(me: Registration, *mine: Claimed) -> list[Claim]:
 
 def ready(me: Registration, session: Session) -> list[Any]:
     return [one.session for one in claims.ready(worker=me.worker, sessions=[session.pk])]
-
-
-def plan_of_claim(me: Registration, *mine: Claimed) -> str:
-    sql, values = claims.statement(worker=me.worker, due=[Due(one.session, one.term) for one in mine])
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE contact")
-        cursor.execute("SET LOCAL enable_seqscan = off")  # as for large tables
-        cursor.execute(f"EXPLAIN {sql}", values)
-        return "\n".join(line for (line,) in cursor.fetchall())
 
 
 def settle(me: Registration, claim: Claim, status: str = "sent", **more: Any) -> None:
@@ -167,15 +157,6 @@ def test_the_customers_lid_goes_along(session: Session, me: Registration, mine: 
     Contact.objects.create(restaurant=session.restaurant, session=session, phone="+4915112345678", lid="77@lid")
     queued(session)
     assert claim(me, mine)[0].lid == "77@lid"
-
-
-def test_it_finds_messages_and_contact_by_their_indexes_however_many_there_are(
-    session: Session, me: Registration, mine: Claimed
-) -> None:
-    many = (Contact(restaurant=session.restaurant, session=session, phone=f"+4915{n:08d}") for n in range(500))
-    Contact.objects.bulk_create(many)
-    plan = plan_of_claim(me, mine)
-    assert all(f"using {index} " in plan for index in ("message_lane", "message_unsettled", "contact_phone_once")), plan
 
 
 def test_the_pause_that_applied_is_kept_with_the_message(session: Session, me: Registration, mine: Claimed) -> None:
