@@ -99,10 +99,9 @@ def react(
         return _while_linking(reason, failures=failures, crashes=crashes, now=now, jitter=jitter)
     if reason == "logged_out":
         return Reaction("logged_out", reason, _LOGGED_OUT, None, 0, wipe=True)
-    row = _TABLE.get(reason, _OTHER)
-    return Reaction(
-        row.state, reason, row.detail, _retry_at(reason, row, failures + 1, detail, now, jitter), failures + 1, crashes
-    )
+    row, in_a_row = _TABLE.get(reason, _OTHER), crashes if reason == "crashed" else failures + 1
+    retry_at = _retry_at(reason, row, in_a_row, detail, now, jitter)
+    return Reaction(row.state, reason, row.detail, retry_at, failures + 1, crashes)
 
 
 def quarantine(*, linked: bool, failures: int, crashes: int = 0) -> Reaction:
