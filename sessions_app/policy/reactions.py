@@ -123,7 +123,7 @@ def react(
     row = _TABLE.get(reason, _OTHER)
     count = 1 if connected_for is not None and connected_for >= row.stable else failures + 1
     why = " ".join(filter(None, [row.detail, _BANS.get(str(detail.get("kind")))]))
-    at = _retry_at(reason, row, count, detail, now, jitter)
+    at = _retry_at(reason, row, crashes if reason == "crashed" else count, detail, now, jitter)
     return Reaction(row.state, reason, why, at, count, crashes, alert=row.alert)
 
 

@@ -177,6 +177,7 @@ def test_a_session_that_crashes_is_tried_again_later_each_time_and_then_kept_apa
     assert [(one.state, one.reason) for one in (first, second)] == [("disconnected", "crashed")] * 2
     assert first.retry_at is not None and NOW + timedelta(seconds=2) < first.retry_at <= NOW + timedelta(seconds=5)
     assert second.retry_at is not None and second.retry_at > first.retry_at
+    assert ends("server_error", "server_error", "crashed").retry_at == first.retry_at
     assert (third.state, third.reason, third.retry_at) == ("blocked", "quarantined", None)
     assert "kept apart" in third.detail and "Restart" in third.detail
 
