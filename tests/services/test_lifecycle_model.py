@@ -406,7 +406,7 @@ def test_every_order_of_events_keeps_what_was_promised() -> None:
     run_state_machine_as_test(
         Lifecycle,
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=40,
             derandomize=True,
             deadline=None,

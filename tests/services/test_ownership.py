@@ -188,12 +188,14 @@ def test_a_name_is_held_as_long_as_its_lease(db: None) -> None:
 
 def test_what_was_under_way_becomes_uncertain_with_the_claim(session: Session) -> None:
     linked(session)
-    sending, waiting = queued(session, status="sending", claimed_term=1), queued(session)
+    ahead = ago(minutes=-1)  # the clock was set back since
+    sending, waiting = queued(session, status="sending", claimed_term=1, not_before=ahead), queued(session)
     claim_one(session)
     sending.refresh_from_db()
     waiting.refresh_from_db()
     assert (sending.status, sending.error_code, waiting.status) == ("uncertain", "owner_lost", "queued")
     assert timeline(sending) == ["uncertain"]
+    assert sending.not_before < ahead, "its resend need not wait"
 
 
 def test_releasing_lets_another_claim_at_once(session: Session) -> None:

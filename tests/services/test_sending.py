@@ -229,12 +229,42 @@ def test_a_former_owner_settles_nothing(session: Session, me: Registration, mine
     register()
     new = register()
     ownership.claim(me=new, limit=10)
-    settle(me, got)
-    settle(new, got)  # the right worker with the wrong term
+    for owner in (me, new):  # the same worker: its term is the wrong one
+        settle(owner, got, sent_at=timezone.now(), next_send_at=ago(seconds=-5))
     message.refresh_from_db()
     assert message.status == "uncertain"
     session.refresh_from_db()
-    assert session.last_sent_at is None
+    assert (session.last_sent_at, session.next_send_at) == (None, None)
+
+
+def test_a_claim_of_another_term_is_neither_settled_nor_given_back(session: Session, me: Registration, mine: Claimed) -> None:
+    """Whatever left it there: the one who asks has not claimed it."""
+    message = queued(session)
+    got = claim(me, mine)[0]
+    Message.objects.update(claimed_term=mine.term - 1)
+    settle(me, got)
+    assert sending.give_back(worker=me.worker, sessions=[mine]) == 0
+    message.refresh_from_db()
+    assert message.status == "sending"
+
+
+def test_an_answer_without_an_address_leaves_the_one_that_is_known(session: Session, me: Registration, mine: Claimed) -> None:
+    message = queued(session)
+    settle(me, claim(me, mine)[0], "uncertain", code="connection_lost", address="1@lid", not_before=ago(seconds=1))
+    settle(me, claim(me, mine)[0])
+    message.refresh_from_db()
+    assert (message.status, message.address) == ("sent", "1@lid")
+
+
+def test_a_resend_counts_from_the_first_attempt_and_the_oldest_goes_first(
+    session: Session, me: Registration, mine: Claimed
+) -> None:
+    first, second = (queued(session, status="uncertain", sending_at=ago(hours=age), attempts=1) for age in (1, 2))
+    assert claim(me, mine)[0].message == first.pk, "in the order of acceptance"
+    before = first.sending_at
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.sending_at, first.attempts, second.status) == (before, 2, "uncertain")
 
 
 def test_nobody_settles_for_a_session_that_was_released(session: Session, me: Registration, mine: Claimed) -> None:
@@ -257,6 +287,7 @@ def test_overlong_words_from_the_wire_do_no_harm(session: Session, me: Registrat
 def test_a_claim_in_doubt_is_given_back(session: Session, me: Registration, mine: Claimed) -> None:
     first = queued(session)
     claim(me, mine)
+    assert claims.give_back(worker=register("w2@here").worker, sessions=[mine]) == 0
     assert claims.give_back(worker=me.worker, sessions=[mine]) == 1
     first.refresh_from_db()
     assert first.status == "queued"
@@ -270,7 +301,6 @@ def test_a_claim_in_doubt_is_given_back(session: Session, me: Registration, mine
     claims.give_back(worker=me.worker, sessions=[mine])
     first.refresh_from_db()
     assert first.status == "uncertain"
-    assert claims.give_back(worker=register("w2@here").worker, sessions=[mine]) == 0
 
 
 @pytest.mark.django_db(transaction=True)
