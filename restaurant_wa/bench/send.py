@@ -31,7 +31,7 @@ _FAILED = "SELECT count(*) AS n FROM message WHERE status NOT IN ('sent', 'deliv
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """The n-th message of a session goes to customer `base + n % spread`; `each` are queued for a stretch."""
+    """The n-th message of a session goes to customer `base + n % spread`; `each` are enough for a stretch."""
 
     name: str
     base: int
@@ -92,7 +92,7 @@ class Contest:
         lab = house.lab
         self._alone = {"worker": lab.pid(WORKER), "bridge": usage.only_child(lab.pid(WORKER)), "simulator": lab.pid("simulator")}
         self._trees = {"web": lab.pid("web"), "postgres": lab.pid("postgres")}
-        self._next = {"stack": KNOWN, "bare": KNOWN}
+        self._next = 0  # of the loop's messages
 
     def meet(self) -> None:
         self._queue(range(KNOWN), base=0, spread=KNOWN)
@@ -102,19 +102,19 @@ class Contest:
         self._bare.send(seconds=600, first=0, base=0, spread=KNOWN, most=KNOWN)
 
     def hold(self, kind: Kind) -> dict[str, Any]:
-        stack, bare = [], []
-        self._next = dict.fromkeys(self._next, 0)
+        with step(f"Queueing {self._plan.rounds * kind.each} messages of each session to {kind.name} customers"):
+            self._queue(range(self._plan.rounds * kind.each), base=kind.base, spread=kind.spread)
+            self._house.vacuum()
+        stack, bare, self._next = [], [], 0
         for number in range(1, self._plan.rounds + 1):
             with step(f"{kind.name.capitalize()} customers, round {number}: the whole way"):
-                stack.append(self._stack_stretch(kind))
+                stack.append(self._stack_stretch())
             with step(f"{kind.name.capitalize()} customers, round {number}: Baileys alone"):
                 bare.append(self._bare_stretch(kind))
+        self._house.sql(_CLEAR)
         return _compared(stack, bare)
 
-    def _stack_stretch(self, kind: Kind) -> Stretch:
-        first = self._next["stack"]
-        self._next["stack"] = first + kind.each
-        self._queue(range(first, self._next["stack"]), base=kind.base, spread=kind.spread)
+    def _stack_stretch(self) -> Stretch:
         began = self._now()
         self._switch(on=True)
         self._house.until(lambda: int(self._house.sql(_BEGUN, began)[0]["n"]), every_s=0.1)
@@ -125,13 +125,12 @@ class Contest:
             raise Problem(f"{dry} sessions have run out of messages: the figures would mean nothing.")
         self._switch(on=False)
         self._house.until(lambda: self._left("sending", "uncertain"), every_s=0.1)
-        self._house.sql(_CLEAR)
         return _stretch(int(self._house.sql(_ACKED, begin, end)[0]["n"]), took, taken)
 
     def _bare_stretch(self, kind: Kind) -> Stretch:
         meter = Meter({"bare": self._bare.pid, "simulator": self._alone["simulator"]}, {})
-        place = {"first": self._next["bare"], "base": kind.base, "spread": kind.spread}
-        sent, self._next["bare"] = self._bare.send(seconds=self._plan.seconds, **place)
+        place = {"first": self._next, "base": kind.base, "spread": kind.spread}
+        sent, self._next = self._bare.send(seconds=self._plan.seconds, **place)
         return _stretch(sent, self._plan.seconds, meter.taken_s())
 
     def _queue(self, numbers: range, *, base: int, spread: int) -> None:
