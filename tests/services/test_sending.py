@@ -243,7 +243,7 @@ def test_a_claim_of_another_term_is_neither_settled_nor_given_back(session: Sess
     got = claim(me, mine)[0]
     Message.objects.update(claimed_term=mine.term - 1)
     settle(me, got)
-    assert sending.give_back(worker=me.worker, sessions=[mine]) == 0
+    assert claims.give_back(worker=me.worker, sessions=[mine]) == 0
     message.refresh_from_db()
     assert message.status == "sending"
 
