@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sessions_app.admin import link_words as words
 from sessions_app.admin.link_words import LinkView, Phase
-from sessions_app.admin.words import pretty_phone
+from sessions_app.admin.words import QUARANTINED, pretty_phone
 from sessions_app.models import Session
 
 QR_NEVER_OLDER_THAN = timedelta(minutes=5)
@@ -20,7 +20,7 @@ def link_view(session: Session, *, worker_alive: bool, now: datetime) -> LinkVie
             Phase.CONNECTING, "busy", "Scanned. Connecting…", "The phone has accepted. This takes a few seconds; keep it online."
         )
     if session.state == Session.State.BLOCKED:
-        return replace(words.BLOCKED, text=session.state_detail or words.BLOCKED.text)
+        return _blocked(session)
     if window is None:
         return _closed(session)
     return _open(session, window, worker_alive, now)
@@ -41,7 +41,14 @@ def _open(session: Session, window: datetime, worker_alive: bool, now: datetime)
     return replace(words.WAITING, text=text, window_until=window)
 
 
+def _blocked(session: Session) -> LinkView:
+    general = words.QUARANTINED if session.state_reason == QUARANTINED else words.BLOCKED
+    return replace(general, text=session.state_detail or general.text)
+
+
 def _closed(session: Session) -> LinkView:
+    if session.state_reason == QUARANTINED:
+        return _blocked(session)
     if session.state_reason == "passkey_required":
         return words.PASSKEY
     if session.state == Session.State.LOGGED_OUT:
@@ -58,7 +65,7 @@ def _linked(session: Session, worker_alive: bool) -> LinkView:
     if session.state == Session.State.CONNECTED:
         return LinkView(Phase.LINKED, "good", f"Linked with {number}", "Messages can be sent. You can close this page.")
     if session.state == Session.State.BLOCKED:
-        return replace(words.BLOCKED, text=session.state_detail or words.BLOCKED.text, can_start=False)
+        return replace(_blocked(session), can_start=False)
     if session.state == Session.State.STOPPED:
         return LinkView(
             Phase.STOPPED,

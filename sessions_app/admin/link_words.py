@@ -93,6 +93,13 @@ BLOCKED = LinkView(
     "Trying again does not help now; WhatsApp's app on the phone says why.",
     can_start=True,
 )
+QUARANTINED = LinkView(
+    Phase.BLOCKED,
+    "bad",
+    "Kept apart from the others",
+    "This session made the bridge crash again and again.",
+    can_start=True,
+)
 PASSKEY = LinkView(
     Phase.PASSKEY,
     "bad",

@@ -124,7 +124,10 @@ class SessionAdmin(VerbsAdmin[Session]):
         ("Pace", {"fields": (("last_sent_at", "next_send_at"),)}),
         (
             "Technical",
-            {"fields": (("owner", "term"), ("state_reason", "failures"), ("retry_at", "id")), "classes": ("collapse",)},
+            {
+                "fields": (("owner", "term"), ("state_reason", "failures"), ("crashes", "bridge_deaths"), ("retry_at", "id")),
+                "classes": ("collapse",),
+            },
         ),
     )
     readonly_fields = ("shown_phone", "id")
@@ -164,7 +167,7 @@ class SessionAdmin(VerbsAdmin[Session]):
         return {
             "session": session,
             "title": session.name,
-            "badge": badge(session_badge(session.state)),
+            "badge": badge(session_badge(session.state, session.state_reason)),
             "sentence": session_sentence(session),
             "waiting": capped(waiting_counts([session.pk])[session.pk]),
             "now": timezone.now(),
@@ -183,7 +186,7 @@ class SessionAdmin(VerbsAdmin[Session]):
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, session: Session) -> SafeString:
-        return badge(session_badge(session.state))
+        return badge(session_badge(session.state, session.state_reason))
 
     @admin.display(description="Number", ordering="phone")
     def number(self, session: Session) -> str:

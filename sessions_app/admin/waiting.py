@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sessions_app.admin.words import code_in_words, session_badge, span
+from sessions_app.admin.words import QUARANTINED, code_in_words, session_badge, span
 from sessions_app.models import Message, Session
 from sessions_app.policy.reasons import Held, Reason, sentence
 
@@ -67,6 +67,8 @@ def _uncertain(session: Session) -> str:
 
 
 def _queued(message: Message, session: Session, around: Surroundings, now: datetime) -> str:
+    if session.state == Session.State.BLOCKED and session.state_reason == QUARANTINED:
+        return "Its session made the bridge crash and is kept apart. It goes out once somebody has restarted the session."
     if session.state in _OFFLINE:
         return _OFFLINE[Session.State(session.state)]
     if not around.worker_alive:

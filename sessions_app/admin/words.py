@@ -26,8 +26,9 @@ _SESSION: dict[str, tuple[str, Tone]] = {
     Session.State.DISCONNECTED: ("Reconnecting", "warn"),
     Session.State.STOPPED: ("Kept offline", "calm"),
     Session.State.LOGGED_OUT: ("Logged out", "bad"),
-    Session.State.BLOCKED: ("Blocked by WhatsApp", "bad"),
+    Session.State.BLOCKED: ("Blocked", "bad"),
 }
+QUARANTINED = "quarantined"  # a reason to be blocked that is not WhatsApp's
 
 _MESSAGE: dict[str, tuple[str, Tone]] = {
     Message.Status.SCHEDULED: ("Scheduled", "calm"),
@@ -47,7 +48,9 @@ _MESSAGE: dict[str, tuple[str, Tone]] = {
 NEEDS_A_PERSON = (Session.State.LOGGED_OUT, Session.State.BLOCKED)
 
 
-def session_badge(state: str) -> Badge:
+def session_badge(state: str, reason: str = "") -> Badge:
+    if state == Session.State.BLOCKED and reason == QUARANTINED:
+        return Badge("Quarantined", "bad", "Kept apart from the others")
     text, tone = _SESSION.get(state, (state, "calm"))
     return Badge(text, tone, str(Session.State(state).label) if state in Session.State.values else "")
 
@@ -59,7 +62,7 @@ def message_badge(status: str) -> Badge:
 
 def session_sentence(session: Session) -> str:
     """What is true of this session, in one sentence; the owner's own words win over the general ones."""
-    general = session_badge(session.state).hint
+    general = session_badge(session.state, session.state_reason).hint
     return f"{general}. {session.state_detail}" if session.state_detail else f"{general}."
 
 

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from sessions_app.admin.markup import badge, moment
 from sessions_app.admin.timeline import detail_in_words
 from sessions_app.admin.words import code_in_words, pretty_phone, session_badge
+from sessions_app.models import Session
 
 register = template.Library()
 register.filter("in_words", code_in_words)
@@ -27,8 +28,8 @@ def moment_of(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def state_badge(state: str) -> SafeString:
-    return badge(session_badge(state))
+def state_badge(session: Session) -> SafeString:
+    return badge(session_badge(session.state, session.state_reason))
 
 
 @register.inclusion_tag("sessions_app/admin/network_notice.html")

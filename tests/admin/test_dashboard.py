@@ -32,7 +32,7 @@ def test_those_needing_a_person_come_first(boss: Client, ours: House, theirs: Ho
     be(theirs.session, state="blocked", state_detail="WhatsApp has banned this number.")
     shown = context(boss)
     assert shown["troubled"] == [theirs.session]
-    assert [figure.label for figure in shown["states"]] == ["Blocked by WhatsApp", "Not linked"]  # type: ignore[attr-defined]
+    assert [figure.label for figure in shown["states"]] == ["Blocked", "Not linked"]  # type: ignore[attr-defined]
     assert "WhatsApp has banned this number." in boss.get("/admin/").content.decode()
 
 

@@ -52,6 +52,8 @@ LINKED: dict[str, Any] = {"linked_at": NOW, "phone": "+4915112345678"}
         ({**LINKED, "state": S.DISCONNECTED, "state_detail": "The connection was lost."}, Phase.CONNECTING, "was lost"),
         ({**LINKED, "state": S.STOPPED}, Phase.STOPPED, "kept offline"),
         ({**LINKED, "state": S.BLOCKED}, Phase.BLOCKED, "refuses"),
+        ({"state_reason": "quarantined", "state_detail": "It crashed."}, Phase.BLOCKED, "Kept apart from the others It crashed."),
+        ({**LINKED, "state": S.BLOCKED, "state_reason": "quarantined"}, Phase.BLOCKED, "Kept apart"),
         ({**LINKED, "state": S.CONNECTED, "desired": "unlinked"}, Phase.LEAVING, "Logging out"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.admin.timeline import detail_in_words
 from sessions_app.admin.waiting import Surroundings, reason_for_waiting
-from sessions_app.admin.words import NEEDS_A_PERSON, ago, message_badge, pretty_phone, session_badge, span
+from sessions_app.admin.words import NEEDS_A_PERSON, ago, message_badge, pretty_phone, session_badge, session_sentence, span
 from sessions_app.models import Message, Restaurant, Session
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -76,6 +76,13 @@ def test_every_state_and_status_has_words_of_its_own() -> None:
     messages = {message_badge(status).text for status in Message.Status.values}
     assert len(sessions) == len(Session.State.values) and len(messages) == len(Message.Status.values)
     assert all(session_badge(state).tone == "bad" for state in NEEDS_A_PERSON)
+
+
+def test_a_session_in_quarantine_is_not_said_to_be_refused_by_whatsapp() -> None:
+    session = Session(state="blocked", state_reason="quarantined", state_detail="It made the bridge crash.")
+    assert session_badge(session.state, session.state_reason).text == "Quarantined"
+    for words in (session_sentence(session), why(session={"state": session.state, "state_reason": session.state_reason})):
+        assert "crash" in words and "WhatsApp" not in words
 
 
 def test_details_and_numbers() -> None:

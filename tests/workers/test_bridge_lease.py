@@ -110,6 +110,7 @@ def test_a_hang_is_held_against_the_session_that_logged_in_when_it_began(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(quarantine, "YOUNG_S", 0.3)
+    monkeypatch.setattr(quarantine, "LONGEST_LOGIN_S", 1.0)  # over when the bridge is killed
     many, bridge = linked_sessions(restaurant, 3), make_bridge("--hangs", session.pk)
     make_runner(host=bridge)
     until_connected(many)
