@@ -8,11 +8,15 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _Job = tuple[Future[Any], Callable[[], Any]]
+_thread = threading.local()
 
 
 class Database:
@@ -37,6 +41,7 @@ class Database:
         self._jobs.put(None)
 
     def _work(self) -> None:
+        _thread.is_engines = True
         while job := self._jobs.get():
             done, function = job
             if not done.set_running_or_notify_cancel():
@@ -53,3 +58,15 @@ def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     except Error:
         connections.close_all()
         raise
+
+
+def _hold_locks_no_longer_than_a_lease(connection: BaseDatabaseWrapper, **_: object) -> None:
+    """A worker that freezes in the middle of a transaction would keep its sessions locked, and nobody could claim them."""
+    if getattr(_thread, "is_engines", False):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [f"{settings.WORKER_TTL_S * 1000:.0f}"]
+            )
+
+
+connection_created.connect(_hold_locks_no_longer_than_a_lease, dispatch_uid="workers.database")

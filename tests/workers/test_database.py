@@ -4,9 +4,12 @@ import asyncio
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
+from django.db import Error, connection, transaction
 
+from sessions_app.models import Session
 from workers.database import Database
 
 ENDS_ALTHOUGH_A_CALL_HANGS = """
@@ -51,3 +54,38 @@ def test_an_error_reaches_its_caller_and_the_next_call_is_made() -> None:
 def test_a_database_that_never_answers_does_not_keep_the_process_alive() -> None:
     done = subprocess.run([sys.executable, "-c", ENDS_ALTHOUGH_A_CALL_HANGS], capture_output=True, text=True, timeout=30)
     assert done.stdout == "ended\n", done.stderr
+
+
+def test_a_worker_that_stands_still_in_a_transaction_gives_its_locks_up_with_its_lease(
+    session: Session, transactional_db: None, settings: Any
+) -> None:
+    settings.WORKER_TTL_S = 1.0
+    locked, thaw = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        with transaction.atomic():
+            Session.objects.select_for_update().get(pk=session.pk)
+            locked.set()
+            thaw.wait(30)
+            Session.objects.update(term=7)
+
+    async def ask() -> None:
+        database = Database("test")
+        frozen = asyncio.create_task(database.call(stand_still))
+        assert await asyncio.to_thread(locked.wait, 10)
+        await asyncio.to_thread(_change, session)
+        thaw.set()
+        with pytest.raises(Error):
+            await frozen
+        assert await database.call(lambda: Session.objects.get().term) == 5, "the next call has a connection of its own"
+        await database.close()
+
+    asyncio.run(ask())
+
+
+def _change(session: Session) -> None:
+    """Waits for the lock for DB_LOCK_TIMEOUT_MS, 5 s, at most."""
+    try:
+        Session.objects.filter(pk=session.pk).update(term=5)
+    finally:
+        connection.close()
