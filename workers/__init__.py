@@ -15,9 +15,15 @@ What can fail, and what follows:
   sessions with higher terms, log in with the stored credentials, and settle what was under way: uncertain, resent
   first. Started again under its name, it takes its own back at once.
 - *The worker is frozen and thaws*, or is cut off from PostgreSQL. Its lease has run out: it finds so before its next
-  act, its writes match no row.
+  act, its writes match no row. Its bridge was lent what was left of that lease, so it has let go of its sockets by
+  itself before anybody else could claim, and PostgreSQL has taken back whatever a transaction of it had locked.
 - *The bridge dies.* It is started again with backoff; after a few seconds without it the worker gives its sessions to
   others. A worker whose bridge cannot run (no Node, no files) says so in its row and owns nothing.
+- *The bridge hangs.* When it has answered nothing for 15 s it is killed, and another one is started.
+- *The code of one session throws.* The bridge ends that session alone; after three times it is in quarantine.
+- *One session takes its whole bridge down*, again and again. No process can say why it died, so `suspects` keeps a record
+  of who was logging in, or sending; those with a record log in apart from each other until one is alone with a death, and
+  that one is in quarantine until a person restarts it. The record is in its row: no second bridge has to learn it anew.
 - *PostgreSQL is away.* Nothing is claimed; results wait in memory while the lease lasts, and are uncertain after it.
   Work resumes by itself.
 - *Redis is away or flushed.* Wake-ups are lost; owners look for work themselves, about every second.
@@ -33,5 +39,5 @@ Not guaranteed: that an uncertain message was not shown already. It is sent agai
 apps show one message for each chat and id.
 
 Reading order: `celery`, `steps` (thin shells), `runner` (the thread), `engine` (what runs in it), `ownership`,
-`links` and `changes`, `drain`.
+`links` and `changes`, `drain`; `bridge_lease` and `suspects` for bridges that hang and die.
 """
