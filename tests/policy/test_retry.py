@@ -92,6 +92,12 @@ def test_unclear_codes_get_one_more_try(code: str) -> None:
     assert (second.next, second.code) == (Next.FAILED, f"wa_{code}")
 
 
+def test_a_slower_pace_is_asked_of_the_session_and_not_of_the_message() -> None:
+    slower = verdict("rejected", "429")
+    assert (slower.next, slower.retry_at, slower.on_wire) == (Next.QUEUED, None, True)
+    assert slower.session_until is not None and slower.session_until >= NOW + timedelta(minutes=5)
+
+
 def test_expiry_is_expired_for_a_first_attempt_and_unconfirmed_for_a_resend() -> None:
     assert verdict("not_sent", "expired").next is Next.EXPIRED
     assert verdict("not_sent", "expired", resend=True).code == "unconfirmed"

@@ -202,6 +202,7 @@ def test_releasing_lets_another_claim_at_once(session: Session) -> None:
     me = register()
     mine = connected(session, me)
     assert ownership.release(me=me, owned=[mine], reason="fair_share") == 1
+    assert ownership.release(me=me, owned=[mine], reason="in doubt") == 0, "once, and told once"
     session.refresh_from_db()
     assert (session.owner_id, session.state, session.state_reason) == (None, "disconnected", "released")
     assert claim_one(session, "w2@here").term == mine.term + 1
