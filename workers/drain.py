@@ -73,18 +73,18 @@ class Drain:
         self._schedule(owned, owned.pacer.slot(self._clock.now()))
 
     def look_again(self, owned: Owned) -> None:
-        """What held it may hold it no more."""
-        if owned.held is not None and owned.may_send and not self.paused:
+        """What held it may hold it no more, and its pace may be another."""
+        if owned.may_send and not self.paused:
             owned.held = None
             self.schedule(owned)
 
-    def _schedule(self, owned: Owned, slot: datetime) -> None:
+    def _schedule(self, owned: Owned, slot: datetime, *, later: bool = False) -> None:
         """The claim comes as early as the longest typing takes, so that the message goes at its slot."""
         last = owned.pacer.ledger.latest.last_sent_at
         due = max(self._clock.now(), claim_at(slot=slot, last_sent_at=last, limit_ms=self._config.typing_max_ms))
         if owned.in_flight or (owned.due is not None and owned.due <= due):
             return
-        owned.due, owned.slot = due, slot
+        owned.due, owned.slot, owned.later = due, slot, later
         heapq.heappush(self._heap, (due, next(self._order), owned))
         self._changed.set()
 
@@ -99,14 +99,14 @@ class Drain:
             owned = idle[waiting.session]
             answer = owned.pacer.opens(waiting, now)
             owned.held = answer if isinstance(answer, Held) else None
-            self._schedule(owned, moment(answer))
+            self._schedule(owned, moment(answer), later=moment(answer) > owned.pacer.slot(now))
 
     def _is_idle(self, owned: Owned, now: datetime) -> bool:
         """Nothing is known to wait in it; or all that waits may not go at the next slot, where a wake-up of something that may
         can have been lost."""
         if owned.in_flight or not owned.may_send:
             return False
-        return owned.due is None or (self._looks % LOOK_AT_HELD == 0 and owned.due > owned.pacer.slot(now))
+        return owned.due is None or (owned.later and self._looks % LOOK_AT_HELD == 0)
 
     async def wait(self) -> None:
         """Until a slot is due or a result waits, and never less than a tick."""

@@ -32,7 +32,7 @@ CONSIDER_S = 0.25
 WATCH_S = 0.1
 CLEAR_S = 1.0
 COMPARE_S = 30.0
-FULL_LOOK_S = 10.0
+LOOKS_FOR_ALL = 10
 GATHER_S = 0.02
 HAND_OVER_S = 3.0
 SHORTEST_FINISH_S = 1.0
@@ -89,7 +89,7 @@ class Engine:
         self.signals = Signals(table=self.table, bridge=self.bridge, links=self.links)
         self._wire()
         self._generation, self._deaths = 0, host.status.deaths
-        self._full_look_at = 0.0
+        self._looked_upto = 0
         self._woken: set[UUID] = set()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -190,15 +190,23 @@ class Engine:
         if worker is None:
             return
         believed = {owned.id: owned for owned in self.table}
-        full = steady() >= self._full_look_at or await self.work.call(linking.count, worker=worker) != len(believed)
-        rows = await self.work.call(linking.load, worker=worker, restless=not full)
-        self._take_rows(rows)
-        if full:
-            self._full_look_at = steady() + FULL_LOOK_S
+        if await self.work.call(linking.count, worker=worker) != len(believed):
+            rows, looked_at = await self.work.call(linking.load, worker=worker), list(believed)
             await self.ownership.adopt(rows)
-            for session in believed.keys() - {row.id for row in rows}:
-                self._lost(believed[session])
+        else:
+            looked_at = self._next_few(list(believed))
+            rows = await self.work.call(linking.load, worker=worker, sessions=looked_at, restless=True)
+        self._take_rows(rows)
+        for session in set(looked_at) - {row.id for row in rows}:
+            self._lost(believed[session])
         await self.drain.look()
+
+    def _next_few(self, sessions: list[UUID]) -> list[UUID]:
+        """All in turn, each once in `LOOKS_FOR_ALL` looks: thousands at once would hold up the sends that are due meanwhile."""
+        few = -(-len(sessions) // LOOKS_FOR_ALL)
+        self._looked_upto = self._looked_upto if self._looked_upto < len(sessions) else 0
+        begin, self._looked_upto = self._looked_upto, self._looked_upto + few
+        return sessions[begin : self._looked_upto]
 
     def _lost(self, owned: Owned) -> None:
         if self.table.holds(owned) and not owned.leaving:  # a release is written before the table forgets it

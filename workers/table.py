@@ -37,6 +37,7 @@ class Owned:
     due: datetime | None = None  # its place in the heap
     slot: datetime | None = None  # what it is due for: a little later, since typing comes first
     held: Held | None = None  # why all that waits in it does so, beyond the pace
+    later: bool = False  # it is due later than at its next slot: nothing that waits may go then
 
     @property
     def id(self) -> UUID:

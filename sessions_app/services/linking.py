@@ -55,9 +55,9 @@ class SessionRow(NamedTuple):
 
 _OWN_COLUMNS = len(SessionRow._fields) - 1
 
-# Steady sessions, the many, are left out of the frequent look: connected, and nothing wished for.
-_RESTLESS = """AND NOT (s.state = 'connected' AND s.desired = 'online' AND s.restart_wish = s.restart_done
-                        AND s.link_until IS NULL AND s.deleted_at IS NULL)"""
+# Not the steady sessions, the many: connected, and nothing wished for.
+_RESTLESS = """NOT (s.state = 'connected' AND s.desired = 'online' AND s.restart_wish = s.restart_done
+                    AND s.link_until IS NULL AND s.deleted_at IS NULL)"""
 
 
 # Not what the name held before its process was started anew: that has to be claimed first, under a new term, so that what was
@@ -66,8 +66,8 @@ _OWN = "w.id = s.owner_id AND s.owner_incarnation = w.incarnation"
 
 
 def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool = False) -> list[SessionRow]:
-    """The worker's sessions: all, some, or only those for which something may be left to do."""
-    some = "" if sessions is None else "AND s.id = ANY(%(sessions)s)"
+    """The worker's sessions: all, or these, or `restless`: these and all for which something may be left to do."""
+    which = "true" if sessions is None else f"(s.id = ANY(%(sessions)s) OR {_RESTLESS if restless else 'false'})"
     statement = f"""
         SELECT s.id, s.term, s.restaurant_id, CASE WHEN s.deleted_at IS NULL THEN s.desired ELSE 'unlinked' END, s.link_until,
                s.link_phone, s.restart_wish, s.restart_done, s.state, s.state_reason, s.state_detail, s.retry_at, s.failures,
@@ -76,7 +76,7 @@ def load(*, worker: UUID, sessions: Sequence[UUID] | None = None, restless: bool
                s.crashes, s.bridge_deaths,
                {COLUMNS}
         FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id JOIN worker w ON {_OWN}
-        WHERE s.owner_id = %(worker)s {some} {_RESTLESS if restless else ""}"""
+        WHERE s.owner_id = %(worker)s AND {which}"""
     with connection.cursor() as cursor:
         cursor.execute(statement, {"worker": worker, "sessions": list(sessions or [])})
         return [SessionRow._make([*line[:_OWN_COLUMNS], Chosen._make(line[_OWN_COLUMNS:])]) for line in cursor.fetchall()]

@@ -102,13 +102,13 @@ def test_a_restart_wish_made_meanwhile_is_not_lost(session: Session, me: Registr
 
 
 def test_the_frequent_look_leaves_out_steady_sessions(session: Session, me: Registration, mine: Claimed) -> None:
-    assert linking.load(worker=me.worker, restless=True) == []
+    assert linking.load(worker=me.worker, sessions=[], restless=True) == []
     assert [row.id for row in linking.load(worker=me.worker)] == [session.pk]
     for wish in (sessions.restart, sessions.stop, sessions.log_out):
         Session.objects.update(desired="online", restart_done=0, restart_wish=0)
         session.refresh_from_db()
         wish(session=session)
-        assert [row.id for row in linking.load(worker=me.worker, restless=True)] == [session.pk], wish
+        assert [row.id for row in linking.load(worker=me.worker, sessions=[], restless=True)] == [session.pk], wish
 
 
 def test_a_deleted_session_reads_as_to_be_logged_out(session: Session, me: Registration, mine: Claimed) -> None:
