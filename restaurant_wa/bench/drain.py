@@ -9,22 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from restaurant_wa.bench import claims, queues, slots, stub_bridge, usage
-from restaurant_wa.bench.figures import quantile
 from restaurant_wa.bench.installation import Installation, Say, installed
 from restaurant_wa.bench.load import CUSTOMERS
 from restaurant_wa.bench.slots import Window
-from restaurant_wa.local.console import Problem, step
+from restaurant_wa.local.console import step
 
 WORKER = "session-1"
 KNOWN = 20  # customers of each session
 ROUNDS = 2  # of the longest pause, before the window: by then the sessions have drifted apart
 LOGINS_S = 60  # the first sessions send while the last ones log in
-_SILENT = "SELECT count(*) - count(last_sent_at) AS n FROM wa_session"
 _DELAYS = "SELECT wa_id, delay_ms FROM message WHERE attempts > 0 AND delivered_at IS NULL"
 _LAST_DELAYS = "SELECT id::text AS session, next_delay_ms FROM wa_session"
-_DRY = """
-    SELECT count(*) AS n FROM wa_session s
-    WHERE NOT EXISTS (SELECT FROM message m WHERE m.session_id = s.id AND m.status = 'queued')"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +104,7 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
     with step("Starting the worker"):
         house.lab.start(WORKER)
     with step("Waiting until every session sends"):
-        house.until(lambda: int(house.sql(_SILENT)[0]["n"]))
+        house.until(lambda: queues.silent(house))
     house.wait(plan.warm_up_s, f"Warming up for {plan.warm_up_s:g} s")
     worker = house.lab.pid(WORKER)
     stub = usage.only_child(worker)
@@ -120,10 +115,8 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
     figures = {f"{name}_cpu_percent": 100 * cpu / (window.end - window.begin) for name, cpu in taken.items()}
     figures |= {"rss_mb_begin": rss_begin, "rss_mb_end": usage.rss_mb(worker)}
     house.wait(plan.tail_s, "Letting the last slots of the window pass")
-    dry = int(house.sql(_DRY)[0]["n"])
+    queues.require_full(house)
     house.lab.stop(WORKER)
-    if dry:
-        raise Problem(f"{dry} sessions have run out of messages: the figures would mean nothing.")
     return window, figures
 
 
@@ -131,14 +124,4 @@ def _lateness(plan: Plan, house: Installation, book: Path, window: Window) -> di
     sends = slots.read(book)
     delays = {row["wa_id"]: row["delay_ms"] for row in house.sql(_DELAYS)}
     last = {row["session"]: row["next_delay_ms"] for row in house.sql(_LAST_DELAYS)}
-    late = [1000 * one for one in slots.lateness(sends, delays, window)]
-    made = sum(window.holds(one.came) for own in sends.values() for one in own)
-    return {
-        "sends": made,
-        "sends_per_s": made / (window.end - window.begin),
-        "efficiency": slots.efficiency(sends, delays, last, sessions=plan.sessions, window=window),
-        "lateness_p50_ms": quantile(late, 0.5),
-        "lateness_p99_ms": quantile(late, 0.99),
-        "lateness_max_ms": max(late, default=None),
-        "earliest_ms": min(late, default=None),
-    }
+    return slots.report(sends, delays, last, sessions=plan.sessions, window=window)

@@ -93,5 +93,5 @@ def _scan(phones: VirtualPhones, number: str, qr: str) -> None:
     try:
         phones.scan(number, qr)
     except Refused as refused:
-        if refused.code not in {"qr_expired", "qr_unknown"}:  # the next code is on its way
+        if refused.code not in {"qr_expired", "qr_unknown", "link_failed"}:  # the next code is on its way
             raise

@@ -3,6 +3,7 @@
 from django.utils import timezone
 
 from restaurant_wa.bench.installation import Installation
+from restaurant_wa.local.console import Problem
 from sessions_app.models import Restaurant, Session
 
 CHUNK = 200_000  # rows of one statement
@@ -71,3 +72,15 @@ def finished(house: Installation, rows: int, *, sessions: int, prefix: str, spre
 def contacts(house: Installation, each: int, *, prefix: str) -> None:
     """That many known customers of each session."""
     house.sql(CONTACTS, prefix, each - 1)
+
+
+def silent(house: Installation) -> int:
+    """Sessions that have sent nothing yet."""
+    return int(house.sql("SELECT count(*) - count(last_sent_at) AS n FROM wa_session")[0]["n"])
+
+
+def require_full(house: Installation) -> None:
+    """Raises Problem when a session had nothing to send any more."""
+    waiting = "SELECT FROM message m WHERE m.session_id = s.id AND m.status = 'queued'"
+    if dry := int(house.sql(f"SELECT count(*) AS n FROM wa_session s WHERE NOT EXISTS ({waiting})")[0]["n"]):
+        raise Problem(f"{dry} sessions have run out of messages: the figures would mean nothing.")

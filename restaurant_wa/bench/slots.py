@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from restaurant_wa.bench.figures import quantile
 
 
 class Send(NamedTuple):
@@ -34,6 +36,28 @@ def read(book: Path) -> dict[str, list[Send]]:
         session, wa_id, came, answered = line.split()
         sends[session].append(Send(session, wa_id, float(came), float(answered)))
     return {session: sorted(own, key=lambda one: one.came) for session, own in sends.items()}
+
+
+def report(
+    sends: Mapping[str, Sequence[Send]],
+    delays_ms: Mapping[str, int],
+    last_delays_ms: Mapping[str, int],
+    *,
+    sessions: int,
+    window: Window,
+) -> dict[str, Any]:
+    """Times in milliseconds."""
+    late = [1000 * one for one in lateness(sends, delays_ms, window)]
+    made = sum(window.holds(one.came) for own in sends.values() for one in own)
+    return {
+        "sends": made,
+        "sends_per_s": made / (window.end - window.begin),
+        "efficiency": efficiency(sends, delays_ms, last_delays_ms, sessions=sessions, window=window),
+        "lateness_p50_ms": quantile(late, 0.5),
+        "lateness_p99_ms": quantile(late, 0.99),
+        "lateness_max_ms": max(late, default=None),
+        "earliest_ms": min(late, default=None),
+    }
 
 
 def lateness(sends: Mapping[str, Sequence[Send]], delays_ms: Mapping[str, int], window: Window) -> list[float]:

@@ -65,10 +65,7 @@ class Trial:
             self.house.until(lambda: int(self.sql(left, list(UNSETTLED))[0]["n"]), insist=False)
 
     def arrivals(self) -> list[Arrival]:
-        """What all customers' phones show, each in its own order."""
-        phones = map(customer, range(self.plan.customers))
-        paths = (f"/api/phones/{quote(phone)}/shown" for phone in phones)
-        return [one for path in paths for one in figures.read(self.house.network(path)["messages"])]
+        return arrivals(self.house, self.plan.customers)
 
     def verdict(self, arrivals: list[Arrival]) -> dict[str, Any]:
         plan = self.plan
@@ -79,3 +76,9 @@ class Trial:
             "new_qr": self.house.network("/api/stats")["qr_shown"] - self._codes_before,
             "sent_again": sum(one.copies > 1 for one in arrivals),
         }
+
+
+def arrivals(house: Installation, customers: int) -> list[Arrival]:
+    """What all customers' phones show, each in its own order."""
+    paths = (f"/api/phones/{quote(customer(number))}/shown" for number in range(customers))
+    return [one for path in paths for one in figures.read(house.network(path)["messages"])]

@@ -26,7 +26,7 @@ class VirtualPhones:
         self._post("/api/phones", {"number": number, "name": name})
 
     def scan(self, number: str, qr: str) -> None:
-        """The phone scans the code. Raises Refused (`qr_unknown`, `qr_expired`), OSError."""
+        """The phone scans the code. Raises Refused (`qr_unknown`, `qr_expired`, `link_failed`: the device was gone), OSError."""
         self._post(f"/api/phones/{quote(number)}/scan", {"qr": qr})
 
     def _post(self, path: str, body: dict[str, Any]) -> None:

@@ -177,6 +177,17 @@ def test_drain_tells_how_late_sends_are(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.long
+def test_paced_tells_how_late_phones_show_messages(tmp_path: Path) -> None:
+    found = bench(tmp_path, "paced", "--sessions", "3", "--seconds", "4", "--pace", "200", "400")
+    assert 0 < found["efficiency"] <= 1
+    assert found["sends"] > 3 * 4 / 2  # in the pause, typing, and as much again
+    assert 0 < found["lateness_p50_ms"] <= found["lateness_p99_ms"] <= found["lateness_max_ms"]
+    assert [found[name] for name in ("failed", "uncertain", "tried_again", "sent_again")] == [0, 0, 0, 0]
+    assert min(found[f"{name}_cpu_percent"] for name in ("worker", "bridge", "simulator", "web", "postgres")) > 0
+
+
+@pytest.mark.e2e
+@pytest.mark.long
 def test_send_compares_with_baileys_alone(tmp_path: Path) -> None:
     found = bench(tmp_path, "send", "--sessions", "2", "--seconds", "1", "--rounds", "1")
     for kind in ("known", "new"):

@@ -9,21 +9,21 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from restaurant_wa.bench import drain, failover, load, memory, queues, rolling, send
+from restaurant_wa.bench import drain, failover, load, memory, paced, queues, rolling, send
 from restaurant_wa.bench.installation import installed
 from restaurant_wa.bench.trial import Plan, Trial
 from restaurant_wa.local.console import Problem, die
 
 Options = dict[str, Any]
 CRASHES = {"failover": (failover.run, 12), "rolling": (rolling.run, 24)}
-STEADY = ("drain", "send", "memory")
+STEADY = ("drain", "paced", "send", "memory")
 # What a run does inside its installation.
 STEPS = {"link": ("sessions", "customers"), "fill": ("sessions", "customers", "messages"), "sessions": ("sessions",)}
 MUST_BE_ZERO = ("lost", "shown_twice", "out_of_order", "new_qr", "failed")
 
 
 class Command(BaseCommand):
-    help = "Measure fail-over, rolling restarts, the drain, sends and memory, each on an installation of its own."
+    help = "Measure fail-over, rolling restarts, the drain, the pace, sends and memory, each on an installation of its own."
     requires_system_checks = ()  # its databases are not there yet
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         for name, (_, messages) in CRASHES.items():
             _add_crash(_with_common(kinds.add_parser(name), sessions=50), messages)
         _add_drain(_with_common(kinds.add_parser("drain"), sessions=5_000))
+        _add_paced(_with_common(kinds.add_parser("paced"), sessions=300))
         _add_send(_with_common(kinds.add_parser("send"), sessions=50))
         _add_memory(_with_common(kinds.add_parser("memory"), sessions=500))
         kinds.add_parser("wish").add_argument("--desired", choices=load.WISHES, required=True)
@@ -51,6 +52,8 @@ class Command(BaseCommand):
                 load.wish(options["desired"])
             case "drain":
                 self._report(kind, options, self._drain)
+            case "paced":
+                self._report(kind, options, self._paced)
             case "send":
                 self._report(kind, options, self._send)
             case "memory":
@@ -88,6 +91,12 @@ class Command(BaseCommand):
         sizes = {name: options[name] for name in ("sessions", "seconds", "bridge_ms", "backlog", "hot")}
         plan = drain.Plan(**sizes, pace_ms=pace)
         return {**vars(plan), **drain.run(plan, explain=options["explain"], data=options["data"], say=self._say)}
+
+    def _paced(self, options: Options) -> dict[str, Any]:
+        plan = paced.Plan(sessions=options["sessions"], seconds=options["seconds"], pace_ms=_pace(options))
+        if plan.sessions < 1 or plan.seconds <= 0 or plan.pace_ms[1] < 10:
+            raise Problem("It takes at least 1 session, some seconds and a pause of 10 ms.")
+        return {**vars(plan), **paced.run(plan, data=options["data"], say=self._say)}
 
     def _send(self, options: Options) -> dict[str, Any]:
         plan = send.Plan(**{name: options[name] for name in ("sessions", "seconds", "rounds")})
@@ -131,6 +140,11 @@ def _add_drain(parser: ArgumentParser) -> None:
     parser.add_argument("--backlog", type=int, default=0, metavar="ROWS", help="finished messages in the table (default 0)")
     parser.add_argument("--hot", type=int, default=0, metavar="N", help="more messages for one of the sessions (default 0)")
     parser.add_argument("--explain", action="store_true", help="show the plan of the claim")
+    _with_pace(parser)
+
+
+def _add_paced(parser: ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=600.0, help="of the window that is measured (default 600)")
     _with_pace(parser)
 
 
