@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 import structlog
+import uvloop
 
 from workers.bridge_process import BridgeHost
 from workers.config import Config
@@ -53,7 +54,8 @@ class Runner:
 
     def _main(self) -> None:
         try:
-            asyncio.run(self._run())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+                loop.run(self._run())
         except Exception:
             log.exception("runner.crashed")
         if not self._stopping:
