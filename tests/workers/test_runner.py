@@ -350,6 +350,19 @@ def test_work_is_found_without_a_wake_up(session: Session, stub: StubBridge, mak
     until_status(queued(session), "sent")
 
 
+def test_all_steady_sessions_learn_in_turn_of_what_no_wake_up_told(
+    restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    """More of them than one look takes, and not a multiple of it."""
+    many = [online(session, stub) for session in linked_sessions(restaurant, 25)]
+    an_hour = 3_600_000
+    make_runner(pace=Pace(an_hour, an_hour))
+    waiting = [queued(session, body) for session in many for body in ("first", "second")]
+    eventually(lambda: Message.objects.filter(status="sent").count() == 25, what="the first of each")
+    Restaurant.objects.update(pace_min_delay_ms=0, pace_max_delay_ms=0)
+    eventually(lambda: Message.objects.filter(status="sent").count() == len(waiting), what="the second of each")
+
+
 def test_many_sessions_drain_side_by_side(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
     many = linked_sessions(restaurant, 40)
     stub.linked.update(str(session.pk) for session in many)
