@@ -1,8 +1,9 @@
 """Linked sessions with full queues, by the same services that the API and the admin call."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -37,10 +38,8 @@ def prepare(*, count: int, customers: int, say: Say) -> None:
     numbers = [*map(restaurant_phone, range(count)), *map(customer, range(customers))]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda number: phones.make(number, number), numbers))
-        made = [_session(number) for number in range(count)]
-        for session in made:
-            sessions.link(session=session, actor="benchmark")
-        _scan_all({session.pk: restaurant_phone(number) for number, session in enumerate(made)}, phones, pool, say)
+        made = {_session(number): restaurant_phone(number) for number in range(count)}
+        _link_all(made, phones, pool, say)
 
 
 def fill(*, count: int, customers: int, each: int) -> None:
@@ -70,20 +69,29 @@ def _session(number: int) -> Session:
     return sessions.create(restaurant=restaurant, name=str(number))
 
 
-def _scan_all(numbers: dict[object, str], phones: VirtualPhones, pool: ThreadPoolExecutor, say: Say) -> None:
-    scanned: dict[object, str] = {}
+def _link_all(numbers: Mapping[Session, str], phones: VirtualPhones, pool: ThreadPoolExecutor, say: Say) -> None:
+    """A few at a time, as in life: a new link makes hundreds of keys, and a bridge that makes them for all at once does nothing
+    else meanwhile."""
+    left, linking = list(numbers), dict[UUID, Session]()
+    scanned: dict[UUID, str] = {}
     scans: list[Future[None]] = []
     started = said = time.monotonic()
-    while waiting := list(Session.objects.exclude(state=Session.State.CONNECTED).values_list("pk", "qr")):
-        for session, qr in waiting:
-            if qr and scanned.get(session) != qr:
-                scanned[session] = qr
-                scans.append(pool.submit(_scan, phones, numbers[session], qr))
+    while left or linking:
+        while left and len(linking) < AT_ONCE:
+            session = left.pop()
+            sessions.link(session=session, actor="benchmark")
+            linking[session.pk] = session
+        for pk, state, qr in Session.objects.filter(pk__in=linking).values_list("pk", "state", "qr"):
+            if state == Session.State.CONNECTED:
+                del linking[pk]
+            elif qr and scanned.get(pk) != qr:
+                scanned[pk] = qr
+                scans.append(pool.submit(_scan, phones, numbers[linking[pk]], qr))
         if time.monotonic() - said > SAY_EVERY_S:
             said = time.monotonic()
-            say(f"{len(numbers) - len(waiting)} of {len(numbers)} connected")
+            say(f"{len(numbers) - len(left) - len(linking)} of {len(numbers)} connected")
         if time.monotonic() - started > LINK_TIMEOUT_S:
-            raise TimeoutError(f"{len(waiting)} sessions are not connected after {LINK_TIMEOUT_S:.0f} s")
+            raise TimeoutError(f"{len(left) + len(linking)} sessions are not connected after {LINK_TIMEOUT_S:.0f} s")
         time.sleep(POLL_S)
     for scan in scans:
         scan.result()
