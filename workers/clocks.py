@@ -23,12 +23,17 @@ class DatabaseClock:
         self._known = False
 
     def sync(self, reading: datetime, *, asked_at: float, answered_at: float) -> timedelta:
-        """Answers how far somebody has set the database's clock since the last reading; zero when it only drifted."""
-        read_at = (asked_at + answered_at) / 2
-        step = reading - self._at(read_at) if self._known else timedelta()
-        self._reading, self._read_at, self._known = reading, read_at, True
-        uncertain = timedelta(seconds=answered_at - asked_at)  # when in between it was read nobody knows
-        return step if abs(step) > LEAST_STEP + uncertain else timedelta()
+        """Answers how far somebody has set the database's clock since the last reading; zero when it only drifted.
+
+        When between question and answer it was read nobody knows: what was believed stays as long as it can be true, or the pace
+        would gain and lose whatever a busy worker's answers are late.
+        """
+        uncertain = timedelta(seconds=answered_at - asked_at)
+        step = reading + uncertain / 2 - self._at(answered_at) if self._known else timedelta()
+        was_set = abs(step) > LEAST_STEP + uncertain
+        believed = self._at(answered_at) if self._known and not was_set else reading + uncertain / 2
+        self._reading, self._read_at, self._known = min(max(believed, reading), reading + uncertain), answered_at, True
+        return step if was_set else timedelta()
 
     def now(self) -> datetime:
         return self._at(self._steady())

@@ -64,3 +64,15 @@ def test_an_answer_that_took_long_is_no_step() -> None:
     clock = DatabaseClock(steady=hand)
     clock.sync(reading, asked_at=100.0, answered_at=100.0)
     assert clock.sync(reading + timedelta(seconds=0.1), asked_at=100.0, answered_at=106.0) == timedelta()
+
+
+def test_a_reading_that_was_late_changes_nothing_that_can_be_true() -> None:
+    hand, reading = Hand(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    clock = DatabaseClock(steady=hand)
+    clock.sync(reading, asked_at=100.0, answered_at=100.0)
+    hand.at = 102.3
+    clock.sync(reading + timedelta(seconds=2), asked_at=102.0, answered_at=102.3)
+    assert clock.now() == reading + timedelta(seconds=2.3)
+    hand.at = 104.1
+    clock.sync(reading + timedelta(seconds=4.5), asked_at=104.0, answered_at=104.1)
+    assert clock.now() == reading + timedelta(seconds=4.5), "no more than the reading demands"
