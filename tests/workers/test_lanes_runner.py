@@ -282,6 +282,32 @@ def test_a_lock_that_comes_while_the_worker_runs_stops_it(
     until_status(queued(session, "regular again", lane=WARM), "sent")
 
 
+def test_whatsapp_is_asked_once_when_a_lock_is_said_to_end_and_what_it_says_counts(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.engine.INQUIRE_S", 0.1)
+    monkeypatch.setattr("sessions_app.policy.restrictions.DEBOUNCE", timedelta())
+    rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    ends = in_seconds(3)
+    lock(session, True, until=ends.isoformat())
+    [stranger] = waiting(session, "stranger", lane=NEW)
+    runner = make_runner()
+    until_state(session, "connected")
+    eventually(lambda: asked(stub), what="the question")
+    assert timezone.now() >= ends and asked(stub) == [(str(session.pk), {"term": 1})], "not at the login"
+    lock(session, True, until=in_seconds(86_400).isoformat())
+    runner.wake([session.pk])
+    seen_for(1.0, lambda: len(asked(stub)) == 1 and wire.texts == [])
+    lock(session, False)
+    runner.wake([session.pk])
+    until_status(stranger, "sent")
+
+
+def asked(stub: StubBridge) -> list[tuple[str, Json]]:
+    return [(who, what) for verb, who, what in stub.calls if verb == "ASK"]
+
+
 def _holds(engine: Any, session: Session) -> bool:
     owned = engine.table.get(session.pk)
     return owned is not None and owned.pacer.number.known.time_lock is not None
@@ -334,8 +360,14 @@ def test_three_refusals_within_an_hour_hold_strangers_for_hours(
 
 
 def test_a_ban_is_noted_and_ends_with_the_next_login(
-    session: Session, stub: StubBridge, bridge: StubBridgeThread, wire: Wire, make_runner: MakeRunner
+    session: Session,
+    stub: StubBridge,
+    bridge: StubBridgeThread,
+    wire: Wire,
+    make_runner: MakeRunner,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("workers.engine.INQUIRE_S", 0.1)
     online(old(session), stub)
     make_runner()
     until_state(session, "connected")
@@ -350,6 +382,9 @@ def test_a_ban_is_noted_and_ends_with_the_next_login(
     until_state(session, "connected")
     until_status(message, "sent")
     assert known(session).connected_at > known(session).ban.at
+    at = known(session).connected_at
+    bridge.do(lambda: stub.tell(str(session.pk), "connected", name="Mario"))  # no login
+    seen_for(0.5, lambda: known(session).connected_at == at and asked(stub) == [])  # the bridge asks at each login by itself
 
 
 # --- Budgets
