@@ -8,9 +8,10 @@ from django.db.models.functions import Now
 from sessions_app.models import Contact, Message, Session
 from sessions_app.policy.lanes import lane_of
 from sessions_app.policy.reasons import Reason
+from sessions_app.policy.retry import LOOKUP_THROTTLED
 
 Lane = Message.Lane
-_STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT))
+_STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT, LOOKUP_THROTTLED))
 
 
 class Recipient(NamedTuple):

@@ -36,9 +36,12 @@ class Wire:
     def __init__(self, stub: StubBridge) -> None:
         self.sent: list[tuple[float, str, int]] = []
         self.refuses: set[str] = set()  # numbers that are answered 463
+        self.throttles = False
         stub.answer = self
 
     async def __call__(self, who: str, send: Json) -> Json:
+        if self.throttles:
+            return {"outcome": "not_sent", "reason": "lookup_throttled"}
         await asyncio.sleep(send["typing_ms"] / 1_000)
         self.sent.append((time.monotonic(), send["content"]["text"], send["typing_ms"]))
         if send["to"]["phone"] in self.refuses:
@@ -385,6 +388,24 @@ def test_a_ban_is_noted_and_ends_with_the_next_login(
     at = known(session).connected_at
     bridge.do(lambda: stub.tell(str(session.pk), "connected", name="Mario"))  # no login
     seen_for(0.5, lambda: known(session).connected_at == at and asked(stub) == [])  # the bridge asks at each login by itself
+
+
+def test_the_bridges_limit_of_lookups_holds_strangers_alone_and_for_a_moment(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    first, second = waiting(session, "stranger 0", "stranger 1", lane=NEW)
+    wire.throttles = True
+    make_runner()
+    eventually(lambda: fresh(first).hold_reason == "lookup_throttled", what="the hold")
+    assert first.hold_until and ago(seconds=-3) < first.hold_until < ago(seconds=-11)
+    wire.throttles = False
+    until_status(queued(session, "regular", lane=WARM, to_phone=OTHER), "sent")
+    assert [fresh(one).status for one in (first, second)] == ["queued"] * 2
+    assert (first.attempts, second.attempts) == (1, 0), "the other stranger is not even tried"
+    eventually(lambda: fresh(second).status == "sent", what="both", timeout=20)
+    assert second.sent_at and second.sent_at >= first.hold_until and wire.texts[:2] == ["regular", "stranger 0"]
 
 
 # --- Budgets

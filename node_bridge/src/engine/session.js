@@ -112,7 +112,7 @@ export class Session {
   async check(phones) {
     const { directory } = this.#inUse();
     try {
-      return { results: await this.#onAccount(() => directory.find(phones)) };
+      return await this.#onAccount(() => directory.find(phones));
     } catch (error) {
       const { reason } = notSentBecause(error, this.#ended.signal.aborted);
       return { results: phones.map((phone) => ({ phone, on_whatsapp: null, address: null, lid: null })), reason };
