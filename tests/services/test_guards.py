@@ -191,6 +191,7 @@ def test_what_is_enqueued_for_a_parked_customer_waits_as_well_and_a_repeated_ans
     sending.tick(worker=me.worker, settlements=[one], due=[])  # the commit of the first time was in doubt
     assert sent(me, mine) == "held"
     assert (fresh(late).hold_reason, late.hold_until, known(session).refusals) == ("contact_parked", one.parked_until, 1)
+    assert late.lane == NEW, "no chat was opened"
 
 
 # --- A number that is not on WhatsApp
@@ -224,3 +225,9 @@ def test_an_unanswered_message_is_settled_whatever_is_known_of_its_number_by_now
     wait_is_over(first)
     assert sent(me, mine, gap_s=GAP_S) == "first"
     assert (known(session).on_whatsapp, known(session).parked_until, known(session).refusals) == (True, None, 0)
+
+
+def test_a_chat_that_was_open_stays_so_when_a_later_message_is_refused(session: Session, me: Registration, mine: Claimed) -> None:
+    acked(me, handed_over(me, mine, queued(session, lane=NEW)))
+    refused(me, handed_over(me, mine, queued(session, lane=COLD)))
+    assert messages.enqueue(session=session, to=PHONE, body="late").message.lane == COLD
