@@ -165,6 +165,10 @@ class Bridge:
             return Outcome("unknown", "connection_lost")
         return _outcome(answer)
 
+    async def ask_restrictions(self, session: UUID, *, term: int) -> None:
+        """WhatsApp is asked what it forbids the number; its answers come to the web side, as events."""
+        await self._call("POST", f"/session/{session}/restrictions", json={"term": term})
+
     async def _call(
         self,
         method: str,

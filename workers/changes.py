@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from sessions_app.policy.reactions import Reaction, quarantine, react
+from sessions_app.policy.restrictions import ban_ends_at
 from sessions_app.policy.signals import Ban, Connected
 from workers.bridge import Status
 from workers.clocks import DatabaseClock, steady
@@ -58,7 +59,7 @@ class Changes:
         if owned.open != "connected":
             owned.open, owned.up_since = "connected", steady()
             owned.login_ended = owned.up_since
-            truth.connected_at = self._clock.now()
+            truth.connected_at = owned.asked_at = self._clock.now()  # the bridge asks at each login
         self._hide_codes(owned)
         truth.linked, truth.retry_at, truth.failures = True, None, 0
         truth.link_ended = owned.row.link_until or truth.link_ended
@@ -67,8 +68,8 @@ class Changes:
             status.lid or truth.lid,
             status.name or truth.push_name,
         )
-        if owned.pacer.number.known.ban is not None:
-            truth.facts.append(Connected(self._clock.now()))  # it holds the number no more
+        if truth.connected_at and ban_ends_at(owned.pacer.number.known) is not None:
+            truth.facts.append(Connected(truth.connected_at))  # it holds the number no more
         self.say(owned, "connected", "", "")
 
     def closed(self, owned: Owned, reason: str, detail: dict[str, Any]) -> None:

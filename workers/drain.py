@@ -271,6 +271,8 @@ class Drain:
         jitter, pacer = random.random(), owned.pacer
         if verdict.session_until:
             pacer.floor = max(pacer.floor or verdict.session_until, verdict.session_until)
+        if verdict.strangers and verdict.retry_at and claim.lane > 0:
+            pacer.strangers = Held(verdict.code, verdict.retry_at)
         if verdict.on_wire:
             pacer.sent(claim.lane, now, jitter)
         warm, cold = pacer.rules.policy.warm.pace, pacer.rules.policy.cold.pace

@@ -18,6 +18,7 @@ from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
 from workers.database import Database
 from workers.drain import Drain
+from workers.inquiries import Inquiries
 from workers.links import Links
 from workers.loops import LONGEST_PAUSE_S, attempt, every
 from workers.ownership import Ownership
@@ -33,6 +34,7 @@ WATCH_S = 0.1
 CLEAR_S = 1.0
 COMPARE_S = 30.0
 LOOKS_FOR_ALL = 10
+INQUIRE_S = 5.0
 GATHER_S = 0.02
 HAND_OVER_S = 3.0
 SHORTEST_FINISH_S = 1.0
@@ -86,6 +88,7 @@ class Engine:
             lease=self.lease,
             worker=lambda: self.ownership.worker,
         )
+        self.inquiries = Inquiries(table=self.table, bridge=self.bridge, clock=self.clock, lease=self.lease)
         self.signals = Signals(table=self.table, bridge=self.bridge, links=self.links)
         self._wire()
         self._generation, self._deaths = 0, host.status.deaths
@@ -112,6 +115,7 @@ class Engine:
             self.drain.schedule(owned)
 
     def _refused(self, owned: Owned, at: datetime) -> None:
+        self.inquiries.refused(owned, at)
         owned.truth.facts.append(Refused(at))
         self.truths.mark(owned)
 
@@ -160,6 +164,7 @@ class Engine:
             "wake": every(3_600, self._take_wakes, name="wake", kick=self._wake),
             "signals": every(CONSIDER_S, self.signals.follow, name="signals"),
             "compare": every(COMPARE_S, self.signals.compare, name="compare", kick=self.signals.started),
+            "inquiries": every(INQUIRE_S, self.inquiries.ask, name="inquiries"),
             "truths": every(3_600, self._write_truths, name="truths", kick=self.truths.changed),
             "drain": self._drain(),
         }

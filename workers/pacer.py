@@ -1,7 +1,7 @@
 """When a session's lanes may send: policy, with what one session has sent and what is known of its number."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -23,12 +23,14 @@ _MS = timedelta(milliseconds=1)
 
 @dataclass(slots=True)
 class Pacer:
-    """`floor`: nothing goes before; what held the session as a whole. `turn` counts its slots."""
+    """`floor`: nothing goes before; what held the session as a whole. `strangers`: what holds both lanes of strangers besides
+    policy. `turn` counts its slots."""
 
     rules: Rules
     number: Number
     ledger: Ledger
     floor: datetime | None = None
+    strangers: Held | None = None
     turn: int = 0
 
     def slot(self, now: datetime, lane: Lane = Lane.WARM) -> datetime:
@@ -55,8 +57,8 @@ class Pacer:
             session=session.id,
             term=session.term,
             warm=_upto(open_.warm),
-            cold=_upto(open_.cold),
-            new=_upto(open_.new),
+            cold=NOTHING if self._holds_strangers(at) else _upto(open_.cold),
+            new=NOTHING if self._holds_strangers(at) else _upto(open_.new),
             oldest=self.turn % EVERY == 0,
             warm_slot=warm_slot,
             warm_delay_ms=warm_ms,
@@ -73,6 +75,7 @@ class Pacer:
     def shift(self, step: timedelta) -> None:
         """The database's clock was set."""
         self.floor = self.floor and self.floor + step
+        self.strangers = self.strangers and replace(self.strangers, until=self.strangers.until + step)
         self.ledger = ledgers.shifted(self.ledger, step)
 
     def _pause(self, lane: Lane, ledger: Ledger) -> tuple[datetime | None, int]:
@@ -84,7 +87,11 @@ class Pacer:
         return ends_at, (ends_at - since) // _MS
 
     def _when(self, lane: Lane, priority: int, slot: datetime) -> Ready | Held:
-        return when(lane, Priority(priority), ledger=self.ledger, policy=self.rules.policy, number=self.number, now=slot)
+        answer = when(lane, Priority(priority), ledger=self.ledger, policy=self.rules.policy, number=self.number, now=slot)
+        return self.strangers if self.strangers and lane is not Lane.WARM and moment(answer) < self.strangers.until else answer
+
+    def _holds_strangers(self, at: datetime) -> bool:
+        return self.strangers is not None and self.strangers.until > at
 
 
 def of_row(row: SessionRow, quarters: Sequence[Quarter], now: datetime) -> Pacer:

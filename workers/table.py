@@ -32,6 +32,7 @@ class Owned:
     acting: bool = False  # a call to the bridge about its connection is under way
     rest_until: float = 0.0  # steady clock: after an error
     wipe: bool = False  # WhatsApp has logged it out: the credentials are to be wiped
+    asked_at: datetime | None = None  # when WhatsApp was last asked what it forbids the number, by the bridge itself too
     leaving: str = ""  # why it is being released
     in_flight: bool = False  # claimed and not settled
     due: datetime | None = None  # its place in the heap
@@ -74,6 +75,7 @@ class Owned:
         self.pacer.shift(step)
         self.due = self.due and self.due + step
         self.slot = self.slot and self.slot + step
+        self.asked_at = self.asked_at and self.asked_at + step
         truth.retry_at = truth.retry_at and truth.retry_at + step
 
     def wish(self) -> Wish:

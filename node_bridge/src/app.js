@@ -5,6 +5,7 @@ import { healthRoutes } from './routes/health.js';
 import { leaseRoutes } from './routes/lease.js';
 import { linkingRoutes } from './routes/linking.js';
 import { messageRoutes } from './routes/messages.js';
+import { restrictionRoutes } from './routes/restrictions.js';
 import { sessionRoutes } from './routes/sessions.js';
 import { signalRoutes } from './routes/signals.js';
 
@@ -40,6 +41,7 @@ export function buildApp(parts) {
     });
     sessionRoutes(guarded, parts);
     messageRoutes(guarded, parts);
+    restrictionRoutes(guarded, parts);
     linkingRoutes(guarded, parts);
     signalRoutes(guarded, parts);
     healthRoutes(guarded, parts);

@@ -13,6 +13,7 @@ import { KeyRing } from './store/keyring.js';
  * @property {string | undefined} socketUrl - undefined: WhatsApp's own
  * @property {string} versionUrl - where the current version of WhatsApp Web is to be had
  * @property {number} ackTimeoutMs
+ * @property {import('./engine/lookups.js').LookupLimit} lookupLimit
  * @property {string} logLevel
  * @property {boolean} exitWithParent
  */
@@ -36,6 +37,7 @@ export function readConfig(env) {
     socketUrl: env.WA_SOCKET_URL ? url(env.WA_SOCKET_URL, 'WA_SOCKET_URL', ['ws:', 'wss:']) : undefined,
     versionUrl: versionUrl(env),
     ackTimeoutMs: seconds(env, 'SEND_ACK_TIMEOUT_S', 60),
+    lookupLimit: { burst: whole(env, 'WA_LOOKUP_BURST', 10, 1, 10_000), everyMs: whole(env, 'WA_LOOKUP_EVERY_MS', 5_000, 0, 3_600_000) },
     logLevel: level(env.LOG_LEVEL || 'info'),
     exitWithParent: env.BRIDGE_EXIT_WITH_PARENT === '1',
   };

@@ -27,8 +27,8 @@ export async function startServer(config, log) {
   });
   const clientVersion = new ClientVersion({ url: config.versionUrl, log });
   const mayAct = () => lease.held();
-  const { socketUrl, ackTimeoutMs } = config;
-  const sessions = new Sessions({ store, outbox, signals, clientVersion, mayAct, socketUrl, ackTimeoutMs, log });
+  const { socketUrl, ackTimeoutMs, lookupLimit } = config;
+  const sessions = new Sessions({ store, outbox, signals, clientVersion, mayAct, socketUrl, ackTimeoutMs, lookupLimit, log });
   const app = buildApp({ secret: config.secret, log, sessions, lease, signals, outbox, clientVersion });
   const pruning = setInterval(() => prune(store, log), PRUNE_EVERY_MS * (0.9 + Math.random() / 5));
   await app.listen({ port: config.port, host: '127.0.0.1' });

@@ -36,7 +36,8 @@ export class Sessions {
 
   /**
    * @param {{store: Store, outbox: Outbox, signals: Signals, clientVersion: import('./engine/client-version.js').ClientVersion,
-   *   mayAct: () => boolean, socketUrl: string | undefined, ackTimeoutMs: number, log: Log}} options - `mayAct` is asked before anything is sent
+   *   mayAct: () => boolean, socketUrl: string | undefined, ackTimeoutMs: number,
+   *   lookupLimit: import('./engine/lookups.js').LookupLimit, log: Log}} options - `mayAct` is asked before anything is sent
    */
   constructor(options) {
     this.#with = options;
@@ -158,7 +159,7 @@ export class Sessions {
 
   /** @param {string} id */
   #memory(id) {
-    const memory = this.#memories.get(id) ?? new SessionMemory();
+    const memory = this.#memories.get(id) ?? new SessionMemory(this.#with.lookupLimit);
     this.#memories.set(id, memory);
     return memory;
   }

@@ -35,6 +35,7 @@ describe('configuration', () => {
     [{ WHATSAPP_PORT: '99999' }, /WHATSAPP_PORT must be a whole number/],
     [{ WA_VERSION_URL: 'file:///etc/version' }, /WA_VERSION_URL must be a URL that starts with http/],
     [{ SEND_ACK_TIMEOUT_S: 'soon' }, /SEND_ACK_TIMEOUT_S must be a number of seconds/],
+    [{ WA_LOOKUP_BURST: '0' }, /WA_LOOKUP_BURST must be a whole number from 1 /],
     [{ WA_ENCRYPTION_KEYS: 'nonsense' }, /key 1 must read id:base64/],
     [{ WA_ENCRYPTION_KEYS: `a:${first},b:c2hvcnQ=` }, /key 2 \("b"\) is not the base64 of 32 bytes/],
     [{ WA_ENCRYPTION_KEYS: `a:${first},a:${second}` }, /two keys have the same id/],

@@ -105,6 +105,22 @@ describe('what comes back', () => {
     assert.equal((await events('number.chat_cap')).data.status, 'none');
   });
 
+  it('asks for restrictions when it is told to, and answers before WhatsApp does', async () => {
+    const { id: own, number: from } = await stage.linked();
+    const heard = () => stage.web.events.filter((event) => event.session === own && event.type === 'number.chat_cap').length;
+    await stage.web.until(() => heard() === 1);
+    const ask = (/** @type {object} */ body) => stage.bridge.call('POST', `/session/${own}/restrictions`, body);
+    await stage.network.call('POST', `/accounts/${encodeURIComponent(from)}/restrictions`, { timelock: { active: true } });
+    const asked = await ask({ term: 1 });
+    assert.deepEqual([asked.status, asked.body], [202, { asked: true }]);
+    await stage.web.event((event) => event.session === own && event.type === 'number.restricted' && event.data.active);
+    await stage.web.until(() => heard() === 2);
+
+    assert.equal((await ask({ term: 0 })).body.error.code, 'stale_term');
+    assert.equal((await ask({ term: 2 })).body.error.code, 'not_found');
+    assert.equal((await ask({})).status, 400);
+  });
+
   it("takes away what libsignal prints: sessions with their private keys", () => {
     const lines = stage.bridge.process.log.filter((line) => line.includes('"console"'));
     assert.ok(lines.some((line) => /Closing (open )?session/.test(line)), 'libsignal has printed');

@@ -227,8 +227,8 @@ describe('traps without a network', () => {
     const spelled = new Map([['+5511987654321', '+551187654321']]); // Brazil's ninth digit
     const onWhatsApp = async (/** @type {string[]} */ ...jids) => jids.map((one) => `+${one.split('@')[0]}`).filter((phone) => phone !== '+4917700000009').map((phone) => jid(spelled.get(phone) ?? phone));
     const sock = { onWhatsApp, signalRepository: { lidMapping: { getLIDForPN: async () => null } } };
-    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups() });
-    const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).map(({ on_whatsapp }) => on_whatsapp);
+    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }) });
+    const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).results.map(({ on_whatsapp }) => on_whatsapp);
     assert.deepEqual(await known('+4917700000009', '+4915112345678'), [false, true]);
     assert.deepEqual(await known('+5511987654321', '+4915112345679', '+4915112345670'), [null, true, true]);
     assert.equal(await directory.resolve({ phone: '+5511987654321' }), '551187654321@s.whatsapp.net');

@@ -40,6 +40,7 @@ class StubBridge:
         self.forgets = forgets
         self.linked: set[str] = set()  # sessions that hold credentials
         self.refuse_open: dict[str, tuple[int, str]] = {}  # session: HTTP status, code
+        self.refuse_ask: set[str] = set()  # sessions whose restrictions cannot be asked for
         self.connects = True  # whether a login ends in `connected` at once
         self.open: dict[str, Json] = {}  # session: Status
         self.sends: list[tuple[str, Json]] = []
@@ -79,6 +80,7 @@ class StubBridge:
         app.router.add_put("/session/{id}", self._put)
         app.router.add_delete("/session/{id}", self._delete)
         app.router.add_post("/session/{id}/messages", self._send)
+        app.router.add_post("/session/{id}/restrictions", self._ask)
         app.router.add_put("/lease", self._lease)
         app.router.add_get("/sessions", self._sessions)
         app.router.add_get("/signals", self._signals)
@@ -147,6 +149,13 @@ class StubBridge:
         if not self.forgets:
             self.sends.append((session, send))
         return web.json_response(await self._answered_or_cut(session, send))
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        session = request.match_info["id"]
+        self._keep_call("ASK", session, await request.json())
+        if session in self.refuse_ask:
+            return _refusal(409, "not_connected")
+        return web.json_response({"asked": True}, status=202)
 
     def _keep_call(self, method: str, session: str, what: Json) -> None:
         if not self.forgets:

@@ -149,13 +149,14 @@ def simulated_network(port: int) -> dict[str, str]:
 
 
 def open_to_strangers(chosen: Mapping[str, str]) -> dict[str, str]:
-    """Defaults for a network that bans nobody: strangers are written to as everybody else, and as many as one likes."""
+    """Defaults for a network that bans nobody: strangers are written to as everybody else, and any number of them."""
     return {
         "COLD_MIN_DELAY_MS": chosen.get("PACE_MIN_DELAY_MS", "2000"),
         "COLD_MAX_DELAY_MS": chosen.get("PACE_MAX_DELAY_MS", "10000"),
         "WARM_UP": "false",
         "STRANGERS_DAILY_LIMIT": "0",
         "IDENTICAL_LIMIT": "0",
+        "WA_LOOKUP_EVERY_MS": "0",
     }
 
 

@@ -12,6 +12,7 @@ _HELD = {
     "connection_lost": "the connection was lost when its turn came",
     "rate_limited": "WhatsApp asked us to slow down",
     "lookup_failed": "WhatsApp did not answer whether this number uses WhatsApp",
+    "lookup_throttled": "unknown numbers are looked up a few at a time, so that WhatsApp does not mind",
     "no_devices": "WhatsApp named no device of this customer",
     "encryption_failed": "the message could not be encrypted for this customer",
     "store_unavailable": "the stored WhatsApp keys could not be read",

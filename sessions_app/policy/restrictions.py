@@ -100,6 +100,13 @@ def parked_until(refusals: int, last_refused_at: datetime) -> datetime:
 # --- Asking WhatsApp
 
 
+def restricted(known: Known) -> bool:
+    """Whether there may be anything to ask at all; of most numbers nothing is known but that they are free."""
+    lock, cap = known.time_lock, known.cap
+    told_free = (lock is None or not lock.active) and (cap is None or cap.status is CapStatus.NONE)
+    return not told_free or bool(known.refused) or known.connected_at is not None
+
+
 def ask_at(known: Known, last_asked_at: datetime | None) -> datetime | None:
     """When to ask for the time-lock and the new-chat cap: after each login, after a 463, when a restriction is said to end;
     a minute apart at least, and again after a quarter of an hour without an answer. None: nothing to ask."""

@@ -12,6 +12,7 @@ Kind = Literal["acked", "rejected", "not_sent", "unknown"]
 Tries = Mapping[str, int]  # how often each code has come already
 MAX_ATTEMPTS = 5
 MAX_RESENDS = 12
+LOOKUP_THROTTLED = "lookup_throttled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Next(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`retry_at` holds this message alone; `session_until` holds the session, so that nothing overtakes it."""
+    """`retry_at` holds this message alone; with `strangers`, a message to one holds all others to strangers as long, too.
+    `session_until` holds the session, so that nothing overtakes it."""
 
     next: Next
     on_wire: bool  # it counts for the pace
@@ -43,19 +45,21 @@ class Verdict:
     detail: str = ""
     retry_at: datetime | None = None
     session_until: datetime | None = None
+    strangers: bool = False
     reconnect: bool = False  # the socket is suspected to be dead
 
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
     """How to wait for one reason: how long, how many of its tries hold the whole session (later ones this message alone),
-    and with which one it gives up."""
+    with which one it gives up, and whether it concerns every stranger."""
 
     detail: str
     base: timedelta
     cap: timedelta
     session_tries: int = 0
     give_up_after: int | None = None
+    strangers: bool = False
 
 
 _SECOND = timedelta(seconds=1)
@@ -71,6 +75,8 @@ _NOT_SENT = {
     "rate_limited": _Hold("WhatsApp asked for fewer lookups.", 10 * _MINUTE, 15 * _MINUTE, _ALWAYS),
     # Over most of a day; a number that is never answered for must not hold up the others.
     "lookup_failed": _Hold("WhatsApp did not answer the lookup.", 2 * _SECOND, 60 * _MINUTE, 5, 30),
+    # The bridge's own limit: whoever it knows is not looked up, so it stands in nobody else's way.
+    LOOKUP_THROTTLED: _Hold("Unknown numbers are looked up a few at a time.", 10 * _SECOND, _MINUTE, strangers=True),
     "no_devices": _Hold("WhatsApp named no device of the customer.", 30 * _SECOND, 10 * _MINUTE, 0, MAX_ATTEMPTS),
     "encryption_failed": _Hold("The message could not be encrypted.", 30 * _SECOND, 10 * _MINUTE, 0, MAX_ATTEMPTS),
 }
@@ -138,7 +144,7 @@ def _wait(code: str, hold: _Hold, tries: Tries, now: datetime, jitter: float) ->
     if hold.give_up_after is not None and times >= hold.give_up_after:
         return Verdict(Next.FAILED, on_wire=False, code=code, detail=hold.detail)
     until = now + backoff(times, base=hold.base, cap=hold.cap, jitter=jitter)
-    verdict = Verdict(Next.QUEUED, on_wire=False, code=code, detail=hold.detail)
+    verdict = Verdict(Next.QUEUED, on_wire=False, code=code, detail=hold.detail, strangers=hold.strangers)
     return replace(verdict, session_until=until) if times <= hold.session_tries else replace(verdict, retry_at=until)
 
 

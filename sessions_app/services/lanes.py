@@ -8,9 +8,10 @@ from django.db.models.functions import Now
 from sessions_app.models import Contact, Message, Session
 from sessions_app.policy.lanes import lane_of
 from sessions_app.policy.reasons import Reason
+from sessions_app.policy.retry import LOOKUP_THROTTLED
 
 Lane = Message.Lane
-_STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT))
+_STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT, LOOKUP_THROTTLED))
 
 
 class Recipient(NamedTuple):
@@ -21,10 +22,11 @@ class Recipient(NamedTuple):
 def of_recipient(*, session: Session, phone: str) -> Recipient:
     """As it is now; the lane follows when the customer writes, the opt-out is looked at again when the message is claimed."""
     known = Contact.objects.filter(session=session, phone=phone).values_list(
-        "last_inbound_at", "last_outbound_at", "opted_out_at"
+        "last_inbound_at", "last_outbound_at", "opted_out_at", "refusals", "on_whatsapp"
     )
-    for wrote_at, written_at, opted_out_at in known:
-        return Recipient(_lane(session, bool(wrote_at), bool(written_at)), opted_out_at is not None)
+    for wrote_at, written_at, opted_out_at, refusals, on_whatsapp in known:
+        opened = bool(written_at) and (not refusals or bool(on_whatsapp))  # WhatsApp may have refused all there was
+        return Recipient(_lane(session, bool(wrote_at), opened), opted_out_at is not None)
     return Recipient(_lane(session, False, False), False)
 
 

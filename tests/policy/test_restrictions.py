@@ -27,6 +27,7 @@ from sessions_app.policy.restrictions import (
     lock_ends_at,
     parked_until,
     refusal_means,
+    restricted,
     slow_until,
 )  # fmt: skip
 from sessions_app.policy.signals import (
@@ -215,6 +216,18 @@ def test_every_restriction_is_asked_about_when_it_should_be_over(known: Known) -
     at = ask_at(known, None)
     if ends:
         assert at is not None and at <= min(ends)
+
+
+@given(known=knowns, asked=st.none() | st.integers(-48, 48).map(lambda h: NOW + h * HOUR))
+def test_of_a_number_that_is_known_to_be_free_nothing_is_asked(known: Known, asked: datetime | None) -> None:
+    assert restricted(known) or ask_at(known, asked) is None
+
+
+def test_what_may_have_to_be_asked_about() -> None:
+    free: list[Event] = [TimeLock(NOW, active=False), NewChatCap(NOW, CapStatus.NONE)]
+    bad: list[Event] = [TimeLock(NOW, active=True), NewChatCap(NOW, CapStatus.FIRST_WARNING), Refused(NOW), Connected(NOW)]
+    assert not restricted(Known()) and not restricted(known_of(free))
+    assert all(restricted(known_of([*free, event])) for event in bad)
 
 
 # --- Warm-up

@@ -17,7 +17,16 @@ from sessions_app.policy.retry import MAX_ATTEMPTS, MAX_RESENDS, Kind, Next, Out
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BLINKS = ["not_connected", "bridge_unavailable", "store_unavailable", "lease_ran_out", "rate_limited"]
 SESSION_WIDE = [*BLINKS, "lookup_failed"]
-REASONS = [*SESSION_WIDE, "no_devices", "encryption_failed", "not_on_whatsapp", "expired", "invalid_request", "something_new"]
+REASONS = [
+    *SESSION_WIDE,
+    "lookup_throttled",
+    "no_devices",
+    "encryption_failed",
+    "not_on_whatsapp",
+    "expired",
+    "invalid_request",
+    "something_new",
+]
 CODES = ["463", "479", "400", "420", "475", "429", "500", "", "999"]
 outcomes = st.builds(
     Outcome, kind=st.sampled_from(get_args(Kind)), reason=st.sampled_from([*REASONS, *CODES, "ack_timeout", "connection_lost"])
@@ -73,6 +82,16 @@ def test_a_lookup_without_an_answer_holds_the_session_a_few_times_then_the_messa
     assert [bool(one.session_until) for one in waits[:-1]] == [True] * 5 + [False] * 24
     assert sum(((one.retry_at or one.session_until or NOW) - NOW for one in waits), timedelta()) > timedelta(hours=10)
     assert (waits[-1].next, waits[-1].code) == (Next.FAILED, "lookup_failed")
+
+
+def test_the_limit_of_lookups_holds_strangers_a_moment_and_never_costs_the_message() -> None:
+    waits = verdict("not_sent", "lookup_throttled")
+    assert (waits.next, waits.code, waits.session_until, waits.on_wire) == (Next.QUEUED, "lookup_throttled", None, False)
+    assert waits.strangers and waits.retry_at is not None and waits.retry_at <= NOW + timedelta(seconds=10)
+    much_later = verdict("not_sent", "lookup_throttled", tries={"lookup_throttled": 500})
+    assert much_later.next is Next.QUEUED and much_later.retry_at is not None
+    assert much_later.retry_at <= NOW + timedelta(minutes=1)
+    assert not verdict("not_sent", "no_devices").strangers
 
 
 def test_a_number_not_on_whatsapp_is_final() -> None:

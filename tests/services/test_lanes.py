@@ -110,7 +110,7 @@ def test_writing_to_one_number_warms_nothing_of_another(session: Session) -> Non
     assert fresh(waiting).lane == NEW
 
 
-@pytest.mark.parametrize("reason", ["contact_parked", "identical_text"])
+@pytest.mark.parametrize("reason", ["contact_parked", "identical_text", "lookup_throttled"])
 def test_what_was_held_for_a_stranger_is_free_when_they_write(
     session: Session, me: Registration, mine: Claimed, reason: str
 ) -> None:

@@ -183,8 +183,10 @@ def test_it_is_told_what_it_needs_and_nothing_else(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SECRET_KEY", "of django")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of somebody")
     monkeypatch.setenv("BRIDGE_SPOOL_MAX_MB", "12")
+    monkeypatch.setenv("WA_LOOKUP_EVERY_MS", "0")
     told = environment(tmp_path)
     assert "SECRET_KEY" not in told and "AWS_SECRET_ACCESS_KEY" not in told
     assert (told["WHATSAPP_SECRET"], told["BRIDGE_EXIT_WITH_PARENT"]) == (settings.WHATSAPP_SECRET, "1")
     assert (told["BRIDGE_SPOOL_DIR"], told["BRIDGE_SPOOL_MAX_MB"]) == (str(tmp_path), "12")
+    assert told["WA_LOOKUP_EVERY_MS"] == "0"
     assert json.dumps(told)

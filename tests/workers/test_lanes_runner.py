@@ -36,9 +36,12 @@ class Wire:
     def __init__(self, stub: StubBridge) -> None:
         self.sent: list[tuple[float, str, int]] = []
         self.refuses: set[str] = set()  # numbers that are answered 463
+        self.throttles = False
         stub.answer = self
 
     async def __call__(self, who: str, send: Json) -> Json:
+        if self.throttles:
+            return {"outcome": "not_sent", "reason": "lookup_throttled"}
         await asyncio.sleep(send["typing_ms"] / 1_000)
         self.sent.append((time.monotonic(), send["content"]["text"], send["typing_ms"]))
         if send["to"]["phone"] in self.refuses:
@@ -282,6 +285,32 @@ def test_a_lock_that_comes_while_the_worker_runs_stops_it(
     until_status(queued(session, "regular again", lane=WARM), "sent")
 
 
+def test_whatsapp_is_asked_once_when_a_lock_is_said_to_end_and_what_it_says_counts(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.engine.INQUIRE_S", 0.1)
+    monkeypatch.setattr("sessions_app.policy.restrictions.DEBOUNCE", timedelta())
+    rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    ends = in_seconds(3)
+    lock(session, True, until=ends.isoformat())
+    [stranger] = waiting(session, "stranger", lane=NEW)
+    runner = make_runner()
+    until_state(session, "connected")
+    eventually(lambda: asked(stub), what="the question")
+    assert timezone.now() >= ends and asked(stub) == [(str(session.pk), {"term": 1})], "not at the login"
+    lock(session, True, until=in_seconds(86_400).isoformat())
+    runner.wake([session.pk])
+    seen_for(1.0, lambda: len(asked(stub)) == 1 and wire.texts == [])
+    lock(session, False)
+    runner.wake([session.pk])
+    until_status(stranger, "sent")
+
+
+def asked(stub: StubBridge) -> list[tuple[str, Json]]:
+    return [(who, what) for verb, who, what in stub.calls if verb == "ASK"]
+
+
 def _holds(engine: Any, session: Session) -> bool:
     owned = engine.table.get(session.pk)
     return owned is not None and owned.pacer.number.known.time_lock is not None
@@ -334,8 +363,14 @@ def test_three_refusals_within_an_hour_hold_strangers_for_hours(
 
 
 def test_a_ban_is_noted_and_ends_with_the_next_login(
-    session: Session, stub: StubBridge, bridge: StubBridgeThread, wire: Wire, make_runner: MakeRunner
+    session: Session,
+    stub: StubBridge,
+    bridge: StubBridgeThread,
+    wire: Wire,
+    make_runner: MakeRunner,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("workers.engine.INQUIRE_S", 0.1)
     online(old(session), stub)
     make_runner()
     until_state(session, "connected")
@@ -350,6 +385,27 @@ def test_a_ban_is_noted_and_ends_with_the_next_login(
     until_state(session, "connected")
     until_status(message, "sent")
     assert known(session).connected_at > known(session).ban.at
+    at = known(session).connected_at
+    bridge.do(lambda: stub.tell(str(session.pk), "connected", name="Mario"))  # no login
+    seen_for(0.5, lambda: known(session).connected_at == at and asked(stub) == [])  # the bridge asks at each login by itself
+
+
+def test_the_bridges_limit_of_lookups_holds_strangers_alone_and_for_a_moment(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    first, second = waiting(session, "stranger 0", "stranger 1", lane=NEW)
+    wire.throttles = True
+    make_runner()
+    eventually(lambda: fresh(first).hold_reason == "lookup_throttled", what="the hold")
+    assert first.hold_until and ago(seconds=-3) < first.hold_until < ago(seconds=-11)
+    wire.throttles = False
+    until_status(queued(session, "regular", lane=WARM, to_phone=OTHER), "sent")
+    assert [fresh(one).status for one in (first, second)] == ["queued"] * 2
+    assert (first.attempts, second.attempts) == (1, 0), "the other stranger is not even tried"
+    eventually(lambda: fresh(second).status == "sent", what="both", timeout=20)
+    assert second.sent_at and second.sent_at >= first.hold_until and wire.texts[:2] == ["regular", "stranger 0"]
 
 
 # --- Budgets

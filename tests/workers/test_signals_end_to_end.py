@@ -4,7 +4,7 @@ Waits are read from the rows, not waited for. Each test has a number of its own.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.fixtures import MakeStack
 from tests.support.http import Json
-from tests.support.lines import Line, growing, new_key
+from tests.support.lines import SENT, Line, growing, new_key
 from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -149,6 +149,38 @@ def test_a_time_lock_and_a_quota_that_are_pushed_are_noted(line: Line, stack: St
     stack.network.post(f"/api/accounts/{quote(line.number)}/restrictions", limits)
     eventually(lambda: len(_restrictions(line)) == 2, what="both")
     line.sent(line.send("to somebody who is known, still"))
+
+
+def _lock(line: Line, until: datetime, *, push: bool = False, active: bool = True) -> None:
+    lock = {"active": active, "until": until.isoformat(), "enforce": True}
+    line.stack.network.post(f"/api/accounts/{quote(line.number)}/restrictions", {"timelock": lock, "push": push})
+
+
+def _lock_until(line: Line) -> datetime:
+    return datetime.fromisoformat(line.row["standing"]["time_lock"]["until"])
+
+
+def test_whatsapp_is_asked_when_a_time_lock_is_said_to_end_and_its_answer_counts(line: Line, stack: Stack) -> None:
+    """A minute after the login, at which it was asked, too. Of one number it is off by then, of the other it goes on."""
+    other = Line.make(stack, line.api).link()
+    until, later = (datetime.now(UTC).replace(microsecond=0) + span for span in (4 * SECOND, HOUR))
+    for one in (line, other):
+        eventually(lambda one=one: one.asked("w:mex") == 2, what="what is asked at each login")  # type: ignore[misc]
+        _lock(one, until, push=True)
+        eventually(lambda one=one: _restrictions(one), what="the restriction")  # type: ignore[misc]
+    stranger, still = line.send("it is off"), other.send("it goes on")
+    _lock(line, until, active=False)
+    _lock(other, later)
+
+    eventually(lambda: line.message(stranger)["status"] in SENT, what="the end of the hold", timeout=90)
+    row, answered = line.message(stranger), datetime.fromisoformat(line.row["standing"]["time_lock"]["at"])
+    assert answered >= until and answered <= row["sent_at"] < answered + 5 * SECOND, "at once, not ten minutes after the end"
+    assert (row["attempts"], line.asked("w:mex")) == (1, 4), "the time-lock and the quota, once"
+    eventually(lambda: _lock_until(other) == later, what="the new end", timeout=30)
+    assert (other.message(still)["attempts"], other.asked("w:mex")) == (0, 4)
+    shown = other.api.get(f"/api/v1/messages/{still}")
+    assert shown["hold_reason"] == "time_lock" and datetime.fromisoformat(shown["hold_until"]) > later
+    other.let_go()
 
 
 # --- The connection ends: 408, 428, 440, 500, 503, 515

@@ -5,6 +5,7 @@ import { NotSent } from './outcomes.js';
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./lookups.js').Lookups} Lookups */
 /** @typedef {{phone: string, on_whatsapp: boolean | null, address: string | null, lid: string | null}} Found */
+/** @typedef {import('./outcomes.js').NotSentReason} NotSentReason */
 
 /** Who is who on WhatsApp: what is known already is not asked again, and no answer is never taken for a no. */
 export class Directory {
@@ -29,17 +30,23 @@ export class Directory {
     if (lid) return lidAddress(lid);
     const known = await this.#mapped(phoneAddress(phone));
     if (known) return known;
-    const [found] = await this.find([phone]);
+    const { results: [found], reason } = await this.find([phone]);
+    if (reason) throw new NotSent(reason);
     if (!found?.address) throw new NotSent('not_on_whatsapp');
     return found.lid ?? found.address;
   }
 
-  /** @param {string[]} phones @returns {Promise<Found[]>} @throws what `notSentBecause` explains */
+  /**
+   * What is known costs nothing; of the rest as many are asked for as the limit allows, and `reason` says that this was not all.
+   * @param {string[]} phones @returns {Promise<{results: Found[], reason?: NotSentReason}>} @throws what `notSentBecause` explains
+   */
   async find(phones) {
     const now = Date.now();
     const unknown = phones.filter((phone) => this.#lookups.get(phone, now) === undefined);
-    if (unknown.length > 0) await this.#ask(unknown, now);
-    return Promise.all(phones.map((phone) => this.#describe(phone, this.#lookups.get(phone, now))));
+    const asked = this.#lookups.mayAsk(unknown);
+    if (asked.length > 0) await this.#ask(asked, now);
+    const results = await Promise.all(phones.map((phone) => this.#describe(phone, this.#lookups.get(phone, now))));
+    return asked.length < unknown.length ? { results, reason: 'lookup_throttled' } : { results };
   }
 
   /** Whether a user has a device to send to; fills the device cache. @param {string} address @returns {Promise<void>} @throws {NotSent} */

@@ -1,4 +1,7 @@
 import { Lru } from '../store/lru.js';
+import { TokenBucket } from './token-bucket.js';
+
+/** @typedef {{burst: number, everyMs: number}} LookupLimit - so many numbers at once, then one every so many ms; 0 ms: any number */
 
 const SIZE = 10_000;
 const PRESENT_MS = 24 * 60 * 60 * 1000;
@@ -7,6 +10,17 @@ const ABSENT_MS = 6 * 60 * 60 * 1000; // people join
 /** Which numbers are on WhatsApp, as one session was told: asking often is itself held against a number. Outlives connections. */
 export class Lookups {
   /** @type {Lru<{address: string | null, until: number}>} */ #known = new Lru(SIZE);
+  #bucket;
+
+  /** @param {LookupLimit} limit */
+  constructor(limit) {
+    this.#bucket = new TokenBucket(limit);
+  }
+
+  /** @param {string[]} phones @returns {string[]} those of them that may be asked for now, the first ones */
+  mayAsk(phones) {
+    return phones.slice(0, this.#bucket.take(phones.length));
+  }
 
   /** @param {string} phone @param {number} now @returns {string | null | undefined} its address, null when it is not on WhatsApp, undefined when unknown */
   get(phone, now) {

@@ -1,7 +1,8 @@
 import { StaleTerm, StoreUnavailable } from '../errors.js';
 
 /**
- * @typedef {'not_connected' | 'not_on_whatsapp' | 'expired' | 'rate_limited' | 'no_devices' | 'encryption_failed' | 'store_unavailable' | 'lookup_failed'} NotSentReason
+ * @typedef {'not_connected' | 'not_on_whatsapp' | 'expired' | 'rate_limited' | 'no_devices' | 'encryption_failed' | 'store_unavailable' | 'lookup_failed'
+ *   | 'lookup_throttled'} NotSentReason
  * @typedef {{outcome: 'acked', address: string, at: string} | {outcome: 'rejected', code: string, address: string}
  *   | {outcome: 'not_sent', reason: NotSentReason} | {outcome: 'unknown', reason: 'ack_timeout' | 'connection_lost'}} Outcome
  */

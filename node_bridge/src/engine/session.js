@@ -110,14 +110,19 @@ export class Session {
 
   /** @param {string[]} phones @returns {Promise<{results: object[], reason?: string}>} */
   async check(phones) {
-    if (this.#state !== 'connected' || !this.#connection) throw new BridgeError('not_connected', 'the session is not connected');
-    const { directory } = this.#connection;
+    const { directory } = this.#inUse();
     try {
-      return { results: await this.#onAccount(() => directory.find(phones)) };
+      return await this.#onAccount(() => directory.find(phones));
     } catch (error) {
       const { reason } = notSentBecause(error, this.#ended.signal.aborted);
       return { results: phones.map((phone) => ({ phone, on_whatsapp: null, address: null, lid: null })), reason };
     }
+  }
+
+  /** Asks what WhatsApp forbids this number for now; the answers come as events. @throws {BridgeError} */
+  askRestrictions() {
+    const { restrictions } = this.#inUse();
+    this.#onAccount(() => restrictions.ask()); // never throws; what it hears is told when it comes
   }
 
   /** @param {string} phone */
@@ -141,6 +146,12 @@ export class Session {
     await this.end('requested');
     await this.#with.vault.wipe(); // here, since the session may have ended by itself while WhatsApp was tried
     return told;
+  }
+
+  /** @returns {Connection} @throws {BridgeError} */
+  #inUse() {
+    if (this.#state !== 'connected' || !this.#connection) throw new BridgeError('not_connected', 'the session is not connected');
+    return this.#connection;
   }
 
   #connect() {

@@ -50,6 +50,7 @@ export class Bridge {
       WA_ENCRYPTION_KEYS: KEYS,
       BRIDGE_SPOOL_DIR: scratch(),
       WEB_URL: 'http://127.0.0.1:9',
+      WA_LOOKUP_EVERY_MS: '0', // one session writes to many here
       LOG_LEVEL: 'debug',
     };
   }

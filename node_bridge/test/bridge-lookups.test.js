@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { TokenBucket } from '../src/engine/token-bucket.js';
+import { Stage, text } from './support/stage.js';
+
+const EVERY_MS = 4_000;
+const THROTTLED = { outcome: 'not_sent', reason: 'lookup_throttled' };
+
+describe('the limit of lookups', () => {
+  const stage = new Stage({ WA_LOOKUP_BURST: '2', WA_LOOKUP_EVERY_MS: String(EVERY_MS) });
+  /** @type {string} */ let id;
+  /** @type {string} */ let number;
+  before(async () => ({ id, number } = await stage.linked()));
+
+  const asked = async (/** @type {string} */ from) => (await stage.network.call('GET', '/stats')).accounts[from].asked.usync ?? 0;
+  const check = async (/** @type {string} */ session, /** @type {string[]} */ phones) => (await stage.bridge.call('POST', `/session/${session}/check`, { term: 1, phones })).body;
+  /** @param {number} count @returns {Promise<any[]>} */
+  const phones = (count) => Promise.all(Array.from({ length: count }, () => stage.phone()));
+
+  it('asks for so many at once, then for one more after a while, and sends nothing to who was not looked up', async () => {
+    const [first, second, third] = await phones(3);
+    for (const customer of [first, second]) assert.equal((await stage.bridge.send(id, text(customer, 'hello'))).body.outcome, 'acked');
+    const before = await asked(number);
+    const message = text(third, 'too soon');
+    assert.deepEqual((await stage.bridge.send(id, message)).body, THROTTLED);
+    assert.equal(await asked(number), before, 'nothing was asked');
+    assert.deepEqual(await stage.network.shown(third), []);
+
+    for (const customer of [first, second]) assert.equal((await stage.bridge.send(id, text(customer, 'again'))).body.outcome, 'acked', 'who is known is not looked up');
+    await stage.network.until(async () => (await stage.bridge.send(id, { ...message, attempt: 2 })).body.outcome === 'acked');
+    assert.deepEqual((await stage.network.shown(third)).map((one) => [one.text, one.copies]), [['too soon', 1]]);
+  });
+
+  it('never stands in the way of a customer who has written, nor of one whose LID is known', async () => {
+    const { id: own, number: from } = await stage.linked();
+    const [writes, lid, ...strangers] = await phones(4);
+    await stage.network.call('POST', `/phones/${encodeURIComponent(writes)}/messages`, { to: from, text: 'are you open?' });
+    await stage.web.event((event) => event.session === own && event.type === 'message.received');
+    const known = await stage.network.call('GET', `/phones/${encodeURIComponent(lid)}`);
+    await check(own, strangers);
+    assert.deepEqual((await stage.bridge.send(own, text(await stage.phone(), 'x'))).body, THROTTLED);
+    assert.equal((await stage.bridge.send(own, text(writes, 'we are'))).body.outcome, 'acked');
+    assert.equal((await stage.bridge.send(own, text(lid, 'x', { to: { phone: lid, lid: known.lid } }))).body.outcome, 'acked');
+  });
+
+  it('checks as many numbers as it may, and says that these are not all; a number that was asked for costs nothing', async () => {
+    const { id: own, number: from } = await stage.linked();
+    const [known, absent, ...others] = [await stage.phone(), '+4917700000003', ...(await phones(2))];
+    const said = ({ results, reason } = /** @type {any} */ ({})) => [results.map((/** @type {any} */ one) => one.on_whatsapp), reason];
+    const first = await check(own, [known, absent, ...others]);
+    assert.deepEqual(said(first), [[true, false, null, null], 'lookup_throttled']);
+    const before = await asked(from);
+    assert.deepEqual(said(await check(own, [known, absent])), [[true, false], undefined]);
+    assert.equal(await asked(from), before);
+    assert.deepEqual((await stage.bridge.send(own, text(absent, 'x'))).body, { outcome: 'not_sent', reason: 'not_on_whatsapp' });
+  });
+
+  it('counts for each session by itself, over all its connections', async () => {
+    const { id: own } = await stage.linked();
+    await check(own, await phones(2));
+    await stage.bridge.close(own);
+    await stage.bridge.open(own, { term: 1 });
+    await stage.bridge.status(own, (status) => status.state === 'connected');
+    const again = await check(own, await phones(2));
+    assert.deepEqual([again.results.length, again.reason], [2, 'lookup_throttled']);
+    const { id: other } = await stage.linked();
+    assert.equal((await check(other, await phones(2))).reason, undefined);
+  });
+});
+
+describe('a token bucket', () => {
+  it('fills with time, up to its burst, and never beyond', () => {
+    let now = 0;
+    const bucket = new TokenBucket({ burst: 3, everyMs: 1_000, now: () => now });
+    assert.deepEqual([bucket.take(2), bucket.take(2), bucket.take(1)], [2, 1, 0]);
+    now = 999;
+    assert.equal(bucket.take(1), 0);
+    now = 1_000;
+    assert.deepEqual([bucket.take(1), bucket.take(1)], [1, 0]);
+    now = 1_000_000;
+    assert.deepEqual([bucket.take(9), bucket.take(1)], [3, 0]);
+  });
+
+  it('is without a limit at 0 ms', () => {
+    const bucket = new TokenBucket({ burst: 1, everyMs: 0 });
+    assert.deepEqual([bucket.take(50), bucket.take(50)], [50, 50]);
+  });
+});
