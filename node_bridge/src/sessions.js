@@ -1,6 +1,7 @@
 import { BridgeError, firstLine, StaleTerm, Unreadable } from './errors.js';
 import { SessionMemory } from './engine/memory.js';
 import { Session } from './engine/session.js';
+import { Leavings } from './leavings.js';
 import { Lru } from './store/lru.js';
 
 /** @typedef {{code: number, reason: string, detail: unknown}} Close */
@@ -32,6 +33,7 @@ export class Sessions {
   /** @type {Map<string, Session>} */ #open = new Map();
   /** @type {Map<string, Promise<unknown>>} */ #turns = new Map();
   /** @type {Lru<SessionMemory>} */ #memories = new Lru(REMEMBERED_SESSIONS);
+  #leavings = new Leavings();
   #with;
 
   /**
@@ -122,13 +124,19 @@ export class Sessions {
       hasRoom: () => outbox.hasRoom,
       onHeldBack: () => outbox.whenRoom(id, () => session.end('held_back')),
       onChange: () => signals.publish(session.status),
-      onClosed: () => this.#open.get(id) === session && this.#open.delete(id),
+      onClosed: () => this.#closed(id, session),
     });
     this.#open.set(id, session);
     log.info({ owner, linking: !creds?.account }, 'session opened');
     session.open();
     signals.publish(session.status);
     return session;
+  }
+
+  /** @param {string} id @param {Session} session */
+  #closed(id, session) {
+    if (this.#open.get(id) === session) this.#open.delete(id);
+    this.#leavings.closed(this.#open.size);
   }
 
   /** Logging out needs a connection: one that is not open is opened for it, as long as WhatsApp can be reached. @param {Session | undefined} session @param {string} id @param {number} term */
