@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from sessions_app.policy.signals import Refused
-from sessions_app.services import linking, rules
+from sessions_app.services import ledgers, linking, rules, tallies
 from workers import pacer
 from workers.bridge import Bridge
 from workers.bridge_lease import BridgeLease
@@ -93,6 +93,7 @@ class Engine:
         self._wire()
         self._generation, self._deaths = 0, host.status.deaths
         self._looked_upto = 0
+        self._uncounted: set[UUID] = set()
         self._woken: set[UUID] = set()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -202,6 +203,7 @@ class Engine:
             looked_at = self._next_few(list(believed))
             rows = await self.work.call(linking.load, worker=worker, sessions=looked_at, restless=True)
         self._take_rows(rows)
+        await self._count_hours()
         for session in set(looked_at) - {row.id for row in rows}:
             self._lost(believed[session])
         await self.drain.look()
@@ -232,7 +234,19 @@ class Engine:
         ):  # fmt: skip
             return False
         owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self.clock.now())
+        if row.chosen.hourly_limit != before.chosen.hourly_limit:
+            self._uncounted.add(owned.id)
         return True
+
+    async def _count_hours(self) -> None:
+        """Of sessions with another hourly limit: of their last hour was kept what the one before asked for."""
+        if not self._uncounted:
+            return
+        some = set(self._uncounted)
+        sent = await self.work.call(tallies.recent, sessions=list(some))
+        self._uncounted -= some
+        for owned in filter(None, map(self.table.get, some)):
+            owned.pacer.ledger = ledgers.recounted(owned.pacer.ledger, sent.get(owned.id, ()), self.clock.now())
 
     async def _take_wakes(self) -> None:
         if not self._woken:
@@ -246,6 +260,7 @@ class Engine:
         worker = self.ownership.worker
         if mine and worker:
             self._take_rows(await self.work.call(linking.load, worker=worker, sessions=[owned.id for owned in mine]))
+            await self._count_hours()
 
     async def _write_truths(self) -> None:
         await asyncio.sleep(GATHER_S)

@@ -70,7 +70,7 @@ class Pacer:
 
     def sent(self, lane: int, at: datetime, jitter: float) -> None:
         """One more has gone over the wire."""
-        self.ledger = noted(self.ledger, LANES[lane], at=at, jitter=jitter, zone=self.rules.policy.zone)
+        self.ledger = noted(self.ledger, LANES[lane], at=at, jitter=jitter, policy=self.rules.policy)
 
     def shift(self, step: timedelta) -> None:
         """The database's clock was set."""

@@ -17,8 +17,9 @@ HOUR = timedelta(hours=1)
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What one lane of one session has sent. `jitter` is the die thrown at the last send, uniform over [0, 1): with it
-    the pause after that send is drawn, once. `hour`: the times of the last 60 minutes' sends, oldest first; older ones do
-    no harm. `day` and `sent_on_day`: its last day of sending, and how many of those count for the day's budget."""
+    the pause after that send is drawn, once. `hour`: the times of the last 60 minutes' sends, oldest first, as many as the
+    limit asks for; older ones do no harm. `day` and `sent_on_day`: its last day of sending, and how many of those count for
+    the day's budget."""
 
     last_sent_at: datetime | None = None
     jitter: float = 0.0
@@ -37,11 +38,11 @@ class Budget:
     resets_at: datetime | None
 
 
-def counted(tally: Tally, at: datetime, jitter: float, zone: ZoneInfo, *, budgeted: bool = True) -> Tally:
+def counted(tally: Tally, at: datetime, jitter: float, zone: ZoneInfo, *, per_hour: int | None, budgeted: bool = True) -> Tally:
     """The tally after a send at `at`, which is taken as no earlier than the one before. Not `budgeted`: the day does not count
-    it."""
+    it. Without a limit the hour is not kept: thousands of sessions would fill the memory with what nobody asks for."""
     at = at if tally.last_sent_at is None else max(at, tally.last_sent_at)
-    hour = (*tally.hour[bisect_right(tally.hour, at - HOUR) :], at)
+    hour = (*tally.hour[bisect_right(tally.hour, at - HOUR) :], at)[-per_hour:] if per_hour else ()
     if tally.day is not None and at < tally.day.ends_at:
         return replace(tally, last_sent_at=at, jitter=jitter, hour=hour, sent_on_day=tally.sent_on_day + budgeted)
     return Tally(at, jitter, hour, local_day(zone, at), int(budgeted))

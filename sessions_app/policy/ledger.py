@@ -1,15 +1,15 @@
 """What a session has sent, in both lanes: all that its pace and its budgets need, kept in memory by its owner.
 
-A new owner builds it from the messages' rows, and notes each send that went over the wire. About 56 bytes for each message
-of the last hour.
+A new owner builds it from the tallies, and notes each send that went over the wire. About 56 bytes for each message that an
+hourly limit allows.
 """
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from sessions_app.policy.budgets import Tally, counted
 from sessions_app.policy.lanes import Lane
+from sessions_app.policy.rules import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Ledger:
         return self.cold if warm is None or (cold is not None and cold > warm) else self.warm
 
 
-def noted(ledger: Ledger, lane: Lane, *, at: datetime, jitter: float, zone: ZoneInfo) -> Ledger:
+def noted(ledger: Ledger, lane: Lane, *, at: datetime, jitter: float, policy: Policy) -> Ledger:
     """The ledger after a send. `jitter`: a new die, uniform over [0, 1), for the pause that follows."""
-    tally = counted(ledger.of(lane), at, jitter, zone, budgeted=lane is not Lane.COLD)
+    per_hour = policy.of(lane).per_hour
+    tally = counted(ledger.of(lane), at, jitter, policy.zone, per_hour=per_hour, budgeted=lane is not Lane.COLD)
     return replace(ledger, warm=tally) if lane is Lane.WARM else replace(ledger, cold=tally)

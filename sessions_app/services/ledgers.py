@@ -42,11 +42,21 @@ def of_session(sent: Sent, quarters: Sequence[Quarter], *, policy: Policy, now: 
     )
 
 
+def recounted(ledger: Ledger, quarters: Sequence[Quarter], now: datetime) -> Ledger:
+    """With the hour of both lanes told anew: under a new limit, for which not enough of it was kept."""
+    warm = [one for one in quarters if one.lane == _WARM]
+    cold = [one for one in quarters if one.lane != _WARM]
+    return Ledger(replace(ledger.warm, hour=_hour(warm, now)), replace(ledger.cold, hour=_hour(cold, now)))
+
+
 def _counted(tally: Tally, quarters: Sequence[Quarter], budgeted: set[int], day: Day, now: datetime) -> Tally:
-    ends = [(min(one.starts_at + QUARTER, now), one.sent) for one in quarters]
-    hour = tuple(at for at, sent in ends if at > now - HOUR for _ in range(sent))
     on_day = sum(one.sent for one in quarters if one.lane in budgeted and one.starts_at >= day.starts_at)
-    return replace(tally, hour=tuple(sorted(hour)), day=day, sent_on_day=on_day)
+    return replace(tally, hour=_hour(quarters, now), day=day, sent_on_day=on_day)
+
+
+def _hour(quarters: Sequence[Quarter], now: datetime) -> tuple[datetime, ...]:
+    ends = [(min(one.starts_at + QUARTER, now), one.sent) for one in quarters]
+    return tuple(sorted(at for at, sent in ends if at > now - HOUR for _ in range(sent)))
 
 
 def _die(pace: Pace, delay_ms: int) -> float:

@@ -44,7 +44,7 @@ class Owner:
 
     def send(self, lane: Lane) -> None:
         jitter = self.dice.random()
-        self.ledger = noted(self.ledger, lane, at=self.now, jitter=jitter, zone=self.policy.zone)
+        self.ledger = noted(self.ledger, lane, at=self.now, jitter=jitter, policy=self.policy)
         self.sent.append((lane, self.now, jitter))
 
     def hear(self, event: Event) -> None:

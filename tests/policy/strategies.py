@@ -116,7 +116,7 @@ def ledgers(draw: st.DrawFn, zone: ZoneInfo, now: datetime = NOW) -> Ledger:
     ledger, at = Ledger(), now - timedelta(milliseconds=sum(gap for _, gap, _ in gaps))
     for lane, gap, jitter in gaps:
         at += timedelta(milliseconds=gap)
-        ledger = noted(ledger, lane, at=at, jitter=jitter, zone=zone)
+        ledger = noted(ledger, lane, at=at, jitter=jitter, policy=unlimited(zone))
     return ledger
 
 
@@ -130,5 +130,5 @@ def ledger_with(count: int, lane: Lane, zone: ZoneInfo = ZONES[0]) -> Ledger:
     """One a minute until a minute ago."""
     ledger = Ledger()
     for n in range(count):
-        ledger = noted(ledger, lane, at=NOW - timedelta(minutes=count - n), jitter=0.5, zone=zone)
+        ledger = noted(ledger, lane, at=NOW - timedelta(minutes=count - n), jitter=0.5, policy=unlimited(zone))
     return ledger

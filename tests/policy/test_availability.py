@@ -199,7 +199,7 @@ def test_limits_below_one_are_refused() -> None:
 
 @given(jitter=jitters)
 def test_the_die_of_the_last_message_of_either_lane_makes_the_pause(jitter: float) -> None:
-    ledger = noted(ledger_with(3, Lane.WARM), Lane.NEW, at=NOW, jitter=jitter, zone=BERLIN)
+    ledger = noted(ledger_with(3, Lane.WARM), Lane.NEW, at=NOW, jitter=jitter, policy=unlimited())
     at = instant(when(Lane.WARM, Priority.LOW, ledger=ledger, policy=unlimited(), number=OLD, now=NOW))
     assert at == NOW + delay_ms(Pace(2_000, 10_000), jitter) * MS
 

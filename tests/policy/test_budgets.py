@@ -1,6 +1,7 @@
 """Budgets: never more than the limit in any hour or on any day of the restaurant, and no minute of waiting too many."""
 
 from bisect import bisect_right
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,16 +12,16 @@ from sessions_app.policy.budgets import HOUR, Tally, counted, day_budget, hour_b
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
 from sessions_app.policy.local_time import local_day, wall
-from tests.policy.strategies import NOW, instants, lanes, zones
+from tests.policy.strategies import NOW, instants, lanes, unlimited, zones
 
 BERLIN = ZoneInfo("Europe/Berlin")
 gaps = st.lists(st.integers(0, 1_500_000), max_size=60).map(lambda all_: [timedelta(milliseconds=ms) for ms in all_])
 
 
-def tally_of(zone: ZoneInfo, times: list[datetime]) -> Tally:
+def tally_of(zone: ZoneInfo, times: list[datetime], per_hour: int | None = 1_000) -> Tally:
     tally = Tally()
     for at in times:
-        tally = counted(tally, at, 0.5, zone)
+        tally = counted(tally, at, 0.5, zone, per_hour=per_hour)
     return tally
 
 
@@ -57,8 +58,18 @@ def test_room_after_others_is_where_they_leave_it(start: datetime, pauses: list[
     told = hour_free_at(tally, limit, now, ahead)
     for _ in range(ahead):
         now = hour_free_at(tally, limit, now)
-        tally = counted(tally, now, 0.5, BERLIN)
+        tally = counted(tally, now, 0.5, BERLIN, per_hour=limit)
     assert told == hour_free_at(tally, limit, now)
+
+
+@given(start=instants, pauses=gaps, limit=st.integers(1, 7), ahead=st.integers(0, 30))
+def test_as_many_as_the_limit_are_all_it_has_to_keep(start: datetime, pauses: list[timedelta], limit: int, ahead: int) -> None:
+    times = times_of(start, pauses)
+    whole, kept = tally_of(BERLIN, times), tally_of(BERLIN, times, limit)
+    now = whole.last_sent_at or start
+    assert len(kept.hour) <= limit
+    assert hour_free_at(kept, limit, now, ahead) == hour_free_at(whole, limit, now, ahead)
+    assert tally_of(BERLIN, times, None) == replace(whole, hour=())
 
 
 @given(zone=zones, start=instants, pauses=gaps, limit=st.integers(1, 70))
@@ -98,8 +109,8 @@ def test_what_left_the_hour_is_forgotten() -> None:
 
 @given(first=lanes, second=lanes)
 def test_each_lane_has_its_own_counters(first: Lane, second: Lane) -> None:
-    ledger = noted(Ledger(), first, at=NOW, jitter=0.1, zone=BERLIN)
-    ledger = noted(ledger, second, at=NOW + timedelta(seconds=9), jitter=0.9, zone=BERLIN)
+    ledger = noted(Ledger(), first, at=NOW, jitter=0.1, policy=unlimited(BERLIN))
+    ledger = noted(ledger, second, at=NOW + timedelta(seconds=9), jitter=0.9, policy=unlimited(BERLIN))
     counted = [[first, second].count(lane) for lane in (Lane.WARM, Lane.NEW)]  # of strangers new chats alone
     assert [ledger.warm.sent_on_day, ledger.cold.sent_on_day] == counted
     assert len(ledger.cold.hour) == sum(lane is not Lane.WARM for lane in (first, second))

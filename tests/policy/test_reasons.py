@@ -97,7 +97,7 @@ def test_each_restriction_names_itself(known: Known, reason: Reason) -> None:
 
 def test_a_warning_doubles_the_pause_between_strangers() -> None:
     warned = replace(OLD, known=Known(cap=NewChatCap(NOW, CapStatus.FIRST_WARNING, 7, 9, NOW + DAY)))
-    ledger = noted(Ledger(), Lane.NEW, at=NOW, jitter=0.5, zone=BERLIN)
+    ledger = noted(Ledger(), Lane.NEW, at=NOW, jitter=0.5, policy=unlimited())
     asked = {"ledger": ledger, "policy": unlimited(), "now": NOW}
     assert slot_at(Lane.NEW, number=OLD, **asked) == NOW + timedelta(seconds=40)  # type: ignore[arg-type]
     assert slot_at(Lane.NEW, number=warned, **asked) == NOW + timedelta(seconds=80)  # type: ignore[arg-type]

@@ -311,6 +311,11 @@ def asked(stub: StubBridge) -> list[tuple[str, Json]]:
     return [(who, what) for verb, who, what in stub.calls if verb == "ASK"]
 
 
+def _in_the_hour(runner: Any, session: Session) -> int:
+    owned = runner._engine.table.get(session.pk) if runner._engine else None
+    return len(owned.pacer.ledger.warm.hour) if owned else 0
+
+
 def _holds(engine: Any, session: Session) -> bool:
     owned = engine.table.get(session.pk)
     return owned is not None and owned.pacer.number.known.time_lock is not None
@@ -453,6 +458,21 @@ def test_the_days_limit_holds_a_lane_until_it_is_raised(
     seen_for(0.5, lambda: len(wire.texts) == 4)
     rules(daily_limit=None)
     until_status(regulars[3], "sent")
+
+
+def test_an_hourly_limit_counts_what_was_sent_before_it_was_set(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    runner = make_runner()
+    until_sent(waiting(session, "one", "two", "three", lane=WARM))
+    rules(hourly_limit=4)
+    eventually(lambda: _in_the_hour(runner, session) == 3, what="the hour to be counted")
+    fourth, fifth = waiting(session, "four", "five", lane=WARM)
+    until_status(fourth, "sent")
+    seen_for(1.0, lambda: fresh(fifth).status == "queued")
+    rules(hourly_limit=5)
+    until_status(fifth, "sent")
 
 
 def test_an_operator_who_knows_the_number_ends_its_warm_up(
