@@ -1,7 +1,7 @@
 """States in plain words, for people who run a restaurant. Pure: the caller passes the clock in."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import phonenumbers
@@ -72,6 +72,16 @@ def span(seconds: float) -> str:
         if seconds >= 2 * size or (unit != "days" and seconds >= size):
             return f"{int(seconds // size)} {unit}"
     return f"{int(max(seconds, 0))} s"
+
+
+def seconds(milliseconds: int) -> str:
+    """2500 as "2.5 s"."""
+    return f"{milliseconds / 1_000:g} s"
+
+
+def exact(at: datetime) -> str:
+    """As the pages write a time; in UTC, which the page says once."""
+    return f"{at.astimezone(UTC):%-d %b %Y, %H:%M:%S}"
 
 
 def ago(then: datetime | None, now: datetime) -> str:
