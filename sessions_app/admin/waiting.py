@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sessions_app.admin.words import QUARANTINED, code_in_words, session_badge, span
+from sessions_app.admin.words import QUARANTINED, code_in_words, exact, session_badge, span
 from sessions_app.models import Message, Session
 from sessions_app.policy.reasons import Held, Reason, sentence
 
@@ -94,7 +94,10 @@ def _held(message: Message, now: datetime) -> str:
 
 
 def _ruled(hold: Held, now: datetime) -> str:
-    return f"{sentence(hold.reason)} It goes out in {span((hold.until - now).total_seconds())} at the earliest."
+    if hold.until <= now:
+        return sentence(hold.reason)
+    in_time = span((hold.until - now).total_seconds())
+    return f"{sentence(hold.reason)} It goes out in {in_time} at the earliest: {exact(hold.until)} UTC."
 
 
 def _in_line(session: Session, around: Surroundings, now: datetime) -> str:
