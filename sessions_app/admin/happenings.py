@@ -67,6 +67,10 @@ def _claimed(detail: Detail) -> Said:
     return (_TITLES["claimed"], str(detail.get("worker", "")), "calm")
 
 
+def _released(detail: Detail) -> Said:
+    return (_TITLES["released"], code_in_words(str(detail.get("reason", ""))), "calm")
+
+
 def _age_declared(detail: Detail) -> Said:
     return (_TITLES["age_declared"], _by(detail), "calm")
 
@@ -98,6 +102,7 @@ _TOLD: dict[str, Callable[[Detail], Said]] = {
     "state": _state,
     "link_requested": _link_requested,
     "claimed": _claimed,
+    "released": _released,
     "age_declared": _age_declared,
     "number_restricted": _restricted,
     "chat_cap": _cap,
@@ -105,7 +110,7 @@ _TOLD: dict[str, Callable[[Detail], Said]] = {
 
 
 def _by(detail: Detail) -> str:
-    return f"by {detail['by']}" if detail.get("by") else ""
+    return f"asked by {detail['by']}" if detail.get("by") else ""
 
 
 def _moment(value: Any) -> str:

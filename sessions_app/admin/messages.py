@@ -23,7 +23,7 @@ from sessions_app.admin.timeline import steps_of
 from sessions_app.admin.unfolded import ChangeList
 from sessions_app.admin.verbs import Verb, VerbsAdmin
 from sessions_app.admin.waiting import IN_TURN, Surroundings, reason_for_waiting
-from sessions_app.admin.words import exact, lane_in_words, message_badge, pretty_phone, seconds, span
+from sessions_app.admin.words import exact, lane_in_words, message_badge, pretty_phone, span
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import Message, Restaurant
 from sessions_app.policy.reasons import Reason
@@ -62,6 +62,7 @@ VERBS: tuple[Verb[Message], ...] = (
 )
 
 
+NO_BREAK = "\u00a0"
 # What they ended with is still true of them; of those that went on, `error_code` tells of an attempt long past.
 ENDED_BADLY = (Message.Status.FAILED, Message.Status.EXPIRED, Message.Status.UNCERTAIN)
 
@@ -192,7 +193,7 @@ class MessageAdmin(VerbsAdmin[Message]):
 
     @admin.display(description="Pause before it")
     def shown_pause(self, message: Message) -> str:
-        return "–" if message.delay_ms is None else seconds(message.delay_ms)
+        return "–" if message.delay_ms is None else f"{message.delay_ms / 1_000:.1f} s"
 
     @admin.display(description="Text")
     def shown_body(self, message: Message) -> str:
@@ -211,7 +212,8 @@ def _why(message: Any, now: datetime) -> tuple[str, str]:
     words = "" if hold.reason == Reason.SCHEDULED else in_few_words(hold.reason)
     if hold.until <= now:
         return words, ""
-    return f"{words} · {span((hold.until - now).total_seconds())}".removeprefix(" · "), f"until {exact(hold.until)} UTC"
+    in_time = span((hold.until - now).total_seconds()).replace(" ", NO_BREAK)
+    return f"{words} · {in_time}".removeprefix(" · "), f"until {exact(hold.until)} UTC"
 
 
 def _around(message: Message) -> Surroundings:

@@ -1,6 +1,5 @@
 """A restaurant's settings as its manager fills them in."""
 
-from datetime import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,29 +38,30 @@ class RestaurantForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        if not self.errors:
-            self._check_hours(self.cleaned_data)
-        return cleaned
-
-    def _check_hours(self, cleaned: dict[str, Any]) -> None:
-        quiet, windows = (cleaned["quiet_from"], cleaned["quiet_until"]), cleaned["send_windows"]
-        if (quiet[0] is None) != (quiet[1] is None):
-            missing = "quiet_from" if quiet[0] is None else "quiet_until"
-            self.add_error(missing, "Quiet hours need both a start and an end.")
-            return
         try:
-            hours = _quiet(*quiet)
+            quiet = self._quiet()
         except ValueError as error:
             self.add_error("quiet_until", _sentence(error))
-            return
+            return cleaned
+        if not {"time_zone", "send_windows"} & self.errors.keys():
+            self._check_hours(quiet)
+        return cleaned
+
+    def _quiet(self) -> Quiet | None:
+        start, end = self.cleaned_data.get("quiet_from"), self.cleaned_data.get("quiet_until")
+        if start is not None and end is not None:
+            return Quiet(start, end)
+        if (start, end) != (None, None) and not {"quiet_from", "quiet_until"} & self.errors.keys():
+            raise ValueError("quiet hours need both a start and an end")
+        return None
+
+    def _check_hours(self, quiet: Quiet | None) -> None:
+        """Those that leave no time to send would be saved, and then count as none."""
+        zone, windows = ZoneInfo(self.cleaned_data["time_zone"]), self.cleaned_data["send_windows"]
         try:
-            opening_hours(ZoneInfo(cleaned["time_zone"]), quiet=hours, windows=None if windows is None else windows_of(windows))
+            opening_hours(zone, quiet=quiet, windows=None if windows is None else windows_of(windows))
         except ValueError as error:
             self.add_error("send_windows", _sentence(error))
-
-
-def _quiet(start: time | None, end: time | None) -> Quiet | None:
-    return None if start is None or end is None else Quiet(start, end)
 
 
 def _sentence(error: ValueError) -> str:

@@ -33,7 +33,7 @@ def notices(known: Known, now: datetime) -> list[Notice]:
 
 def _all(known: Known) -> Iterator[Notice]:
     if (ban := ban_ends_at(known)) is not None:
-        yield Notice("Banned for a while", "WhatsApp has banned this number for a while. Nothing is sent.", "bad", ban + BUFFER)
+        yield Notice("Banned for a while", "WhatsApp lets this number send nothing. Its messages wait.", "bad", ban + BUFFER)
     if (lock := lock_ends_at(known)) is not None:
         text = "WhatsApp does not let this number write to strangers. Customers who have written to it get their messages."
         yield Notice("No messages to strangers", text, "bad", lock + BUFFER)

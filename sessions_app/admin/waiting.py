@@ -69,6 +69,8 @@ def _uncertain(session: Session) -> str:
 def _queued(message: Message, session: Session, around: Surroundings, now: datetime) -> str:
     if session.state == Session.State.BLOCKED and session.state_reason == QUARANTINED:
         return "Its session made the bridge crash and is kept apart. It goes out once somebody has restarted the session."
+    if session.state == Session.State.BLOCKED and session.state_detail:
+        return f"{session.state_detail} {_blocked_until(session, now)}"
     if session.state in _OFFLINE:
         return _OFFLINE[Session.State(session.state)]
     if not around.worker_alive:
@@ -82,6 +84,12 @@ def _queued(message: Message, session: Session, around: Surroundings, now: datet
     if message.not_before > now:
         return f"It is tried again in {span((message.not_before - now).total_seconds())}."
     return _in_line(session, around, now)
+
+
+def _blocked_until(session: Session, now: datetime) -> str:
+    if session.retry_at is None or session.retry_at <= now:
+        return "The queue is kept."
+    return f"The queue is kept; the number is tried again at {exact(session.retry_at)} UTC."
 
 
 def _held(message: Message, now: datetime) -> str:

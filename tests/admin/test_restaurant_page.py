@@ -87,6 +87,11 @@ def test_what_is_filled_in_is_stored_as_before(manager: Client, ours: House) -> 
     [
         ({"send_windows": "Mon 10:00–14:00\nTue at noon"}, "Line 2, “Tue at noon”: “at noon” is no interval"),
         ({"quiet_from": "08:00", "quiet_until": "08:00"}, "Quiet hours need a start and an end that differ."),
+        (
+            {"quiet_from": "08:00", "quiet_until": "08:00", "send_windows": "?"},
+            "Quiet hours need a start and an end that differ.",
+        ),
+        ({"quiet_until": "08:00"}, "Quiet hours need both a start and an end."),
         ({"quiet_from": "08:00"}, "Quiet hours need both a start and an end."),
         (
             {"send_windows": "Mon 23:00–23:30", "quiet_from": "22:00", "quiet_until": "06:00"},
