@@ -1,6 +1,7 @@
 """The admin's tenancy: every list, page, autocomplete, filter and action goes through `TenantAdmin`."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from django.contrib import messages
@@ -35,6 +36,14 @@ class TenantAdmin(ModelAdmin[M]):
     list_disable_select_all = True
     list_filter_submit = True
     change_form_template = "sessions_app/admin/look.html"
+    labels: Mapping[str, str] = {}  # of fields, where the model's own names are none for people
+
+    def get_form(self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **{"labels": self.labels, "help_texts": self.help_texts(), **kwargs})
+
+    def help_texts(self) -> Mapping[str, str]:
+        """Asked for with each page."""
+        return {}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
         rows = super().get_queryset(request)

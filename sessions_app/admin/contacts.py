@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
@@ -18,6 +19,21 @@ from sessions_app.models import Consent, Contact, InboundMessage
 from sessions_app.services import optouts
 
 CONSENTS_SHOWN = 50
+LABELS = {
+    "name": "Calls themself",
+    "checked_at": "Looked up",
+    "last_inbound_at": "Last wrote to us",
+    "last_outbound_at": "Last written to",
+    "lid": "WhatsApp's own id (LID)",
+    "created_at": "Known since",
+    "text": "Text",
+    "kind": "Kind",
+    "sent_at": "Written",
+    "chat": "WhatsApp's id of the chat",
+    "sender": "WhatsApp's id of the sender",
+    "wa_id": "WhatsApp's id of it",
+}
+WHATSAPP = (("shown_on_whatsapp", "checked_at"), ("last_inbound_at", "last_outbound_at"), ("lid", "created_at"))
 
 VERBS: tuple[Verb[Contact], ...] = (
     Verb(
@@ -47,6 +63,7 @@ VERBS: tuple[Verb[Contact], ...] = (
 @admin.register(Contact)
 class ContactAdmin(VerbsAdmin[Contact]):
     verbs = VERBS
+    labels = LABELS
     change_form_outer_before_template = "sessions_app/admin/contact_panel.html"
     list_display = ("who", "at", "wrote", "was_written_to", "uses_whatsapp", "wants_messages")
     list_filter = (SessionFilter, RestaurantFilter)
@@ -58,16 +75,28 @@ class ContactAdmin(VerbsAdmin[Contact]):
     search_help_text = "Whole number (+49…) or whole name"
     fieldsets = (
         (None, {"fields": (("shown_phone", "name"), ("session", "restaurant"))}),
-        ("WhatsApp", {"fields": (("on_whatsapp", "checked_at"), ("last_inbound_at", "last_outbound_at"), ("lid", "created_at"))}),
+        (
+            "WhatsApp",
+            {"fields": WHATSAPP},
+        ),
     )
-    readonly_fields = ("shown_phone", "created_at")
+    readonly_fields = ("shown_phone", "shown_on_whatsapp", "created_at")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         contact = self.get_object(request, object_id)
-        panel = {"contact": contact, "buttons": self.buttons(request, contact), "consents": _consents(contact)} if contact else {}
+        panel = self._panel(request, contact) if contact else {}
         return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+
+    def _panel(self, request: HttpRequest, contact: Contact) -> dict[str, Any]:
+        return {
+            "contact": contact,
+            "title": contact.name or "Contact",
+            "buttons": self.buttons(request, contact),
+            "parked": contact.parked_until is not None and contact.parked_until > timezone.now(),
+            "consents": _consents(contact),
+        }
 
     @admin.display(description="Wants messages", boolean=True)
     def wants_messages(self, contact: Contact) -> bool:
@@ -93,6 +122,10 @@ class ContactAdmin(VerbsAdmin[Contact]):
     def uses_whatsapp(self, contact: Contact) -> bool | None:
         return contact.on_whatsapp
 
+    @admin.display(description="On WhatsApp")
+    def shown_on_whatsapp(self, contact: Contact) -> str:
+        return {True: "yes", False: "no", None: "not known yet"}[contact.on_whatsapp]
+
     @admin.display(description="Number")
     def shown_phone(self, contact: Contact) -> str:
         return pretty_phone(contact.phone) if contact.phone else "–"
@@ -104,6 +137,7 @@ def _consents(contact: Contact) -> list[Consent]:
 
 @admin.register(InboundMessage)
 class InboundMessageAdmin(TenantAdmin[InboundMessage]):
+    labels = LABELS
     list_display = ("who", "shown_text", "at", "when")
     list_filter = (DayFilter, SessionFilter, RestaurantFilter)
     list_select_related = ("session", "restaurant", "contact")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -13,8 +13,10 @@ from django.utils import timezone
 from sessions_app.admin.day_filter import first_id
 from sessions_app.admin.grants import Grants, grants_of
 from sessions_app.admin.queries import NEWEST_COUNTED, counts_by_status, live_workers, oldest_waiting
+from sessions_app.admin.restricted import Notice, notices
 from sessions_app.admin.words import NEEDS_A_PERSON, message_badge, session_badge
 from sessions_app.models import Message, Session
+from sessions_app.services import standing
 
 SHOWN = 8
 STATES = Session.State
@@ -39,12 +41,18 @@ class Figure:
     capped: bool = False
 
 
+@dataclass(frozen=True)
+class Restricted:
+    session: Session
+    notice: Notice  # the gravest of them
+
+
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Called by Unfold for the index page."""
     grants = grants_of(request)
     sessions = _mine(Session.objects.filter(deleted_at__isnull=True), grants)
     counts = dict(sessions.order_by().values_list("state").annotate(Count("pk")))
-    workers = list(live_workers())
+    workers, restricted = list(live_workers()), _restricted(sessions)
     return {
         **context,
         "title": "Overview",
@@ -52,6 +60,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             sessions.filter(state__in=NEEDS_A_PERSON).select_related("restaurant").order_by("-state_changed_at")[:SHOWN]
         ),
         "troubled_count": sum(counts.get(state, 0) for state in NEEDS_A_PERSON),
+        "restricted": restricted[:SHOWN],
+        "restricted_count": len(restricted),
         "states": [_state(state, counts.get(state, 0)) for state in ORDER if counts.get(state)],
         "session_total": sum(counts.values()),
         "today": _today(grants),
@@ -67,6 +77,15 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _mine(rows: QuerySet[Any], grants: Grants) -> QuerySet[Any]:
     return rows if grants.everything else rows.filter(restaurant_id__in=grants.readable)
+
+
+def _restricted(sessions: QuerySet[Session]) -> list[Restricted]:
+    """Those that WhatsApp holds back while they are connected or about to be; what needs a person is told already."""
+    told = Q(standing__has_key="time_lock") | Q(standing__has_key="cap") | Q(standing__has_key="refused")
+    rows = sessions.filter(told, linked_at__isnull=False).exclude(state__in=NEEDS_A_PERSON).select_related("restaurant")
+    now = timezone.now()
+    known = ((row, notices(standing.read(row.standing).known, now)) for row in rows.order_by("restaurant__name", "name"))
+    return [Restricted(row, found[0]) for row, found in known if found]
 
 
 def _state(state: str, count: int) -> Figure:

@@ -15,6 +15,13 @@ def badge(shown: Badge) -> SafeString:
     return format_html('<span class="rw-badge rw-{}" title="{}">{}</span>', shown.tone, shown.hint, shown.text)
 
 
+def badge_and_why(shown: Badge, why: str, hint: str = "") -> SafeString:
+    """With a second line, when there is something to say."""
+    if not why:
+        return badge(shown)
+    return format_html('<span class="rw-two rw-why">{}<small title="{}">{}</small></span>', badge(shown), hint, why)
+
+
 def moment(at: datetime | None, now: datetime | None = None) -> SafeString | str:
     """How long ago, with the exact time as the hint."""
     if at is None:

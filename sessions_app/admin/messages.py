@@ -1,7 +1,8 @@
 """Every message: a list that stays quick over millions of rows, and a page each with its timeline."""
 
 import uuid
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,20 +11,40 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from sessions_app.admin.base import TenantChangeList
 from sessions_app.admin.day_filter import DayFilter
 from sessions_app.admin.filters import MessageStatusFilter, RestaurantFilter, SessionFilter
 from sessions_app.admin.grants import grants_of
-from sessions_app.admin.markup import badge, link_to, moment, two_lines
+from sessions_app.admin.markup import badge, badge_and_why, link_to, moment, two_lines
 from sessions_app.admin.paging import CappedPaginator
 from sessions_app.admin.queries import CAP, ahead_of, usable_worker_exists
+from sessions_app.admin.reasons import in_few_words
 from sessions_app.admin.timeline import steps_of
+from sessions_app.admin.unfolded import ChangeList
 from sessions_app.admin.verbs import Verb, VerbsAdmin
 from sessions_app.admin.waiting import IN_TURN, Surroundings, reason_for_waiting
-from sessions_app.admin.words import message_badge, pretty_phone
+from sessions_app.admin.words import exact, lane_in_words, message_badge, pretty_phone, span
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import Message, Restaurant
+from sessions_app.policy.reasons import Reason
 from sessions_app.services import estimates, messages, phones
 
+LABELS = {
+    "reference": "Your reference",
+    "created_at": "Accepted",
+    "not_before": "Not before",
+    "expires_at": "Expires",
+    "sending_at": "Handed to WhatsApp",
+    "sent_at": "Taken by WhatsApp",
+    "delivered_at": "On the customer's phone",
+    "read_at": "Read by the customer",
+    "wa_id": "WhatsApp's id of it",
+    "address": "WhatsApp's address of the customer",
+    "attempts": "Hand-overs",
+    "seq": "Number in order of acceptance",
+    "id": "Message id",
+}
+MESSAGE = (("shown_to", "session_link"), ("reference", "priority"), ("shown_lane", "shown_pause"), "shown_body")
 WITHDRAWABLE = (Message.Status.SCHEDULED, Message.Status.QUEUED)
 
 VERBS: tuple[Verb[Message], ...] = (
@@ -41,9 +62,27 @@ VERBS: tuple[Verb[Message], ...] = (
 )
 
 
+NO_BREAK = "\u00a0"
+# What they ended with is still true of them; of those that went on, `error_code` tells of an attempt long past.
+ENDED_BADLY = (Message.Status.FAILED, Message.Status.EXPIRED, Message.Status.UNCERTAIN)
+
+
+class MessageChangeList(TenantChangeList):
+    """Looks up why those on the shown page wait."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: list[Any] = list(self.result_list)
+        holds = estimates.for_messages(messages=rows)
+        for row in rows:
+            row.hold = holds.get(row.pk)
+        self.result_list = cast("QuerySet[Message]", rows)
+
+
 @admin.register(Message)
 class MessageAdmin(VerbsAdmin[Message]):
     verbs = VERBS
+    labels = LABELS
     list_display = ("to", "status_badge", "text", "number", "created", "changed")
     list_filter = (MessageStatusFilter, DayFilter, SessionFilter, RestaurantFilter)
     list_select_related = ("session", "restaurant")
@@ -52,17 +91,20 @@ class MessageAdmin(VerbsAdmin[Message]):
     paginator = CappedPaginator
     change_form_outer_before_template = "sessions_app/admin/message_panel.html"
     fieldsets = (
-        ("Message", {"fields": (("shown_to", "session_link"), ("reference", "priority", "lane"), "shown_body")}),
+        (
+            "Message",
+            {"fields": MESSAGE},
+        ),
         (
             "Times",
             {"fields": (("created_at", "not_before"), ("expires_at", "sending_at"), ("sent_at", "delivered_at"), "read_at")},
         ),
         (
             "Technical",
-            {"fields": (("wa_id", "address"), ("attempts", "delay_ms"), ("seq", "id")), "classes": ("collapse",)},
+            {"fields": (("wa_id", "address"), ("attempts", "seq"), "id"), "classes": ("collapse",)},
         ),
     )
-    readonly_fields = ("shown_to", "session_link", "shown_body", "seq", "id", "created_at")
+    readonly_fields = ("shown_to", "session_link", "shown_lane", "shown_pause", "shown_body", "seq", "id", "created_at")
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Newest first along an index: by `seq` inside one session or restaurant, else by the primary key, which is
@@ -73,6 +115,9 @@ class MessageAdmin(VerbsAdmin[Message]):
             request.GET.get("session") or request.GET.get("restaurant") or (not grants.everything and len(grants.readable) == 1)
         )
         return ("-seq",) if narrow else ("-id",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return MessageChangeList
 
     def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
         return ()  # no other order has an index
@@ -97,6 +142,8 @@ class MessageAdmin(VerbsAdmin[Message]):
             "message_row": message,
             "badge": badge(message_badge(message.status)),
             "meaning": Message.Status(message.status).label,
+            "problem": in_few_words(message.error_code) if message.status in ENDED_BADLY else "",
+            "estimate": estimates.for_message(message=message) if message.status in WITHDRAWABLE else None,
             "reason": reason_for_waiting(message, message.session, _around(message), now),
             "buttons": self.buttons(request, message),
             "steps": steps_of(message),
@@ -113,8 +160,8 @@ class MessageAdmin(VerbsAdmin[Message]):
         return two_lines(pretty_phone(message.to_phone), message.reference or "no reference")
 
     @admin.display(description="Status")
-    def status_badge(self, message: Message) -> SafeString:
-        return badge(message_badge(message.status))
+    def status_badge(self, message: Any) -> SafeString:
+        return badge_and_why(message_badge(message.status), *_why(message, timezone.now()))
 
     @admin.display(description="Text")
     def text(self, message: Message) -> str:
@@ -140,9 +187,33 @@ class MessageAdmin(VerbsAdmin[Message]):
     def session_link(self, message: Message) -> SafeString | str:
         return link_to(message.session)
 
+    @admin.display(description="Goes")
+    def shown_lane(self, message: Message) -> str:
+        return lane_in_words(message.lane)
+
+    @admin.display(description="Pause before it")
+    def shown_pause(self, message: Message) -> str:
+        return "–" if message.delay_ms is None else f"{message.delay_ms / 1_000:.1f} s"
+
     @admin.display(description="Text")
     def shown_body(self, message: Message) -> str:
         return message.body
+
+
+def _why(message: Any, now: datetime) -> tuple[str, str]:
+    """In a few words why it is where it is, and the same to the second; empty for what goes its way."""
+    if message.status == Message.Status.SUPPRESSED:
+        return in_few_words("opted_out"), ""
+    if message.status in ENDED_BADLY:
+        return in_few_words(message.error_code), message.error_detail
+    hold = message.hold
+    if hold is None or hold.reason in IN_TURN:
+        return "", ""
+    words = "" if hold.reason == Reason.SCHEDULED else in_few_words(hold.reason)
+    if hold.until <= now:
+        return words, ""
+    in_time = span((hold.until - now).total_seconds()).replace(" ", NO_BREAK)
+    return f"{words} · {in_time}".removeprefix(" · "), f"until {exact(hold.until)} UTC"
 
 
 def _around(message: Message) -> Surroundings:

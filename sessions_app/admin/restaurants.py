@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -8,6 +9,9 @@ from django.utils.safestring import SafeString
 from sessions_app.admin.base import TenantAdmin
 from sessions_app.admin.grants import grants_of
 from sessions_app.admin.markup import badge, two_lines
+from sessions_app.admin.restaurant_form import RestaurantForm
+from sessions_app.admin.restaurant_look import TO_FILL_IN, TO_LOOK_AT, Looked
+from sessions_app.admin.restaurant_words import LABELS, hints
 from sessions_app.admin.unfolded import TabularInline
 from sessions_app.admin.words import Badge
 from sessions_app.models import Membership, Restaurant, Session
@@ -39,31 +43,16 @@ class MembershipInline(TabularInline[Membership, Restaurant]):
 
 
 @admin.register(Restaurant)
-class RestaurantAdmin(TenantAdmin[Restaurant]):
+class RestaurantAdmin(Looked, TenantAdmin[Restaurant]):
     restaurant_field = "pk"
     change_form_template = "admin/change_form.html"
     list_display = ("who", "numbers", "active")
     search_fields = ("name",)
     search_help_text = "Name"
     inlines = (MembershipInline,)
-    fieldsets = (
-        (None, {"fields": ("name", ("time_zone", "default_region"), "is_active")}),
-        ("Pace", {"fields": (("pace_min_delay_ms", "pace_max_delay_ms"), ("hourly_limit", "daily_limit"), "recipient_gap_s")}),
-        (
-            "Strangers",
-            {
-                "fields": (
-                    "protect_strangers",
-                    ("cold_min_delay_ms", "cold_max_delay_ms"),
-                    ("strangers_daily_limit", "identical_limit"),
-                ),
-                "description": "Customers who never wrote to a number. WhatsApp restricts numbers that write to many of them.",
-            },
-        ),
-        ("Hours", {"fields": (("quiet_from", "quiet_until"), "urgent_through_quiet", "send_windows")}),
-        ("Opting out", {"fields": ("opt_out_languages", ("opt_out_words", "opt_in_words"), ("opt_out_reply", "opt_in_reply"))}),
-        ("Messages without an answer", {"fields": ("resend_uncertain",)}),
-    )
+    form = RestaurantForm
+    labels = LABELS
+    fieldsets = TO_FILL_IN
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Restaurant]:
         kept = Q(sessions__deleted_at__isnull=True)
@@ -76,6 +65,13 @@ class RestaurantAdmin(TenantAdmin[Restaurant]):
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.may_manage(request, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Restaurant | None = None) -> Any:
+        looks = obj is not None and not self.may_manage(request, obj)
+        return TO_LOOK_AT if looks else TO_FILL_IN
+
+    def help_texts(self) -> Mapping[str, str]:
+        return hints()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Restaurant | None = None) -> Any:
         return () if grants_of(request).everything else ONLY_FOR_SUPERUSERS

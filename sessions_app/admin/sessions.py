@@ -13,17 +13,35 @@ from django.utils.safestring import SafeString
 from sessions_app.admin import link, trial_send
 from sessions_app.admin.base import TenantChangeList
 from sessions_app.admin.filters import RestaurantFilter, SessionStateFilter
+from sessions_app.admin.happenings import happening
 from sessions_app.admin.limits import limits_of
 from sessions_app.admin.markup import badge, moment, two_lines
 from sessions_app.admin.queries import alive_ids, capped, usable_worker_exists, waiting_counts
+from sessions_app.admin.restricted import notices
 from sessions_app.admin.unfolded import ChangeList
 from sessions_app.admin.verbs import Verb, VerbsAdmin
 from sessions_app.admin.words import pretty_phone, session_badge, session_sentence
 from sessions_app.models import Session
 from sessions_app.policy.warmup import RAMP
-from sessions_app.services import sessions
+from sessions_app.services import sessions, standing
 
 EVENTS_SHOWN = 100
+
+LABELS = {
+    "push_name": "Its name on WhatsApp",
+    "linked_at": "Linked since",
+    "connected_at": "Last connected",
+    "last_sent_at": "Last sent",
+    "next_send_at": "Next one not before",
+    "retry_at": "Next attempt to connect",
+    "state_reason": "Reason (code)",
+    "failures": "Failed attempts in a row",
+    "crashes": "Crashes in a row",
+    "bridge_deaths": "Deaths of its bridge",
+    "owner": "Worker",
+    "term": "Term",
+    "id": "Session id",
+}
 
 VERBS: tuple[Verb[Session], ...] = (
     Verb(
@@ -116,8 +134,9 @@ class SessionAdmin(VerbsAdmin[Session]):
     list_select_related = ("restaurant", "owner")
     ordering = ("restaurant__name", "name")
     autocomplete_fields = ()
-    change_form_outer_before_template = "sessions_app/admin/session_panel.html"
-    change_form_outer_after_template = "sessions_app/admin/session_after.html"
+    labels = LABELS
+    change_form_outer_before_template = "sessions_app/admin/session_before.html"
+    change_form_outer_after_template = "sessions_app/admin/session_log.html"
     add_fieldsets = ((None, {"fields": ("restaurant", "name")}),)
     fieldsets = (
         ("WhatsApp", {"fields": (("shown_phone", "push_name"), ("linked_at", "connected_at"))}),
@@ -164,19 +183,21 @@ class SessionAdmin(VerbsAdmin[Session]):
         return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
 
     def _panel(self, request: HttpRequest, session: Session) -> dict[str, Any]:
+        now = timezone.now()
         return {
             "session": session,
             "title": session.name,
             "badge": badge(session_badge(session.state, session.state_reason)),
             "sentence": session_sentence(session),
             "waiting": capped(waiting_counts([session.pk])[session.pk]),
-            "now": timezone.now(),
+            "now": now,
             "worker_alive": usable_worker_exists(),
             "needs_link": session.linked_at is None,
             "manages": self.may_manage(request, session),
             "buttons": self.buttons(request, session),
             "limits": limits_of(session),
-            "session_events": session.events.all()[:EVENTS_SHOWN],
+            "notices": notices(standing.read(session.standing).known, now) if session.linked_at else [],
+            "happenings": [happening(event) for event in session.events.all()[:EVENTS_SHOWN]],
             "events_shown": EVENTS_SHOWN,
         }
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.safestring import SafeString
 
 from sessions_app.admin.markup import badge
+from sessions_app.admin.reasons import in_few_words
 from sessions_app.admin.words import code_in_words, message_badge, span
 from sessions_app.models import Message
 
@@ -37,9 +38,13 @@ def steps_of(message: Message) -> list[Step]:
 
 
 def detail_in_words(detail: dict[str, Any]) -> str:
-    """What was noted with a change, as in "attempt 2, reason ack timeout"; what says nothing to a person is left out."""
+    """What was noted with a change, as in "attempt 2, no answer from WhatsApp"; what says nothing to a person is left out."""
     worth = {key: value for key, value in detail.items() if key not in _NOT_FOR_PEOPLE and value not in _NOTHING}
-    return ", ".join(f"{code_in_words(str(key))} {_value(value)}" for key, value in worth.items())
+    return ", ".join(_named(str(key), value) for key, value in worth.items())
+
+
+def _named(key: str, value: Any) -> str:
+    return in_few_words(str(value)) if key == "reason" else f"{code_in_words(key)} {_value(value)}"
 
 
 def _value(value: Any) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sessions_app.admin.words import QUARANTINED, code_in_words, session_badge, span
+from sessions_app.admin.words import QUARANTINED, code_in_words, exact, session_badge, span
 from sessions_app.models import Message, Session
 from sessions_app.policy.reasons import Held, Reason, sentence
 
@@ -70,6 +70,8 @@ def _uncertain(session: Session) -> str:
 def _queued(message: Message, session: Session, around: Surroundings, now: datetime) -> str:
     if session.state == Session.State.BLOCKED and session.state_reason == QUARANTINED:
         return "Its session made the bridge crash and is kept apart. It goes out once somebody has restarted the session."
+    if session.state == Session.State.BLOCKED and session.state_detail:
+        return f"{session.state_detail} {_blocked_until(session, now)}"
     if session.state in _OFFLINE:
         return _OFFLINE[Session.State(session.state)]
     if not around.worker_alive:
@@ -85,6 +87,12 @@ def _queued(message: Message, session: Session, around: Surroundings, now: datet
     return _in_line(session, around, now)
 
 
+def _blocked_until(session: Session, now: datetime) -> str:
+    if session.retry_at is None or session.retry_at <= now:
+        return "The queue is kept."
+    return f"The queue is kept; the number is tried again at {exact(session.retry_at)} UTC."
+
+
 def _held(message: Message, now: datetime) -> str:
     why = _HELD.get(message.hold_reason, code_in_words(message.hold_reason))
     until = message.hold_until or message.not_before
@@ -95,7 +103,10 @@ def _held(message: Message, now: datetime) -> str:
 
 
 def _ruled(hold: Held, now: datetime) -> str:
-    return f"{sentence(hold.reason)} It goes out in {span((hold.until - now).total_seconds())} at the earliest."
+    if hold.until <= now:
+        return sentence(hold.reason)
+    in_time = span((hold.until - now).total_seconds())
+    return f"{sentence(hold.reason)} It goes out in {in_time} at the earliest: {exact(hold.until)} UTC."
 
 
 def _in_line(session: Session, around: Surroundings, now: datetime) -> str:

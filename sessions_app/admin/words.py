@@ -1,7 +1,7 @@
 """States in plain words, for people who run a restaurant. Pure: the caller passes the clock in."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import phonenumbers
@@ -44,6 +44,12 @@ _MESSAGE: dict[str, tuple[str, Tone]] = {
     Message.Status.SUPPRESSED: ("Suppressed", "warn"),
 }
 
+_LANE = {
+    Message.Lane.WARM: "to a customer who has written",
+    Message.Lane.COLD: "to a stranger written to before",
+    Message.Lane.NEW: "first message to a stranger",
+}
+
 # States that stay as they are until somebody does something.
 NEEDS_A_PERSON = (Session.State.LOGGED_OUT, Session.State.BLOCKED)
 
@@ -60,8 +66,14 @@ def message_badge(status: str) -> Badge:
     return Badge(text, tone, str(Message.Status(status).label) if status in Message.Status.values else "")
 
 
+def lane_in_words(lane: int) -> str:
+    return _LANE[Message.Lane(lane)]
+
+
 def session_sentence(session: Session) -> str:
     """What is true of this session, in one sentence; the owner's own words win over the general ones."""
+    if session.state == Session.State.BLOCKED and session.state_detail:
+        return session.state_detail
     general = session_badge(session.state, session.state_reason).hint
     return f"{general}. {session.state_detail}" if session.state_detail else f"{general}."
 
@@ -72,6 +84,16 @@ def span(seconds: float) -> str:
         if seconds >= 2 * size or (unit != "days" and seconds >= size):
             return f"{int(seconds // size)} {unit}"
     return f"{int(max(seconds, 0))} s"
+
+
+def seconds(milliseconds: int) -> str:
+    """2500 as "2.5 s"."""
+    return f"{milliseconds / 1_000:g} s"
+
+
+def exact(at: datetime) -> str:
+    """As the pages write a time; in UTC, which the page says once."""
+    return f"{at.astimezone(UTC):%-d %b %Y, %H:%M:%S}"
 
 
 def ago(then: datetime | None, now: datetime) -> str:

@@ -104,7 +104,7 @@ class Message(UUIDModel):
         constraints = [models.UniqueConstraint(fields=["session", "wa_id"], name="message_wa_id_once")]
 
     def __str__(self) -> str:
-        return str(self.id)
+        return f"To {self.to_phone}"
 
 
 class MessageEvent(models.Model):

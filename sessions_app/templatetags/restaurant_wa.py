@@ -1,25 +1,17 @@
 """What the admin's templates cannot say themselves."""
 
 from datetime import datetime
-from typing import Any
 
 from django import template
 from django.conf import settings
 from django.utils.safestring import SafeString
 
 from sessions_app.admin.markup import badge, moment
-from sessions_app.admin.timeline import detail_in_words
-from sessions_app.admin.words import code_in_words, pretty_phone, session_badge
+from sessions_app.admin.words import pretty_phone, session_badge
 from sessions_app.models import Session
 
 register = template.Library()
-register.filter("in_words", code_in_words)
 register.filter("pretty_phone", pretty_phone)
-
-
-@register.filter
-def detail_words(detail: dict[str, Any]) -> str:
-    return detail_in_words(detail)
 
 
 @register.filter

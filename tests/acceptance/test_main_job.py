@@ -97,7 +97,9 @@ def sign_in(page: Page, stack: Stack) -> None:
 def make_restaurant(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.api.url}/admin/sessions_app/restaurant/add/")
     page.locator("#id_name").fill("Trattoria Luigi")
-    page.locator("#id_default_region").fill("DE")
+    page.locator("#select2-id_default_region-container").click()
+    page.get_by_role("searchbox").fill("DE (")
+    page.get_by_role("option", name="DE (+49)").click()
     page.get_by_role("button", name="Save", exact=True).click()
 
 

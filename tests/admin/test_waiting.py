@@ -88,7 +88,7 @@ def test_a_session_in_quarantine_is_not_said_to_be_refused_by_whatsapp() -> None
 def test_details_and_numbers() -> None:
     assert (
         detail_in_words({"attempt": 2, "reason": "ack_timeout", "nothing": None, "resend": False, "event": "x"})
-        == "attempt 2, reason ack timeout"
+        == "attempt 2, no answer from WhatsApp"
     )
     assert pretty_phone("+4915112345678") == "+49 1511 2345678"
     assert pretty_phone("a lid") == "a lid"
