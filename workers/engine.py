@@ -9,8 +9,6 @@ from uuid import UUID
 import structlog
 
 from sessions_app.policy.signals import Refused
-from sessions_app.services import ledgers, linking, rules, tallies
-from workers import pacer
 from workers.bridge import Bridge
 from workers.bridge_lease import BridgeLease
 from workers.bridge_process import BridgeHost, BridgeStatus
@@ -20,6 +18,7 @@ from workers.database import Database
 from workers.drain import Drain
 from workers.inquiries import Inquiries
 from workers.links import Links
+from workers.looks import Looks
 from workers.loops import LONGEST_PAUSE_S, attempt, every
 from workers.ownership import Ownership
 from workers.signals import Signals
@@ -33,7 +32,6 @@ CONSIDER_S = 0.25
 WATCH_S = 0.1
 CLEAR_S = 1.0
 COMPARE_S = 30.0
-LOOKS_FOR_ALL = 10
 INQUIRE_S = 5.0
 GATHER_S = 0.02
 HAND_OVER_S = 3.0
@@ -88,14 +86,18 @@ class Engine:
             lease=self.lease,
             worker=lambda: self.ownership.worker,
         )
+        self.looks = Looks(
+            table=self.table,
+            database=self.work,
+            clock=self.clock,
+            ownership=self.ownership,
+            links=self.links,
+            drain=self.drain,
+        )
         self.inquiries = Inquiries(table=self.table, bridge=self.bridge, clock=self.clock, lease=self.lease)
         self.signals = Signals(table=self.table, bridge=self.bridge, links=self.links)
         self._wire()
         self._generation, self._deaths = 0, host.status.deaths
-        self._looked_upto = 0
-        self._uncounted: set[UUID] = set()
-        self._woken: set[UUID] = set()
-        self._wake = asyncio.Event()
         self._stop = asyncio.Event()
 
     def _wire(self) -> None:
@@ -129,9 +131,7 @@ class Engine:
     # --- From outside, in the loop's thread
 
     def wake(self, sessions: Iterable[UUID]) -> None:
-        """A hint that these sessions have a message or a wish."""
-        self._woken.update(sessions)
-        self._wake.set()
+        self.looks.wake(sessions)
 
     def stop(self) -> None:
         self._stop.set()
@@ -161,8 +161,8 @@ class Engine:
             "clear": every(CLEAR_S, self.suspects.clear, name="clear"),
             "balance": every(BALANCE_S, self.ownership.balance, name="balance"),
             "consider": every(CONSIDER_S, self.links.consider_all, name="consider"),
-            "look": every(self.config.look_every_s, self._look, name="look"),
-            "wake": every(3_600, self._take_wakes, name="wake", kick=self._wake),
+            "look": every(self.config.look_every_s, self.looks.look, name="look"),
+            "wake": every(3_600, self.looks.take_wakes, name="wake", kick=self.looks.woken),
             "signals": every(CONSIDER_S, self.signals.follow, name="signals"),
             "compare": every(COMPARE_S, self.signals.compare, name="compare", kick=self.signals.started),
             "inquiries": every(INQUIRE_S, self.inquiries.ask, name="inquiries"),
@@ -189,78 +189,6 @@ class Engine:
             since, until = self.bridge_lease.hung_between or (status.died_at, status.died_at)
             self.suspects.accuse(since=since, until=until)
         self._deaths, self.bridge_lease.hung_between = status.deaths, None
-
-    async def _look(self) -> None:
-        """For wishes and messages that no wake-up told of, sessions that were taken away, claims that nobody heard of."""
-        worker = self.ownership.worker
-        if worker is None:
-            return
-        believed = {owned.id: owned for owned in self.table}
-        if await self.work.call(linking.count, worker=worker) != len(believed):
-            rows, looked_at = await self.work.call(linking.load, worker=worker), list(believed)
-            await self.ownership.adopt(rows)
-        else:
-            looked_at = self._next_few(list(believed))
-            rows = await self.work.call(linking.load, worker=worker, sessions=looked_at, restless=True)
-        self._take_rows(rows)
-        await self._count_hours()
-        for session in set(looked_at) - {row.id for row in rows}:
-            self._lost(believed[session])
-        await self.drain.look()
-
-    def _next_few(self, sessions: list[UUID]) -> list[UUID]:
-        """All in turn, each once in `LOOKS_FOR_ALL` looks: thousands at once would hold up the sends that are due meanwhile."""
-        few = -(-len(sessions) // LOOKS_FOR_ALL)
-        self._looked_upto = self._looked_upto if self._looked_upto < len(sessions) else 0
-        begin, self._looked_upto = self._looked_upto, self._looked_upto + few
-        return sessions[begin : self._looked_upto]
-
-    def _lost(self, owned: Owned) -> None:
-        if self.table.holds(owned) and not owned.leaving:  # a release is written before the table forgets it
-            self.links.lose(owned)
-
-    def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
-        for row in rows:
-            if owned := self.table.get(row.id):
-                if self._learn(owned, row):
-                    self.drain.look_again(owned)
-                self.links.take_wishes(row)
-
-    def _learn(self, owned: Owned, row: linking.SessionRow) -> bool:
-        """Whether its restaurant has chosen otherwise, or more is known of the number."""
-        before = owned.row
-        if (row.chosen, row.standing, row.declared_on, row.declared_days) == (
-            before.chosen, before.standing, before.declared_on, before.declared_days,
-        ):  # fmt: skip
-            return False
-        owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self.clock.now())
-        if row.chosen.hourly_limit != before.chosen.hourly_limit:
-            self._uncounted.add(owned.id)
-        return True
-
-    async def _count_hours(self) -> None:
-        """Of sessions with another hourly limit: of their last hour was kept what the one before asked for."""
-        if not self._uncounted:
-            return
-        some = set(self._uncounted)
-        sent = await self.work.call(tallies.recent, sessions=list(some))
-        self._uncounted -= some
-        for owned in filter(None, map(self.table.get, some)):
-            owned.pacer.ledger = ledgers.recounted(owned.pacer.ledger, sent.get(owned.id, ()), self.clock.now())
-
-    async def _take_wakes(self) -> None:
-        if not self._woken:
-            return
-        await asyncio.sleep(GATHER_S)
-        woken, self._woken = self._woken, set()
-        mine = [owned for owned in map(self.table.get, woken) if owned]
-        for owned in mine:
-            if owned.may_send and not self.drain.paused:
-                self.drain.schedule(owned)
-        worker = self.ownership.worker
-        if mine and worker:
-            self._take_rows(await self.work.call(linking.load, worker=worker, sessions=[owned.id for owned in mine]))
-            await self._count_hours()
 
     async def _write_truths(self) -> None:
         await asyncio.sleep(GATHER_S)

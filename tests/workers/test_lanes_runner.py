@@ -71,7 +71,7 @@ def wire(stub: StubBridge) -> Wire:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings are found by the full look, which comes every ten seconds elsewhere."""
-    monkeypatch.setattr("workers.engine.LOOKS_FOR_ALL", 1)
+    monkeypatch.setattr("workers.looks.LOOKS_FOR_ALL", 1)
 
 
 def rules(**columns: Any) -> None:

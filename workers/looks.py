@@ -1,0 +1,112 @@
+"""What a worker learns from its sessions' rows: wishes and messages, told by a wake-up or found without one; sessions that were
+taken away, and claims that nobody heard of."""
+
+import asyncio
+from collections.abc import Iterable
+from uuid import UUID
+
+from sessions_app.services import ledgers, linking, rules, tallies
+from workers import pacer
+from workers.clocks import DatabaseClock
+from workers.database import Database
+from workers.drain import Drain
+from workers.links import Links
+from workers.ownership import Ownership
+from workers.table import Owned, Table
+
+LOOKS_FOR_ALL = 10
+GATHER_S = 0.02
+
+
+class Looks:
+    def __init__(
+        self, *, table: Table, database: Database, clock: DatabaseClock, ownership: Ownership, links: Links, drain: Drain
+    ) -> None:
+        self.woken = asyncio.Event()
+        self._table = table
+        self._database = database
+        self._clock = clock
+        self._ownership = ownership
+        self._links = links
+        self._drain = drain
+        self._to_wake: set[UUID] = set()
+        self._upto = 0
+        self._uncounted: set[UUID] = set()
+
+    def wake(self, sessions: Iterable[UUID]) -> None:
+        """A hint that these sessions have a message or a wish."""
+        self._to_wake.update(sessions)
+        self.woken.set()
+
+    async def take_wakes(self) -> None:
+        """Of all that came within a moment, at once."""
+        if not self._to_wake:
+            return
+        await asyncio.sleep(GATHER_S)
+        woken, self._to_wake = self._to_wake, set()
+        mine = [owned for owned in map(self._table.get, woken) if owned]
+        for owned in mine:
+            if owned.may_send and not self._drain.paused:
+                self._drain.schedule(owned)
+        worker = self._ownership.worker
+        if mine and worker:
+            self._take_rows(await self._database.call(linking.load, worker=worker, sessions=[owned.id for owned in mine]))
+            await self._count_hours()
+
+    async def look(self) -> None:
+        """For what no wake-up told of."""
+        worker = self._ownership.worker
+        if worker is None:
+            return
+        believed = {owned.id: owned for owned in self._table}
+        if await self._database.call(linking.count, worker=worker) != len(believed):
+            rows, looked_at = await self._database.call(linking.load, worker=worker), list(believed)
+            await self._ownership.adopt(rows)
+        else:
+            looked_at = self._next_few(list(believed))
+            rows = await self._database.call(linking.load, worker=worker, sessions=looked_at, restless=True)
+        self._take_rows(rows)
+        await self._count_hours()
+        for session in set(looked_at) - {row.id for row in rows}:
+            self._lost(believed[session])
+        await self._drain.look()
+
+    def _next_few(self, sessions: list[UUID]) -> list[UUID]:
+        """All in turn, each once in `LOOKS_FOR_ALL` looks: thousands at once would hold up the sends that are due meanwhile."""
+        few = -(-len(sessions) // LOOKS_FOR_ALL)
+        self._upto = self._upto if self._upto < len(sessions) else 0
+        begin, self._upto = self._upto, self._upto + few
+        return sessions[begin : self._upto]
+
+    def _lost(self, owned: Owned) -> None:
+        if self._table.holds(owned) and not owned.leaving:  # a release is written before the table forgets it
+            self._links.lose(owned)
+
+    def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
+        for row in rows:
+            if owned := self._table.get(row.id):
+                if self._learn(owned, row):
+                    self._drain.look_again(owned)
+                self._links.take_wishes(row)
+
+    def _learn(self, owned: Owned, row: linking.SessionRow) -> bool:
+        """Whether its restaurant has chosen otherwise, or more is known of the number."""
+        before = owned.row
+        if (row.chosen, row.standing, row.declared_on, row.declared_days) == (
+            before.chosen, before.standing, before.declared_on, before.declared_days,
+        ):  # fmt: skip
+            return False
+        owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self._clock.now())
+        if row.chosen.hourly_limit != before.chosen.hourly_limit:
+            self._uncounted.add(owned.id)
+        return True
+
+    async def _count_hours(self) -> None:
+        """Of sessions with another hourly limit: of their last hour was kept what the one before asked for."""
+        if not self._uncounted:
+            return
+        some = set(self._uncounted)
+        sent = await self._database.call(tallies.recent, sessions=list(some))
+        self._uncounted -= some
+        for owned in filter(None, map(self._table.get, some)):
+            owned.pacer.ledger = ledgers.recounted(owned.pacer.ledger, sent.get(owned.id, ()), self._clock.now())
