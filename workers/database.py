@@ -9,14 +9,18 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import Error, connections
+from django.db import Error, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+
+from workers.clocks import steady
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _Job = tuple[Future[Any], Callable[[], Any]]
 _thread = threading.local()
+PLANS_FOR_S = 10.0
+ONLY_WHEN_ASKED = 1 << 62  # executions after which psycopg prepares a statement by itself
 
 
 class Database:
@@ -54,19 +58,36 @@ class Database:
 
 def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
+        _plan_anew()
         return function(*args, **kwargs)
     except Error:
         connections.close_all()
         raise
 
 
-def _hold_locks_no_longer_than_a_lease(connection: BaseDatabaseWrapper, **_: object) -> None:
-    """A worker that freezes in the middle of a transaction would keep its sessions locked, and nobody could claim them."""
-    if getattr(_thread, "is_engines", False):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [f"{settings.WORKER_TTL_S * 1000:.0f}"]
-            )
+def _plan_anew() -> None:
+    """A plan that was made for a table when it was small may read all of it later: none is older than this."""
+    if connection.connection is None or steady() - _thread.planned_at < PLANS_FOR_S:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("DISCARD PLANS")
+    _thread.planned_at = steady()
 
 
-connection_created.connect(_hold_locks_no_longer_than_a_lease, dispatch_uid="workers.database")
+def _prepare(connection: BaseDatabaseWrapper, **_: object) -> None:
+    """A worker that freezes in the middle of a transaction would keep its sessions locked, and nobody could claim them: hence
+    the time limit. What is prepared is planned once, for any number of sessions."""
+    if not getattr(_thread, "is_engines", False):
+        return
+    with connection.cursor() as cursor:
+        limit = f"{settings.WORKER_TTL_S * 1000:.0f}"
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, false),"
+            " set_config('plan_cache_mode', 'force_generic_plan', false)",
+            [limit],
+        )
+    connection.connection.prepare_threshold = ONLY_WHEN_ASKED
+    _thread.planned_at = steady()
+
+
+connection_created.connect(_prepare, dispatch_uid="workers.database")

@@ -17,7 +17,10 @@ function explain(error) {
   return (message ?? String(error)).split('\n')[0] ?? '';
 }
 
+const FRAMES = 5; // all that the log tells
+
 async function main() {
+  Error.stackTraceLimit = FRAMES; // the engine writes a stack trace for each of its questions, and one more for each answer
   const config = readConfig(process.env);
   const log = makeLog(config.logLevel);
   silenceConsole(log);

@@ -49,10 +49,22 @@ describe('the limit of lookups', () => {
     const said = ({ results, reason } = /** @type {any} */ ({})) => [results.map((/** @type {any} */ one) => one.on_whatsapp), reason];
     const first = await check(own, [known, absent, ...others]);
     assert.deepEqual(said(first), [[true, false, null, null], 'lookup_throttled']);
+    assert.match(first.results[0].lid, /@lid$/);
     const before = await asked(from);
+    assert.equal(before, 1, 'with their LIDs');
     assert.deepEqual(said(await check(own, [known, absent])), [[true, false], undefined]);
     assert.equal(await asked(from), before);
     assert.deepEqual((await stage.bridge.send(own, text(absent, 'x'))).body, { outcome: 'not_sent', reason: 'not_on_whatsapp' });
+  });
+
+  it('asks all there is to know about a stranger at once', async () => {
+    const { id: own, number: from } = await stage.linked();
+    const [first, second] = await phones(2);
+    await stage.bridge.send(own, text(first, 'our own devices are asked for, too'));
+    const before = await asked(from);
+    const { body } = await stage.bridge.send(own, text(second, 'hello'));
+    assert.deepEqual([body.outcome, /@lid$/.test(body.address), (await asked(from)) - before], ['acked', true, 1]);
+    assert.deepEqual((await stage.network.shown(second)).map((one) => one.text), ['hello']);
   });
 
   it('counts for each session by itself, over all its connections', async () => {

@@ -79,6 +79,31 @@ describe('the store', () => {
     assert.ok(statements <= 2, `${statements} statements`);
   });
 
+  it('reads what many sessions ask for at once in few statements, each its own', async () => {
+    const ids = await Promise.all(Array.from({ length: 20 }, () => db.makeSession()));
+    const opened = await Promise.all(ids.map((one) => store.open(one, 1)));
+    await Promise.all(opened.map(({ vault }, at) => vault.set({ session: { 'a.0': { at }, 'b.0': { at: 100 + at } }, 'lid-mapping': { 'a.0': `${at}` } })));
+    const later = await Promise.all(ids.map((one) => store.open(one, 1)));
+    const { query } = store.db;
+    let statements = 0;
+    store.db.query = (...given) => {
+      statements += 1;
+      return query.call(store.db, ...given);
+    };
+    const read = later.flatMap(({ vault }) => [vault.get('session', ['a.0', 'missing', 'b.0']), vault.get('lid-mapping', ['a.0'])]);
+    const found = await Promise.all(read);
+    store.db.query = query;
+    assert.deepEqual(found, ids.flatMap((_, at) => [{ 'a.0': { at }, 'b.0': { at: 100 + at } }, { 'a.0': `${at}` }]));
+    assert.ok(statements <= 2, `${statements} statements`);
+  });
+
+  it('fails no session because of what a neighbour asks for', async () => {
+    const [odd, good] = await Promise.all([db.makeSession(), db.makeSession()]);
+    const [{ vault: one }, { vault: other }] = await Promise.all([store.open(odd, 1), store.open(good, 1)]);
+    const asked = await Promise.allSettled([one.get('session', ['no \0 in PostgreSQL']), other.get('session', ['a.0'])]);
+    assert.deepEqual(asked.map(({ status }) => status), ['rejected', 'fulfilled']);
+  });
+
   it('lets nobody open or write under a lower term', async () => {
     const own = await db.makeSession();
     const { vault: old } = await store.open(own, 3);

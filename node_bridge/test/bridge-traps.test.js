@@ -14,6 +14,7 @@ import { readReceipt } from '../src/engine/receipts.js';
 import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { repositoryWith } from '../src/engine/traps/repository.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
+import { whoIs } from '../src/engine/who-is.js';
 import { makeLog } from '../src/log.js';
 import { Signals } from '../src/signals.js';
 import { KeyRing } from '../src/store/keyring.js';
@@ -39,6 +40,7 @@ describe('traps of the engine', () => {
     const customer = await stage.phone();
     await first.send(own, text(customer, 'hello')); // looks them up, gets their keys, issues our token
     await stage.network.until(async () => (await stage.db.rows("SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'tctoken-issued'", [own])).length);
+    await stage.web.until(() => stage.web.events.some((event) => event.session === own && event.type === 'number.chat_cap')); // the login's last question
     const queries = async () => /** @type {number} */ ((await stats()).accounts[from].queries);
     assert.ok((await queries()) > 5);
     const before = await queries();
@@ -223,15 +225,26 @@ describe('traps without a network', () => {
   });
 
   it('a number that comes back in another spelling is not taken for one that is not on WhatsApp', async () => {
-    const jid = (/** @type {string} */ phone) => ({ jid: `${phone.slice(1)}@s.whatsapp.net`, exists: true });
+    const person = (/** @type {string} */ phone) => ({ id: `${phone.slice(1)}@s.whatsapp.net`, contact: true });
     const spelled = new Map([['+5511987654321', '+551187654321']]); // Brazil's ninth digit
-    const onWhatsApp = async (/** @type {string[]} */ ...jids) => jids.map((one) => `+${one.split('@')[0]}`).filter((phone) => phone !== '+4917700000009').map((phone) => jid(spelled.get(phone) ?? phone));
-    const sock = { onWhatsApp, signalRepository: { lidMapping: { getLIDForPN: async () => null } } };
-    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }) });
+    const executeUSyncQuery = async (/** @type {{users: {phone: string}[]}} */ { users }) => ({ list: users.filter(({ phone }) => phone !== '+4917700000009').map(({ phone }) => person(spelled.get(phone) ?? phone)) });
+    const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
+    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }), devices: /** @type {any} */ ({}) });
     const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).results.map(({ on_whatsapp }) => on_whatsapp);
     assert.deepEqual(await known('+4917700000009', '+4915112345678'), [false, true]);
     assert.deepEqual(await known('+5511987654321', '+4915112345679', '+4915112345670'), [null, true, true]);
     assert.equal(await directory.resolve({ phone: '+5511987654321' }), '551187654321@s.whatsapp.net');
+  });
+
+  it('an error about the devices of a number does not hide whether it is on WhatsApp', async () => {
+    const user = (/** @type {string} */ jid, /** @type {string} */ type) => ({
+      tag: 'user',
+      attrs: { jid },
+      content: [{ tag: 'contact', attrs: { type } }, { tag: 'devices', attrs: {}, content: [{ tag: 'error', attrs: { code: '404', text: 'item-not-found' } }] }],
+    });
+    const content = [{ tag: 'usync', attrs: {}, content: [{ tag: 'list', attrs: {}, content: [user('491@s.whatsapp.net', 'in'), user('492@s.whatsapp.net', 'out')] }] }];
+    const executeUSyncQuery = async (/** @type {import('baileys').USyncQuery} */ query) => query.parseUSyncQueryResult(/** @type {any} */ ({ tag: 'iq', attrs: { type: 'result' }, content }));
+    assert.deepEqual(await whoIs({ executeUSyncQuery }, ['+491', '+492'], { devices: true }), [{ id: '491@s.whatsapp.net', contact: true }]);
   });
 
   it('a receipt without an id is about nothing, and one with a list about all of it', () => {

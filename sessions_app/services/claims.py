@@ -167,7 +167,7 @@ def statement(*, worker: UUID, due: Sequence[Due]) -> tuple[str, dict[str, Any]]
 
 def claim(*, worker: UUID, due: Sequence[Due]) -> list[Claim]:
     """The next message of each due session, inside the caller's transaction."""
-    claims = fetch(Claim, *statement(worker=worker, due=due))
+    claims = fetch(Claim, *statement(worker=worker, due=due), often=True)
     return [claim._replace(tries=json.loads(str(claim.tries))) for claim in claims]  # Django leaves jsonb as text
 
 

@@ -124,7 +124,7 @@ _OPENED = """
 def settle(*, worker: UUID, settlements: Sequence[Settlement]) -> None:
     """Inside the caller's transaction."""
     values = {name: [getattr(one, name) for one in settlements] for name in Settlement.__slots__}
-    execute(_SETTLE, {"worker": worker, **values})
+    execute(_SETTLE, {"worker": worker, **values}, often=True)
     _note_customers(worker, [one for one in settlements if one.sent_at or one.on_whatsapp is not None])
     opened = [one for one in settlements if one.lane == 2 and one.on_whatsapp]
     if opened:
@@ -148,4 +148,4 @@ def _note_customers(worker: UUID, told: Sequence[Settlement]) -> None:
         "on_whatsapp": [one.on_whatsapp for one in told],
         "parked": [one.parked_until for one in told],
     }
-    execute(_CUSTOMERS, {"worker": worker, **values})
+    execute(_CUSTOMERS, {"worker": worker, **values}, often=True)

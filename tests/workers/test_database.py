@@ -1,15 +1,18 @@
 """The database thread: calls in their order, errors to their caller, and never in the way of the process's end."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.db import Error, connection, transaction
 
 from sessions_app.models import Session
+from sessions_app.services.sql import fetch
+from workers import database as module
 from workers.database import Database
 
 ENDS_ALTHOUGH_A_CALL_HANGS = """
@@ -81,6 +84,68 @@ def test_a_worker_that_stands_still_in_a_transaction_gives_its_locks_up_with_its
         await database.close()
 
     asyncio.run(ask())
+
+
+class Probe(NamedTuple):
+    id: int
+
+
+class Prepared(NamedTuple):
+    name: str
+    generic: int
+    custom: int
+
+
+def test_what_runs_often_is_planned_once_for_any_values(transactional_db: None) -> None:
+    def run() -> list[Prepared]:
+        for number in range(8):
+            assert fetch(Probe, "SELECT %(number)s::int", {"number": number}, often=True) == [Probe(number)]
+        return fetch(Prepared, "SELECT name, generic_plans, custom_plans FROM pg_prepared_statements", {})
+
+    async def ask() -> list[Prepared]:
+        database = Database("test")
+        prepared = await database.call(run)
+        await database.close()
+        return prepared
+
+    assert [(one.generic, one.custom) for one in asyncio.run(ask())] == [(8, 0)]
+    assert run() == [], "elsewhere nothing is prepared"
+
+
+def test_no_plan_is_kept_for_long(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan's estimate of the table's rows tells how large the table was when it was made."""
+    monkeypatch.setattr(module, "PLANS_FOR_S", 3_600.0)
+
+    async def ask() -> tuple[float, float, float]:
+        database = Database("test")
+        await database.call(_sql, "CREATE TABLE probe (id int) WITH (autovacuum_enabled = false)")
+        await database.call(fetch, Probe, "SELECT id FROM probe", {}, often=True)
+        empty = await database.call(_estimate)
+        await database.call(_sql, "INSERT INTO probe SELECT generate_series(1, 50000)")
+        kept = await database.call(_estimate)
+        monkeypatch.setattr(module, "PLANS_FOR_S", 0.0)
+        anew = await database.call(_estimate)
+        await database.call(_sql, "DROP TABLE probe")
+        await database.close()
+        return empty, kept, anew
+
+    empty, kept, anew = asyncio.run(ask())
+    assert kept == empty
+    assert anew > 10 * empty
+
+
+def _sql(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _estimate() -> float:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%probe'")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE {cursor.fetchone()[0]}")
+        plan = cursor.fetchone()[0]
+    (explained,) = json.loads(plan) if isinstance(plan, str) else plan
+    return float(explained["Plan"]["Plan Rows"])
 
 
 def _change(session: Session) -> None:

@@ -40,7 +40,7 @@ export class Connection {
     });
     this.#sock = sock;
     this.pulse = new Pulse({ sock, onDead: listeners.onDead });
-    this.directory = new Directory({ sock, vault, lookups: memory.lookups });
+    this.directory = new Directory({ sock, vault, lookups: memory.lookups, devices });
     this.linking = creds.account ? null : new Linking({ sock, ended });
     this.restrictions = new Restrictions({ sock, tell, log });
     this.sender = this.#makeSender({ options, ended, devices });

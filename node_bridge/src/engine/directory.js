@@ -1,8 +1,11 @@
-import { USyncQuery, USyncUser } from 'baileys';
+import { extractDeviceJids, USyncQuery, USyncUser } from 'baileys';
 import { lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
 import { NotSent } from './outcomes.js';
+import { whoIs } from './who-is.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
+/** @typedef {import('./devices.js').DeviceCache} DeviceCache */
+/** @typedef {import('./who-is.js').Person} Person */
 /** @typedef {import('./lookups.js').Lookups} Lookups */
 /** @typedef {{phone: string, on_whatsapp: boolean | null, address: string | null, lid: string | null}} Found */
 /** @typedef {import('./outcomes.js').NotSentReason} NotSentReason */
@@ -12,12 +15,14 @@ export class Directory {
   #sock;
   #vault;
   #lookups;
+  #devices;
 
-  /** @param {{sock: any, vault: Vault, lookups: Lookups}} options */
-  constructor({ sock, vault, lookups }) {
+  /** @param {{sock: any, vault: Vault, lookups: Lookups, devices: DeviceCache}} options */
+  constructor({ sock, vault, lookups, devices }) {
     this.#sock = sock;
     this.#vault = vault;
     this.#lookups = lookups;
+    this.#devices = devices;
   }
 
   /**
@@ -30,7 +35,7 @@ export class Directory {
     if (lid) return lidAddress(lid);
     const known = await this.#mapped(phoneAddress(phone));
     if (known) return known;
-    const { results: [found], reason } = await this.find([phone]);
+    const { results: [found], reason } = await this.find([phone], { devices: true });
     if (reason) throw new NotSent(reason);
     if (!found?.address) throw new NotSent('not_on_whatsapp');
     return found.lid ?? found.address;
@@ -38,13 +43,14 @@ export class Directory {
 
   /**
    * What is known costs nothing; of the rest as many are asked for as the limit allows, and `reason` says that this was not all.
-   * @param {string[]} phones @returns {Promise<{results: Found[], reason?: NotSentReason}>} @throws what `notSentBecause` explains
+   * `devices`: a message is about to follow, and theirs are needed, too.
+   * @param {string[]} phones @param {{devices?: boolean}} [also] @returns {Promise<{results: Found[], reason?: NotSentReason}>} @throws what `notSentBecause` explains
    */
-  async find(phones) {
+  async find(phones, { devices = false } = {}) {
     const now = Date.now();
     const unknown = phones.filter((phone) => this.#lookups.get(phone, now) === undefined);
     const asked = this.#lookups.mayAsk(unknown);
-    if (asked.length > 0) await this.#ask(asked, now);
+    if (asked.length > 0) await this.#ask(asked, now, devices);
     const results = await Promise.all(phones.map((phone) => this.#describe(phone, this.#lookups.get(phone, now))));
     return asked.length < unknown.length ? { results, reason: 'lookup_throttled' } : { results };
   }
@@ -64,16 +70,27 @@ export class Directory {
     return keys.transaction(() => this.#sock.getUSyncDevices(users, true, false), creds.me.id);
   }
 
-  /** @param {string[]} phones @param {number} now */
-  async #ask(phones, now) {
-    // `undefined` when no answer came in time; a number that is missing from an answer is not on WhatsApp.
-    const answer = await this.#sock.onWhatsApp(...phones.map(phoneAddress));
+  /** @param {string[]} phones @param {number} now @param {boolean} devices */
+  async #ask(phones, now, devices) {
+    const answer = await whoIs(this.#sock, phones, { devices });
     if (!answer) throw new NotSent('lookup_failed');
-    const respelled = phones.length > 1 && answer.some((/** @type {any} */ { jid }) => !phones.includes(phoneOf(jid) ?? ''));
+    await this.#note(answer);
+    const respelled = phones.length > 1 && answer.some(({ id }) => !phones.includes(phoneOf(id) ?? ''));
     for (const phone of phones) {
       const address = match(phone, answer, phones.length === 1);
       if (address || !respelled) this.#lookups.set(phone, address, now); // else it may be the one that came back in another spelling
     }
+  }
+
+  /** What came with the answer is not asked for again. @param {Person[]} people */
+  async #note(people) {
+    const { signalRepository, authState, devicesMutex } = this.#sock;
+    const known = people.flatMap(({ id, lid, devices }) => (lid ? [{ pn: id, lid, id: lid, devices }] : []));
+    if (known.length === 0) return;
+    const { id, lid } = authState.creds.me;
+    const entries = known.map((one) => ({ key: userOf(one.lid), value: extractDeviceJids(/** @type {any} */ ([one]), id, lid, false) }));
+    const told = entries.filter(({ value }) => value.length > 0);
+    await Promise.all([signalRepository.lidMapping.storeLIDPNMappings(known), told.length > 0 && devicesMutex.mutex(() => this.#devices.mset(told))]);
   }
 
   /** @param {string} phone @param {string | null | undefined} address - undefined: WhatsApp did not say @returns {Promise<Found>} */
@@ -107,9 +124,8 @@ export class Directory {
 
 /**
  * Some countries' numbers come back in another spelling (Brazil's ninth digit): an answer to a single question is taken as it is.
- * @param {string} phone @param {{jid: string, exists: boolean}[]} answer @param {boolean} single @returns {string | null}
+ * @param {string} phone @param {Person[]} answer @param {boolean} single @returns {string | null}
  */
 function match(phone, answer, single) {
-  const found = answer.find(({ jid }) => phoneOf(jid) === phone) ?? (single ? answer[0] : undefined);
-  return found?.exists ? found.jid : null;
+  return (answer.find(({ id }) => phoneOf(id) === phone) ?? (single ? answer[0] : undefined))?.id ?? null;
 }

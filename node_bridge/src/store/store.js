@@ -1,6 +1,7 @@
 import { BridgeError, StaleTerm, StoreUnavailable, Unreadable } from '../errors.js';
 import { decode } from './codec.js';
 import { Database } from './database.js';
+import { GroupReader } from './reader.js';
 import { Vault } from './vault.js';
 import { GroupWriter } from './writer.js';
 
@@ -38,6 +39,7 @@ export class Store {
   constructor({ url, connections, ring, log }) {
     this.ring = ring;
     this.db = new Database({ url, connections, log });
+    this.reader = new GroupReader({ db: this.db });
     this.writer = new GroupWriter({ db: this.db, log });
   }
 
@@ -65,12 +67,6 @@ export class Store {
   async wipe(session, term) {
     const rows = await this.#ask(WIPE, [session, term]);
     if (rows.length === 0) throw new StaleTerm(session, term);
-  }
-
-  /** @param {string} session @param {string} kind @param {string[]} names @param {number} patienceMs @returns {Promise<{name: string, data: Buffer}[]>} */
-  readKeys(session, kind, names, patienceMs) {
-    const sql = 'SELECT name, data FROM bridge_key WHERE session_id = $1 AND kind = $2 AND name = ANY($3)';
-    return this.db.query(sql, [session, kind, names], { patienceMs, name: 'read keys' });
   }
 
   /** @param {string} session @param {string} id @param {number} patienceMs @returns {Promise<{address: string, data: Buffer} | null>} */

@@ -129,7 +129,7 @@ export class Vault {
 
   /** @param {string} kind @param {string[]} names @returns {Promise<Map<string, string>>} */
   async #fetch(kind, names) {
-    const rows = await this.#read(() => this.#store.readKeys(this.session, kind, names, READ_PATIENCE_MS));
+    const rows = await this.#read(() => this.#store.reader.read(this.session, kind, names));
     const found = new Map(rows.map((row) => [row.name, this.#open(kind, row.name, row.data).toString()]));
     for (const name of names) this.#remember(kind, name, found.get(name) ?? ABSENT);
     return found;
