@@ -63,6 +63,7 @@ class Drain:
         self._doubted: set[Owned] = set()
         self._one_by_one = False
         self._looks = 0
+        self._began = 0.0  # steady clock: the last tick
         self._sends: set[asyncio.Task[None]] = set()
         self._ticking = asyncio.Lock()  # held from a claim to the start of its sends
 
@@ -109,8 +110,9 @@ class Drain:
         return owned.due is None or (owned.later and self._looks % LOOK_AT_HELD == 0)
 
     async def wait(self) -> None:
-        """Until a slot is due or a result waits, and never less than a tick."""
-        await asyncio.sleep(TICK_S)
+        """Until a slot is due or a result waits, and never less than a tick since the last one began: what comes meanwhile goes
+        together."""
+        await asyncio.sleep(max(0.0, self._began + TICK_S - steady()))
         while not self._results and not self._doubted:
             self._changed.clear()
             left = self._seconds_left()
@@ -146,6 +148,7 @@ class Drain:
 
     async def tick(self) -> None:
         """Settles what came in, claims for the sessions that are due. Raises django.db.Error, and keeps the results then."""
+        self._began = steady()
         worker = self._worker()
         if worker is None:
             self._results.clear()  # the lease is gone: whoever owns these sessions next finds them uncertain
