@@ -16,6 +16,7 @@ from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
 from workers.database import Database
 from workers.drain import Drain
+from workers.garbage import Garbage
 from workers.inquiries import Inquiries
 from workers.links import Links
 from workers.looks import Looks
@@ -33,6 +34,7 @@ WATCH_S = 0.1
 CLEAR_S = 1.0
 COMPARE_S = 30.0
 INQUIRE_S = 5.0
+GARBAGE_S = 5.0
 GATHER_S = 0.02
 HAND_OVER_S = 3.0
 SHORTEST_FINISH_S = 1.0
@@ -94,6 +96,7 @@ class Engine:
             links=self.links,
             drain=self.drain,
         )
+        self.garbage = Garbage(lambda: len(self.table))
         self.inquiries = Inquiries(table=self.table, bridge=self.bridge, clock=self.clock, lease=self.lease)
         self.signals = Signals(table=self.table, bridge=self.bridge, links=self.links)
         self._wire()
@@ -166,6 +169,7 @@ class Engine:
             "signals": every(CONSIDER_S, self.signals.follow, name="signals"),
             "compare": every(COMPARE_S, self.signals.compare, name="compare", kick=self.signals.started),
             "inquiries": every(INQUIRE_S, self.inquiries.ask, name="inquiries"),
+            "garbage": every(GARBAGE_S, self.garbage.set_aside, name="garbage"),
             "truths": every(3_600, self._write_truths, name="truths", kick=self.truths.changed),
             "drain": self._drain(),
         }
