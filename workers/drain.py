@@ -28,7 +28,7 @@ from workers.pacer import LANES, moment
 from workers.table import Owned, Table
 
 log = structlog.get_logger(__name__)
-TICK_S = 0.02
+TICK_S = 0.025
 LOOK_AT_HELD = 5  # looks
 MOST_AT_ONCE = 1_000
 
