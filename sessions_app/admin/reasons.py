@@ -30,6 +30,7 @@ _FEW: dict[str, str] = {
     "connection_lost": "connection was lost",
     "owner_lost": "its worker stopped",
     "lookup_failed": "number could not be looked up",
+    "lookup_throttled": "looking numbers up slowly",
     "no_devices": "customer has no device",
     "encryption_failed": "could not be encrypted",
     "not_connected": "number not connected",

@@ -166,9 +166,11 @@ def test_whatsapp_is_asked_when_a_time_lock_is_said_to_end_and_its_answer_counts
     until, later = (datetime.now(UTC).replace(microsecond=0) + span for span in (4 * SECOND, HOUR))
     for one in (line, other):
         eventually(lambda one=one: one.asked("w:mex") == 2, what="what is asked at each login")  # type: ignore[misc]
+        one.greet()
         _lock(one, until, push=True)
         eventually(lambda one=one: _restrictions(one), what="the restriction")  # type: ignore[misc]
-    stranger, still = line.send("it is off"), other.send("it goes on")
+        one.sent(one.send("to a regular"))  # for this its owner has read the row: it knows of the lock now
+    stranger, still = line.send("it is off", to=other.customer), other.send("it goes on", to=line.customer)
     _lock(line, until, active=False)
     _lock(other, later)
 
