@@ -243,7 +243,9 @@ export class Client {
 
   /** @param {string} id @param {number} status 3 delivered, 4 read */
   status(id, status) {
-    return this.until(`status ${status} of ${id}`, () => this.statuses.find(({ key, update }) => key.id === id && update.status >= status));
+    // Baileys puts an update into its message when both come within one moment.
+    const reached = () => this.statuses.find(({ key, update }) => key.id === id && update.status >= status) ?? this.messages.find((one) => one.key.id === id && one.status >= status);
+    return this.until(`status ${status} of ${id}`, reached);
   }
 
   /** @param {(message: any) => boolean} fits @returns {Promise<any>} */
