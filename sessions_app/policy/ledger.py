@@ -22,9 +22,12 @@ class Ledger:
 
     @property
     def latest(self) -> Tally:
-        """The lane that sent last: the pause between any two messages counts from there."""
-        warm, cold = self.warm.last_sent_at, self.cold.last_sent_at
-        return self.cold if warm is None or (cold is not None and cold > warm) else self.warm
+        """The lane that sent last: the pause between any two messages counts from there. Of two in one instant the first drew no
+        pause, so the higher throw is the second's."""
+        warm, cold = self.warm, self.cold
+        if warm.last_sent_at is None or cold.last_sent_at is None:
+            return cold if warm.last_sent_at is None else warm
+        return cold if (cold.last_sent_at, cold.jitter) > (warm.last_sent_at, warm.jitter) else warm
 
 
 def noted(ledger: Ledger, lane: Lane, *, at: datetime, jitter: float, policy: Policy) -> Ledger:

@@ -115,3 +115,10 @@ def test_each_lane_has_its_own_counters(first: Lane, second: Lane) -> None:
     assert [ledger.warm.sent_on_day, ledger.cold.sent_on_day] == counted
     assert len(ledger.cold.hour) == sum(lane is not Lane.WARM for lane in (first, second))
     assert (ledger.latest.last_sent_at, ledger.latest.jitter) == (NOW + timedelta(seconds=9), 0.9)
+
+
+@given(first=lanes, second=lanes)
+def test_of_two_in_one_instant_the_second_ones_pause_counts(first: Lane, second: Lane) -> None:
+    ledger = noted(Ledger(), first, at=NOW, jitter=0.0, policy=unlimited(BERLIN))
+    ledger = noted(ledger, second, at=NOW, jitter=0.7, policy=unlimited(BERLIN))
+    assert (ledger.latest.last_sent_at, ledger.latest.jitter) == (NOW, 0.7)
