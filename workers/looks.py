@@ -45,13 +45,12 @@ class Looks:
         await asyncio.sleep(GATHER_S)
         woken, self._to_wake = self._to_wake, set()
         mine = [owned for owned in map(self._table.get, woken) if owned]
-        for owned in mine:
-            if owned.may_send and not self._drain.paused:
-                self._drain.schedule(owned)
         worker = self._ownership.worker
         if mine and worker:
-            self._take_rows(await self._database.call(linking.load, worker=worker, sessions=[owned.id for owned in mine]))
-            await self._count_hours()
+            await self._take_rows(await self._database.call(linking.load, worker=worker, sessions=[owned.id for owned in mine]))
+        for owned in mine:  # only now: what woke them may be a restriction that holds what waits
+            if owned.may_send and not self._drain.paused:
+                self._drain.schedule(owned)
 
     async def look(self) -> None:
         """For what no wake-up told of."""
@@ -65,8 +64,7 @@ class Looks:
         else:
             looked_at = self._next_few(list(believed))
             rows = await self._database.call(linking.load, worker=worker, sessions=looked_at, restless=True)
-        self._take_rows(rows)
-        await self._count_hours()
+        await self._take_rows(rows)
         for session in set(looked_at) - {row.id for row in rows}:
             self._lost(believed[session])
         await self._drain.look()
@@ -82,12 +80,18 @@ class Looks:
         if self._table.holds(owned) and not owned.leaving:  # a release is written before the table forgets it
             self._links.lose(owned)
 
-    def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
+    async def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
+        learned = []
         for row in rows:
             if owned := self._table.get(row.id):
                 if self._learn(owned, row):
-                    self._drain.look_again(owned)
+                    learned.append(owned)
                 self._links.take_wishes(row)
+        try:
+            await self._count_hours()
+        finally:
+            for owned in learned:
+                self._drain.look_again(owned)
 
     def _learn(self, owned: Owned, row: linking.SessionRow) -> bool:
         """Whether its restaurant has chosen otherwise, or more is known of the number."""

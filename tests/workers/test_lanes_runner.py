@@ -15,6 +15,7 @@ from sessions_app.models import Contact, Message, Restaurant, SendTally, Session
 from sessions_app.policy.local_time import wall
 from sessions_app.policy.pacing import Pace
 from sessions_app.policy.reasons import Reason
+from sessions_app.policy.signals import TimeLock
 from sessions_app.services import inbound, outlook, standing
 from tests.services.test_inbound import event, received
 from tests.support.claiming import contact, fresh, numbers
@@ -266,6 +267,19 @@ def test_a_time_lock_holds_strangers_alone_and_its_end_frees_them(
     runner.wake([session.pk])
     until_sent(strangers)
     assert time.monotonic() - told < 2
+
+
+def test_a_lock_that_was_stored_first_holds_what_the_same_wake_up_tells_of(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    online(old(session), stub)
+    runner = make_runner(pace=EAGER, look_every_s=3_600)
+    until_state(session, "connected")
+    standing.note(facts=[(session.pk, TimeLock(timezone.now(), True, in_seconds(3_600)))])
+    stranger, regular = queued(session, "stranger", lane=NEW, to_phone=OTHER), queued(session, "regular", lane=WARM)
+    runner.wake([session.pk])
+    until_status(regular, "sent")
+    assert (wire.texts, fresh(stranger).attempts) == (["regular"], 0)
 
 
 def test_a_lock_that_comes_while_the_worker_runs_stops_it(
