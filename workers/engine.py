@@ -20,7 +20,7 @@ from workers.garbage import Garbage
 from workers.inquiries import Inquiries
 from workers.links import Links
 from workers.looks import Looks
-from workers.loops import LONGEST_PAUSE_S, attempt, every
+from workers.loops import GATHER_S, LONGEST_PAUSE_S, attempt, every
 from workers.ownership import Ownership
 from workers.signals import Signals
 from workers.suspects import Suspects
@@ -35,7 +35,6 @@ CLEAR_S = 1.0
 COMPARE_S = 30.0
 INQUIRE_S = 5.0
 GARBAGE_S = 5.0
-GATHER_S = 0.02
 HAND_OVER_S = 3.0
 SHORTEST_FINISH_S = 1.0
 CLOSE_AT_END_S = 3.0

@@ -11,11 +11,11 @@ from workers.clocks import DatabaseClock
 from workers.database import Database
 from workers.drain import Drain
 from workers.links import Links
+from workers.loops import GATHER_S
 from workers.ownership import Ownership
 from workers.table import Owned, Table
 
 LOOKS_FOR_ALL = 10
-GATHER_S = 0.02
 
 
 class Looks:

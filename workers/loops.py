@@ -12,6 +12,7 @@ from workers.bridge import BridgeError
 
 log = structlog.get_logger(__name__)
 LONGEST_PAUSE_S = 2.0
+GATHER_S = 0.02  # what comes within a moment goes together
 
 
 async def every(period_s: float, step: Callable[[], Awaitable[None]], *, name: str, kick: asyncio.Event | None = None) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 from restaurant_wa.bench import claims, queues, slots, stub_bridge, usage
 from restaurant_wa.bench.installation import Installation, Say, installed
 from restaurant_wa.bench.load import CUSTOMERS
-from restaurant_wa.bench.slots import Window
+from restaurant_wa.bench.slots import Spans, Window
 from restaurant_wa.local.console import step
 
 WORKER = "session-1"
 KNOWN = 20  # customers of each session
-ROUNDS = 2  # of the longest pause, before the window: by then the sessions have drifted apart
 LOGINS_S = 60  # the first sessions send while the last ones log in
 _DELAYS = "SELECT wa_id, delay_ms FROM message WHERE attempts > 0 AND delivered_at IS NULL"
 _LAST_DELAYS = "SELECT id::text AS session, next_delay_ms FROM wa_session"
@@ -32,18 +31,13 @@ class Plan:
     hot: int  # more messages for one of the sessions
 
     @property
-    def warm_up_s(self) -> float:
-        return ROUNDS * self.pace_ms[1] / 1000
-
-    @property
-    def tail_s(self) -> float:
-        """After the window: every slot in it is answered by a send, unless that is late by 2 s."""
-        return self.pace_ms[1] / 1000 + 2
+    def spans(self) -> Spans:
+        return Spans(self.pace_ms)
 
     @property
     def messages(self) -> int:
         """Of each session: more than the shortest pauses would use up."""
-        return int((LOGINS_S + self.warm_up_s + self.seconds + self.tail_s) * 1000 / self.pace_ms[0]) + 2
+        return int((LOGINS_S + self.spans.warm_up_s + self.seconds + self.spans.tail_s) * 1000 / self.pace_ms[0]) + 2
 
 
 def run(plan: Plan, *, explain: bool, data: Path | None, say: Say) -> dict[str, Any]:
@@ -105,7 +99,7 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
         house.lab.start(WORKER)
     with step("Waiting until every session sends"):
         house.until(lambda: queues.silent(house))
-    house.wait(plan.warm_up_s, f"Warming up for {plan.warm_up_s:g} s")
+    house.wait(plan.spans.warm_up_s, f"Warming up for {plan.spans.warm_up_s:g} s")
     worker = house.lab.pid(WORKER)
     stub = usage.only_child(worker)
     begin, rss_begin = time.monotonic(), usage.rss_mb(worker)
@@ -114,7 +108,7 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
     taken, window = meter.taken_s(), Window(begin, time.monotonic())
     figures = {f"{name}_cpu_percent": 100 * cpu / (window.end - window.begin) for name, cpu in taken.items()}
     figures |= {"rss_mb_begin": rss_begin, "rss_mb_end": usage.rss_mb(worker)}
-    house.wait(plan.tail_s, "Letting the last slots of the window pass")
+    house.wait(plan.spans.tail_s, "Letting the last slots of the window pass")
     queues.require_full(house)
     house.lab.stop(WORKER)
     return window, figures

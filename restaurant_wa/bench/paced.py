@@ -11,7 +11,7 @@ from restaurant_wa.bench import queues, slots, usage
 from restaurant_wa.bench.figures import Arrival
 from restaurant_wa.bench.installation import Installation, Say, installed
 from restaurant_wa.bench.load import CUSTOMERS
-from restaurant_wa.bench.slots import Send, Window
+from restaurant_wa.bench.slots import Send, Spans, Window
 from restaurant_wa.bench.trial import arrivals
 from restaurant_wa.local.console import step
 
@@ -33,20 +33,14 @@ class Plan:
     pace_ms: tuple[int, int]
 
     @property
-    def warm_up_s(self) -> float:
-        """By then the sessions have drifted apart."""
-        return 2 * self.pace_ms[1] / 1000
-
-    @property
-    def tail_s(self) -> float:
-        """After the window: every slot in it is answered by a send, unless that is late by 2 s."""
-        return self.pace_ms[1] / 1000 + 2
+    def spans(self) -> Spans:
+        return Spans(self.pace_ms)
 
     @property
     def messages(self) -> int:
         """Of each session: a quarter more than the pauses let through on average, and some for a short run."""
         mean_s = sum(self.pace_ms) / 2_000
-        return int(1.25 * (self.warm_up_s + self.seconds + self.tail_s) / mean_s) + 20
+        return int(1.25 * (self.spans.warm_up_s + self.seconds + self.spans.tail_s) / mean_s) + 20
 
 
 def run(plan: Plan, *, data: Path | None, say: Say) -> dict[str, Any]:
@@ -77,7 +71,7 @@ def _prepare(plan: Plan, house: Installation) -> None:
 
 
 def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
-    house.wait(plan.warm_up_s, f"Warming up for {plan.warm_up_s:g} s")
+    house.wait(plan.spans.warm_up_s, f"Warming up for {plan.spans.warm_up_s:g} s")
     worker = house.lab.pid(WORKER)
     parts = {"worker": worker, "bridge": usage.only_child(worker), "simulator": house.lab.pid("simulator")}
     trees = {"web": house.lab.pid("web"), "postgres": house.lab.pid("postgres")}
@@ -85,7 +79,7 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
     house.wait(plan.seconds, f"Measuring for {plan.seconds:g} s")
     taken, window = meter.taken_s(), Window(begin, time.time())
     sizes = {f"{name}_rss_mb": usage.rss_mb(parts[name]) for name in ("worker", "bridge")}
-    house.wait(plan.tail_s, "Letting the last slots of the window pass")
+    house.wait(plan.spans.tail_s, "Letting the last slots of the window pass")
     queues.require_full(house)
     house.lab.stop(WORKER)
     return window, {**{f"{name}_cpu_percent": 100 * cpu / (window.end - window.begin) for name, cpu in taken.items()}, **sizes}

@@ -29,6 +29,23 @@ class Window:
         return max(0.0, min(self.end, end) - max(self.begin, begin))
 
 
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """What comes before and after the window of a paced run, in seconds. `pace_ms`: shortest and longest pause."""
+
+    pace_ms: tuple[int, int]
+
+    @property
+    def warm_up_s(self) -> float:
+        """Two of the longest pauses: by then the sessions have drifted apart."""
+        return 2 * self.pace_ms[1] / 1000
+
+    @property
+    def tail_s(self) -> float:
+        """Every slot in the window is answered by a send, unless that is late by 2 s."""
+        return self.pace_ms[1] / 1000 + 2
+
+
 def read(book: Path) -> dict[str, list[Send]]:
     """The stub bridge's book, by session, in the order of arrival."""
     sends: dict[str, list[Send]] = defaultdict(list)

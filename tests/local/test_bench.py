@@ -105,7 +105,7 @@ def test_the_book_is_read_by_session_in_the_order_of_arrival(tmp_path: Path) -> 
 
 def test_a_queue_outlasts_the_shortest_pauses() -> None:
     plan = drain.Plan(sessions=1, seconds=60, pace_ms=(2_000, 10_000), bridge_ms=0, backlog=0, hot=0)
-    assert plan.messages * 2 > drain.LOGINS_S + plan.warm_up_s + plan.seconds + plan.tail_s
+    assert plan.messages * 2 > drain.LOGINS_S + plan.spans.warm_up_s + plan.seconds + plan.spans.tail_s
 
 
 def test_new_customers_are_new_in_every_round() -> None:
