@@ -1,25 +1,23 @@
-"""Drains the queues: a heap of due times, one claim and one settlement for all sessions of a tick, a task for each send."""
+"""Drains the queues: one claim and one settlement for all sessions of a tick, a task for each send."""
 
 import asyncio
 import contextlib
-import heapq
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from itertools import count
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError
 
-from sessions_app.policy import pacing
 from sessions_app.policy.reasons import Held
-from sessions_app.policy.restrictions import parked_until
-from sessions_app.policy.retry import Next, Outcome, Verdict, judge
-from sessions_app.policy.typing import Typing, claim_at, typing_ms, typing_plan
+from sessions_app.policy.retry import Next, Outcome, judge
+from sessions_app.policy.typing import Typing, typing_ms, typing_plan
 from sessions_app.services import claims, sending
 from sessions_app.services.claims import Claim
 from sessions_app.services.settlements import Settlement
+from workers import answers
+from workers.agenda import Agenda
 from workers.bridge import Bridge
 from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
@@ -30,7 +28,6 @@ from workers.table import Owned, Table
 log = structlog.get_logger(__name__)
 TICK_S = 0.025
 LOOK_AT_HELD = 5  # looks
-MOST_AT_ONCE = 1_000
 
 
 class Drain:
@@ -56,9 +53,7 @@ class Drain:
         self._clock = clock
         self._lease = lease
         self._worker = worker
-        self._heap: list[tuple[datetime, int, Owned]] = []
-        self._order = count()
-        self._changed = asyncio.Event()
+        self._agenda = Agenda(clock=clock, typing_max_ms=config.typing_max_ms)
         self._results: list[tuple[Owned, Settlement]] = []
         self._doubted: set[Owned] = set()
         self._one_by_one = False
@@ -71,23 +66,13 @@ class Drain:
 
     def schedule(self, owned: Owned) -> None:
         """Look into its queue at its next slot, at once if that has passed. Scheduling it twice is harmless."""
-        self._schedule(owned, owned.pacer.slot(self._clock.now()))
+        self._agenda.add(owned, owned.pacer.slot(self._clock.now()))
 
     def look_again(self, owned: Owned) -> None:
         """What held it may hold it no more, and its pace may be another."""
         if owned.may_send and not self.paused:
             owned.held = None
             self.schedule(owned)
-
-    def _schedule(self, owned: Owned, slot: datetime, *, later: bool = False) -> None:
-        """The claim comes as early as the longest typing takes, so that the message goes at its slot."""
-        last = owned.pacer.ledger.latest.last_sent_at
-        due = max(self._clock.now(), claim_at(slot=slot, last_sent_at=last, limit_ms=self._config.typing_max_ms))
-        if owned.in_flight or (owned.due is not None and owned.due <= due):
-            return
-        owned.due, owned.slot, owned.later = due, slot, later
-        heapq.heappush(self._heap, (due, next(self._order), owned))
-        self._changed.set()
 
     async def look(self) -> None:
         """Finds work that no wake-up told of."""
@@ -100,7 +85,7 @@ class Drain:
             owned = idle[waiting.session]
             answer = owned.pacer.opens(waiting, now)
             owned.held = answer if isinstance(answer, Held) else None
-            self._schedule(owned, moment(answer), later=moment(answer) > owned.pacer.slot(now))
+            self._agenda.add(owned, moment(answer), later=moment(answer) > owned.pacer.slot(now))
 
     def _is_idle(self, owned: Owned, now: datetime) -> bool:
         """Nothing is known to wait in it; or all that waits may not go at the next slot, where a wake-up of something that may
@@ -114,35 +99,19 @@ class Drain:
         together."""
         await asyncio.sleep(max(0.0, self._began + TICK_S - steady()))
         while not self._results and not self._doubted:
-            self._changed.clear()
-            left = self._seconds_left()
+            self._agenda.changed.clear()
+            left = self._agenda.seconds_left()
             if left is not None and left <= 0:
                 return
             try:
                 async with asyncio.timeout(left):
-                    await self._changed.wait()
+                    await self._agenda.changed.wait()
             except TimeoutError:
                 return
 
     def shift(self, step: timedelta) -> None:
         """The database's clock was set; the table's times have been moved already."""
-        self._heap = [(at + step, order, owned) for at, order, owned in self._heap]
-        self._changed.set()
-
-    def _seconds_left(self) -> float | None:
-        return (self._heap[0][0] - self._clock.now()).total_seconds() if self._heap else None
-
-    def _pop_due(self) -> list[Owned]:
-        now = self._clock.now()
-        due: list[Owned] = []
-        while self._heap and self._heap[0][0] <= now and len(due) < MOST_AT_ONCE:
-            at, _, owned = heapq.heappop(self._heap)
-            if owned.due != at:
-                continue  # it was scheduled earlier meanwhile
-            owned.due = None
-            if self._table.holds(owned) and owned.may_send and not owned.in_flight and not self.paused:
-                due.append(owned)
-        return due
+        self._agenda.shift(step)
 
     # --- What
 
@@ -154,18 +123,31 @@ class Drain:
             self._results.clear()  # the lease is gone: whoever owns these sessions next finds them uncertain
             self._doubted.clear()
             return
-        await self._settle_doubts(worker)
         results = self._results[: 1 if self._one_by_one else None]
         self._results = self._results[len(results) :]
-        due = [] if self._one_by_one and results else self._pop_due()
+        due = [] if self._one_by_one and results else self._due(results)
         if results or due:
             async with self._ticking:
                 await self._settle_and_claim(worker, results, due)
+        await self._settle_doubts(worker)
         self._one_by_one = self._one_by_one and bool(self._results)
 
+    def _due(self, results: list[tuple[Owned, Settlement]]) -> list[Owned]:
+        """And those whose next slot has come by the time this tick settles their last message, unless something else than
+        sending is wished of them: that wants them free."""
+        now = self._clock.now()
+        settling = [owned for owned, _ in results if owned.settled and owned not in self._doubted]
+        next_up = [owned for owned in settling if owned.pacer.slot(now) <= now]
+        for owned in next_up:
+            owned.slot = now
+        return [owned for owned in (*next_up, *self._agenda.take_due()) if self._may_claim(owned)]
+
+    def _may_claim(self, owned: Owned) -> bool:
+        return self._table.holds(owned) and owned.may_send and not self.paused
+
     async def _settle_and_claim(self, worker: UUID, results: list[tuple[Owned, Settlement]], due: list[Owned]) -> None:
-        for owned in due:
-            owned.in_flight = True  # from before the claim: nobody may release it between the commit and the send
+        for owned in due:  # from before the claim: nobody may release it between the commit and the send
+            owned.in_flight = True
         try:
             claims = await self._database.call(
                 sending.tick,
@@ -174,41 +156,46 @@ class Drain:
                 due=[owned.pacer.due(owned.row, owned.slot or self._clock.now()) for owned in due],
             )
         except Exception as error:
-            self._results = self._worth_another_try(results, error) + self._results
             self._doubted.update(due)
+            self._results = self._worth_another_try(results, error, alone=not due) + self._results
             raise
-        for owned, settlement in results:
-            self._settled(owned, settlement)
-        claimed = {claim.session: claim for claim in claims}
+        claimed, started = {claim.session: claim for claim in claims}, set(due)
+        for owned, _ in results:
+            if owned not in started and owned not in self._doubted:
+                self._settled(owned)
         for owned in due:
             self._start(owned, claimed.get(owned.id))
 
-    def _worth_another_try(self, results: list[tuple[Owned, Settlement]], error: Exception) -> list[tuple[Owned, Settlement]]:
+    def _worth_another_try(
+        self, results: list[tuple[Owned, Settlement]], error: Exception, *, alone: bool
+    ) -> list[tuple[Owned, Settlement]]:
         """All of them when the database was away. Else one of them cannot be written: alone it is found, and its session stays
         where it is, so that the others go on."""
         if isinstance(error, (OperationalError, InterfaceError)):
             return results
-        if len(results) == 1:
+        if len(results) == 1 and alone:
             owned, settlement = results[0]
             log.error("message.cannot_be_settled", session=str(owned.id), message=str(settlement.message))
+            self._doubted.discard(owned)
             return []
         self._one_by_one = True
         return results
 
     async def _settle_doubts(self, worker: UUID) -> None:
-        """After a failed tick: its claims may have been committed all the same, and nobody has sent them."""
-        if not self._doubted:
-            return
-        doubted = [owned for owned in self._doubted if self._table.holds(owned)]
-        await self._database.call(claims.give_back, worker=worker, sessions=[(owned.id, owned.term) for owned in doubted])
-        self._doubted.clear()
+        """After a failed tick: its claims may have been committed all the same, and nobody has sent them. A session's last
+        message is settled before, since it would look like one of these."""
+        unsettled = {owned for owned, _ in self._results}
+        doubted = [owned for owned in self._doubted - unsettled if self._table.holds(owned)]
+        if doubted:
+            await self._database.call(claims.give_back, worker=worker, sessions=[(owned.id, owned.term) for owned in doubted])
+        self._doubted &= unsettled
         for owned in doubted:
             self._free(owned)
             self.schedule(owned)
 
-    def _settled(self, owned: Owned, settlement: Settlement) -> None:
+    def _settled(self, owned: Owned) -> None:
         self._free(owned)
-        if self._table.holds(owned) and owned.may_send and not self.paused:
+        if self._may_claim(owned):
             self.schedule(owned)
 
     def _free(self, owned: Owned) -> None:
@@ -253,8 +240,8 @@ class Drain:
     def _finish(self, owned: Owned, claim: Claim, outcome: Outcome) -> None:
         now = self._clock.now()
         verdict = judge(outcome, tries=claim.tries, resend=claim.resend, now=now, jitter=random.random())
-        self._results.append((owned, self._settlement(owned, claim, outcome, verdict, now)))
-        self._changed.set()
+        self._results.append((owned, answers.settle(owned.pacer, claim, outcome, verdict, now)))
+        self._agenda.changed.set()
         say = log.debug if verdict.next is Next.SENT else log.warning
         say(
             "message.settled",
@@ -265,40 +252,10 @@ class Drain:
             code=verdict.code,
             attempt=claim.attempt,
         )
-        if _is_refusal(outcome):
+        if answers.is_refusal(outcome):
             self.on_refused(owned, now)
         if verdict.reconnect:
             self.on_dead_socket(owned)
-
-    def _settlement(self, owned: Owned, claim: Claim, outcome: Outcome, verdict: Verdict, now: datetime) -> Settlement:
-        jitter, pacer = random.random(), owned.pacer
-        if verdict.session_until:
-            pacer.floor = max(pacer.floor or verdict.session_until, verdict.session_until)
-        if verdict.strangers and verdict.retry_at and claim.lane > 0:
-            pacer.strangers = Held(verdict.code, verdict.retry_at)
-        if verdict.on_wire:
-            pacer.sent(claim.lane, now, jitter)
-        warm, cold = pacer.rules.policy.warm.pace, pacer.rules.policy.cold.pace
-        return Settlement(
-            message=claim.message,
-            session=claim.session,
-            term=claim.term,
-            status=str(verdict.next),
-            at=outcome.at or now,
-            lane=claim.lane,
-            to_phone=claim.to_phone,
-            code=verdict.code,
-            detail=verdict.detail,
-            address=outcome.address,
-            not_before=verdict.retry_at,
-            hold_until=verdict.retry_at or verdict.session_until,
-            sent_at=now if verdict.on_wire else None,
-            next_send_at=pacer.slot(now) if verdict.on_wire or verdict.session_until else None,
-            delay_ms=pacing.delay_ms(warm, jitter) if verdict.on_wire else 0,
-            cold_delay_ms=pacing.delay_ms(cold, jitter) if verdict.on_wire else 0,
-            on_whatsapp=_on_whatsapp(outcome),
-            parked_until=parked_until(claim.refusals + 1, now) if _is_refusal(outcome) else None,
-        )
 
     # --- The end
 
@@ -314,13 +271,3 @@ class Drain:
                 while self._sends:
                     await asyncio.wait(set(self._sends))
         return not self._sends
-
-
-def _is_refusal(outcome: Outcome) -> bool:
-    return (outcome.kind, outcome.reason) == ("rejected", "463")
-
-
-def _on_whatsapp(outcome: Outcome) -> bool | None:
-    if outcome.kind == "acked":
-        return True
-    return False if (outcome.kind, outcome.reason) == ("not_sent", "not_on_whatsapp") else None

@@ -363,6 +363,24 @@ def test_all_steady_sessions_learn_in_turn_of_what_no_wake_up_told(
     eventually(lambda: Message.objects.filter(status="sent").count() == len(waiting), what="the second of each")
 
 
+def test_without_a_pace_one_tick_settles_a_message_and_claims_the_next(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick, ticks = sending.tick, []
+
+    def noted(**given: Any) -> list[claims.Claim]:
+        claims = tick(**given)
+        ticks.append((len(given["settlements"]), len(claims)))
+        return claims
+
+    monkeypatch.setattr(sending, "tick", noted)
+    online(session, stub)
+    waiting = [queued(session) for _ in range(5)]
+    make_runner()
+    until_status(waiting[-1], "sent")
+    assert [done for done in ticks if any(done)] == [(0, 1), *[(1, 1)] * 4, (1, 0)]
+
+
 def test_many_sessions_drain_side_by_side(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
     many = linked_sessions(restaurant, 40)
     stub.linked.update(str(session.pk) for session in many)

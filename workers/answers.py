@@ -1,0 +1,59 @@
+"""What a bridge's answer to a send says: of the message, of the session's pace, and of the customer."""
+
+import random
+from datetime import datetime
+
+from sessions_app.policy import pacing
+from sessions_app.policy.reasons import Held
+from sessions_app.policy.restrictions import parked_until
+from sessions_app.policy.retry import Outcome, Verdict
+from sessions_app.services.claims import Claim
+from sessions_app.services.settlements import Settlement
+from workers.pacer import Pacer
+
+
+def settle(pacer: Pacer, claim: Claim, outcome: Outcome, verdict: Verdict, now: datetime) -> Settlement:
+    """What is to be written. The session's next slot counts from this moment on: `pacer` knows of the send afterwards."""
+    jitter = random.random()
+    _hold(pacer, claim, verdict)
+    if verdict.on_wire:
+        pacer.sent(claim.lane, now, jitter)
+    warm, cold = pacer.rules.policy.warm.pace, pacer.rules.policy.cold.pace
+    return Settlement(
+        message=claim.message,
+        session=claim.session,
+        term=claim.term,
+        status=str(verdict.next),
+        at=outcome.at or now,
+        lane=claim.lane,
+        to_phone=claim.to_phone,
+        code=verdict.code,
+        detail=verdict.detail,
+        address=outcome.address,
+        not_before=verdict.retry_at,
+        hold_until=verdict.retry_at or verdict.session_until,
+        sent_at=now if verdict.on_wire else None,
+        next_send_at=pacer.slot(now) if verdict.on_wire or verdict.session_until else None,
+        delay_ms=pacing.delay_ms(warm, jitter) if verdict.on_wire else 0,
+        cold_delay_ms=pacing.delay_ms(cold, jitter) if verdict.on_wire else 0,
+        on_whatsapp=_on_whatsapp(outcome),
+        parked_until=parked_until(claim.refusals + 1, now) if is_refusal(outcome) else None,
+    )
+
+
+def is_refusal(outcome: Outcome) -> bool:
+    """463: the number may not write to strangers."""
+    return (outcome.kind, outcome.reason) == ("rejected", "463")
+
+
+def _hold(pacer: Pacer, claim: Claim, verdict: Verdict) -> None:
+    if verdict.session_until:
+        pacer.floor = max(pacer.floor or verdict.session_until, verdict.session_until)
+    if verdict.strangers and verdict.retry_at and claim.lane > 0:
+        pacer.strangers = Held(verdict.code, verdict.retry_at)
+
+
+def _on_whatsapp(outcome: Outcome) -> bool | None:
+    if outcome.kind == "acked":
+        return True
+    return False if (outcome.kind, outcome.reason) == ("not_sent", "not_on_whatsapp") else None
