@@ -13,21 +13,11 @@ from sessions_app.services.claims import NOTHING, Claim
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.settlements import Settlement
 from tests.support.claiming import HOUR, PHONE, acked, claim, fresh, sent, settle, wait_is_over
-from tests.support.owning import ago, connected, queued, register, timeline
+from tests.support.owning import ago, connected, queued, timeline
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 OTHER = "+4915187654321"
 GAP_S = 30
-
-
-@pytest.fixture
-def me(db: None) -> Registration:
-    return register()
-
-
-@pytest.fixture
-def mine(session: Session, me: Registration) -> Claimed:
-    return connected(session, me)
 
 
 def handed_over(me: Registration, mine: Claimed, message: Message) -> Claim:

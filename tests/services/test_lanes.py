@@ -27,22 +27,12 @@ from tests.support.claiming import (
     settle,
     wait_is_over,
 )
-from tests.support.owning import ago, connected, queued, register, timeline
+from tests.support.owning import ago, queued, timeline
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 OTHER = "+4915187654321"
 SHUT = {"warm": NOTHING, "cold": NOTHING, "new": NOTHING}
 LANES = {"warm": WARM, "cold": COLD, "new": NEW}
-
-
-@pytest.fixture
-def me(db: None) -> Registration:
-    return register()
-
-
-@pytest.fixture
-def mine(session: Session, me: Registration) -> Claimed:
-    return connected(session, me)
 
 
 def enqueue(session: Session, to: str = PHONE, **more: Any) -> Message:

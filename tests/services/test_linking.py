@@ -9,17 +9,7 @@ from sessions_app.models import Session
 from sessions_app.services import linking, ownership, sessions
 from sessions_app.services.linking import Truth
 from sessions_app.services.ownership import Claimed, Registration
-from tests.support.owning import ago, connected, register
-
-
-@pytest.fixture
-def me(db: None) -> Registration:
-    return register()
-
-
-@pytest.fixture
-def mine(session: Session, me: Registration) -> Claimed:
-    return connected(session, me)
+from tests.support.owning import ago, register
 
 
 def truth(mine: Claimed, state: str, **more: object) -> Truth:

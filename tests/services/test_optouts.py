@@ -247,16 +247,6 @@ def test_the_api_shows_what_became_of_a_suppressed_message(session: Session) -> 
 # --- The answer
 
 
-@pytest.fixture
-def me(db: None) -> Registration:
-    return register()
-
-
-@pytest.fixture
-def mine(session: Session, me: Registration) -> Claimed:
-    return connected(session, me)
-
-
 def test_the_answer_goes_out_and_is_the_last_that_does(session: Session, me: Registration, mine: Claimed) -> None:
     contact(session, last_outbound_at=timezone.now())
     queued(session, "offer", priority=0)

@@ -14,16 +14,6 @@ from sessions_app.services.settlements import Settlement
 from tests.support.owning import ago, connected, expire, in_threads, linked_sessions, queued, register, timeline
 
 
-@pytest.fixture
-def me(db: None) -> Registration:
-    return register()
-
-
-@pytest.fixture
-def mine(session: Session, me: Registration) -> Claimed:
-    return connected(session, me)
-
-
 def claim(me: Registration, *mine: Claimed) -> list[Claim]:
     return sending.tick(worker=me.worker, settlements=[], due=[Due(one.session, one.term) for one in mine])
 

@@ -24,20 +24,10 @@ from tests.support.claiming import (
     settle,
     settlement,
 )
-from tests.support.owning import ago, connected, linked_sessions, queued, register
+from tests.support.owning import ago, linked_sessions, queued, register
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def me(db: None) -> Registration:
-    return register()
-
-
-@pytest.fixture
-def mine(session: Session, me: Registration) -> Claimed:
-    return connected(session, me)
 
 
 def counted() -> list[tuple[datetime, int, int]]:
