@@ -23,7 +23,7 @@ from tests.support.owning import ago, linked, queued
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
 from tests.workers.conftest import MakeRunner
-from tests.workers.test_runner import online, until_state, until_status
+from tests.workers.watching import online, until_state, until_status
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 EAGER = Pace(0, 0)
