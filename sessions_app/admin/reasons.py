@@ -21,7 +21,7 @@ _FEW: dict[str, str] = {
     Reason.NOT_LINKED: "no number linked",
     Reason.STOPPED: "number kept offline",
     Reason.LOGGED_OUT: "number logged out",
-    Reason.BLOCKED: "number blocked",
+    Reason.BLOCKED: "session blocked",
     Reason.RESTAURANT_OFF: "restaurant switched off",
     "not_on_whatsapp": "not on WhatsApp",
     "invalid_request": "could not be handed over",

@@ -152,7 +152,7 @@ _FACTORS = (
         "warming_up",
         10,
         lambda f: 1 - f.good_days / len(RAMP),
-        lambda f: f"It has had {_days(f.good_days)} without a warning since its warm-up began.",
+        lambda f: f"It has had {_days(f.good_days) if f.good_days else 'no day'} without a warning since its warm-up began.",
     ),
 )
 
