@@ -70,12 +70,15 @@ _FIRST = "\n                UNION ALL\n".join(
                  ORDER BY m.priority, m.seq LIMIT 1)"""
     for lane, name in enumerate(("warm", "cold", "new"))
 )
+# BETWEEN, not =: where one priority alone is in the answer, the index of all that a session ever sent gives its order, too, and
+# the planner may read that to its end.
 _OLDEST = f"""
                 SELECT h.id FROM (VALUES (0, due.warm), (1, due.cold), (2, due.new)) AS l(lane, upto),
                     generate_series(0, l.upto) AS p(priority),
                     LATERAL (SELECT m.id, m.seq, m.not_before FROM message m
-                             WHERE m.session_id = due.id AND m.lane = l.lane AND m.priority = p.priority AND {_READY}
-                             ORDER BY m.seq LIMIT 1) h
+                             WHERE m.session_id = due.id AND m.lane = l.lane AND m.priority BETWEEN p.priority AND p.priority
+                               AND {_READY}
+                             ORDER BY m.priority, m.seq LIMIT 1) h
                 WHERE due.oldest AND h.not_before < clock_timestamp() - make_interval(secs => %(waited)s)
                 ORDER BY h.seq LIMIT 1"""
 

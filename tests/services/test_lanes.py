@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import Contact, Message, Restaurant, Session
-from sessions_app.services import claims, inbound, messages, sessions
+from sessions_app.services import claims, inbound, messages, ownership, sessions
 from sessions_app.services.claims import NOTHING
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import LID, received
@@ -27,7 +27,7 @@ from tests.support.claiming import (
     settle,
     wait_is_over,
 )
-from tests.support.owning import ago, queued, timeline
+from tests.support.owning import ago, linked_sessions, queued, timeline
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 OTHER = "+4915187654321"
@@ -410,6 +410,20 @@ def test_a_long_queue_makes_no_claim_slow(session: Session, me: Registration, mi
         nodes = explained(lambda given=given: claim(me, mine, **given))  # type: ignore[misc]
         assert {"message_lane", "message_unsettled", "contact_phone_once"} <= {node.get("Index Name") for node in nodes}, given
         assert rows_read(nodes, "message") < 40 and rows_read(nodes, "contact") < 5, given
+
+
+def test_long_queues_of_one_kind_make_no_claim_slow(restaurant: Restaurant, me: Registration) -> None:
+    """As most are: all to customers who have written, none more urgent than another. Who looks for the oldest finds most lanes
+    empty, and must not look through all that the session ever sent for each."""
+    many = linked_sessions(restaurant, 50)
+    pile_up(
+        many[0], 50 * 1_000, id="uuidv7()", session_id=f"('{{{','.join(str(one.pk) for one in many)}}}'::uuid[])[1 + mod(n, 50)]"
+    )
+    know_many(many[0], 1)
+    owned = ownership.claim(me=me, limit=len(many))
+    Session.objects.update(state="connected")
+    nodes = explained(lambda: claim(me, owned[0], oldest=True))
+    assert rows_read(nodes, "message") < 40, [node for node in nodes if node.get("Relation Name") == "message"]
 
 
 def crowd(session: Session) -> None:

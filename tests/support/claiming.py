@@ -1,6 +1,7 @@
 """One session's claims and what came of them, and its customers, for tests of what owners do."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -107,8 +108,9 @@ Node = dict[str, Any]
 
 
 def explained(act: Callable[[], object], table: str = "message") -> list[Node]:
-    """Every node of the plan of the last statement of `act` that names the table, as it really ran. Nothing of it stays."""
-    seen: list[tuple[str, Any]] = []
+    """Every node of the plan of the last statement of `act` that names the table, as it really ran: planned without its values,
+    as the engine has it (`workers.database`). Nothing of it stays."""
+    seen: list[tuple[str, dict[str, Any]]] = []
 
     def keep(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         seen.append((sql, params))
@@ -117,9 +119,15 @@ def explained(act: Callable[[], object], table: str = "message") -> list[Node]:
     with undone(), connection.execute_wrapper(keep):
         act()
     statement, parameters = next(one for one in reversed(seen) if table in one[0])
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%")
     with undone(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        cursor.execute(f"PREPARE explained AS {numbered}")
+        values = ", ".join(f"%({name})s" for name in names)
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE explained({values})", parameters)
         answer = cursor.fetchone()[0]
+        cursor.execute("DEALLOCATE explained")
     plan = json.loads(answer) if isinstance(answer, str) else answer
     return list(_nodes(plan[0]["Plan"]))
 
