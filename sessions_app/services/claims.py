@@ -117,8 +117,8 @@ _CLAIM = f"""
                  WHEN k.opted_out_at IS NOT NULL AND NOT m.exempt THEN 'suppressed'
                  WHEN NOT k.on_whatsapp AND k.checked_at > clock_timestamp() - make_interval(secs => %(absent)s) THEN 'failed'
                  ELSE 'sending' END AS verdict,
-            CASE WHEN NOT pick.resend AND NOT m.exempt
-                 THEN k.last_outbound_at + make_interval(secs => pick.gap_s) END AS gap_until,
+            CASE WHEN NOT pick.resend AND NOT m.exempt AND k.last_outbound_at IS NOT NULL
+                 THEN LEAST(k.last_outbound_at, statement_timestamp()) + make_interval(secs => pick.gap_s) END AS gap_until,
             CASE WHEN NOT pick.resend THEN k.parked_until END AS parked_until,
             CASE WHEN NOT pick.resend AND m.lane > 0 AND pick.identical IS NOT NULL THEN (
                 SELECT x.sent_at + make_interval(secs => %(within)s) FROM message x

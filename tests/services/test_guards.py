@@ -12,7 +12,7 @@ from sessions_app.services import messages, sending, sessions
 from sessions_app.services.claims import NOTHING, Claim
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.settlements import Settlement
-from tests.support.claiming import HOUR, PHONE, acked, claim, fresh, sent, settle, wait_is_over
+from tests.support.claiming import HOUR, PHONE, acked, claim, contact, fresh, sent, settle, wait_is_over
 from tests.support.owning import ago, connected, queued, timeline
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
@@ -221,3 +221,18 @@ def test_a_chat_that_was_open_stays_so_when_a_later_message_is_refused(session: 
     acked(me, handed_over(me, mine, queued(session, lane=NEW)))
     refused(me, handed_over(me, mine, queued(session, lane=COLD)))
     assert messages.enqueue(session=session, to=PHONE, body="late").message.lane == COLD
+
+
+# --- The clock is set back
+
+
+@pytest.mark.parametrize(("gap_s", "held"), [(0, False), (GAP_S, True)])
+def test_a_message_sent_in_a_time_to_come_makes_no_gap_longer(
+    session: Session, me: Registration, mine: Claimed, gap_s: int, held: bool
+) -> None:
+    contact(session, last_outbound_at=ago(minutes=-5))
+    message = queued(session)
+    got = claim(me, mine, gap_s=gap_s)
+    assert got and got.status == ("held" if held else "sending")
+    until = fresh(message).hold_until
+    assert until is None if not held else until and until < ago(seconds=-GAP_S)
