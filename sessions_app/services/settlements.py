@@ -38,7 +38,8 @@ class Settlement:
 
 
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
-# A send is counted once: a repeated settlement finds the session's last send no earlier than its own.
+# A send is counted once: a repeated settlement finds the session's last send no earlier than its own. Messages are locked in the
+# order in which receipts lock them: two batches that name the same ones wait for each other, not in a circle.
 _SETTLE = """
     WITH result AS (
         SELECT * FROM unnest(%(message)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(status)s::text[],
@@ -52,6 +53,8 @@ _SETTLE = """
         SELECT s.id, s.last_sent_at FROM wa_session s
         JOIN result t ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         FOR NO KEY UPDATE OF s
+    ), locked AS MATERIALIZED (
+        SELECT m.id FROM message m JOIN result t ON m.id = t.message ORDER BY m.id FOR NO KEY UPDATE OF m
     ), settled AS (
         UPDATE message m SET
             status = CASE WHEN m.status = 'sending' THEN t.status ELSE m.status END,
@@ -66,7 +69,7 @@ _SETTLE = """
             tries = CASE WHEN m.status = 'sending' AND t.status IN ('queued', 'uncertain') AND t.code <> ''
                          THEN jsonb_set(m.tries, ARRAY[t.code], to_jsonb(COALESCE((m.tries->>t.code)::int, 0) + 1))
                          ELSE m.tries END
-        FROM result t JOIN own ON own.id = t.session
+        FROM result t JOIN own ON own.id = t.session, (SELECT count(*) FROM locked) AS all_of_them
         WHERE m.id = t.message AND m.claimed_term = t.term
           AND (m.status = 'sending' OR (t.status = 'sent' AND m.status IN ('delivered', 'read') AND m.sent_at IS NULL))
         RETURNING m.id, t.status, t.at, t.code

@@ -1,14 +1,18 @@
 """Settlements: what was sent is counted once, what is known of customers follows, and a former owner changes nothing."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from sessions_app.models import Contact, Message, SendTally, Session
 from sessions_app.services import inbound, ownership, sending, sessions, tallies
 from sessions_app.services.ownership import Claimed, Registration
+from sessions_app.services.settlements import Settlement
 from tests.services.test_inbound import received
 from tests.support.claiming import (
     HOUR,
@@ -25,6 +29,7 @@ from tests.support.claiming import (
     settlement,
 )
 from tests.support.owning import ago, linked_sessions, queued, register
+from tests.support.stack import eventually
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -288,3 +293,39 @@ def test_one_settlement_notes_many_customers(session: Session, me: Registration)
     sending.tick(worker=me.worker, settlements=results, due=[])
     told = Contact.objects.order_by("phone").values_list("on_whatsapp", "last_outbound_at", "parked_until")
     assert list(told) == [(True, NOON, None)] * 4 + [(False, None, None), (None, NOON, NOON + HOUR)]
+
+
+def test_messages_are_locked_in_the_order_in_which_receipts_lock_them(
+    transactional_db: None, session: Session, me: Registration
+) -> None:
+    """Or a batch of each would wait for the other in a circle. Here sessions and their messages are in opposite order."""
+    many = linked_sessions(session.restaurant, 2)
+    terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
+    Session.objects.update(state="connected")
+    for one in reversed(many):
+        queued(one)
+    got = [found for one in many if (found := claim(me, terms[one.pk]))]
+    first, later = sorted(got, key=lambda one: one.message)
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as receipts:
+        lock = "SELECT id FROM message WHERE id = %s FOR UPDATE"
+        receipts.execute(lock, [first.message])
+        thread = Thread(target=_settled, args=(me, [settlement(one) for one in got]))
+        thread.start()
+        eventually(_somebody_waits, what="the settlement to wait")
+        receipts.execute(f"{lock} NOWAIT", [later.message])
+        receipts.rollback()
+        thread.join(10)
+    assert {fresh(message).status for message in Message.objects.all()} == {"sent"}
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+        return cursor.fetchone() is not None
+
+
+def _settled(me: Registration, settlements: list[Settlement]) -> None:
+    try:
+        sending.tick(worker=me.worker, settlements=settlements, due=[])
+    finally:
+        connection.close()
