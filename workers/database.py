@@ -83,7 +83,7 @@ def _prepare(connection: BaseDatabaseWrapper, **_: object) -> None:
         limit = f"{settings.WORKER_TTL_S * 1000:.0f}"
         cursor.execute(
             "SELECT set_config('idle_in_transaction_session_timeout', %s, false),"
-            " set_config('plan_cache_mode', 'force_generic_plan', false)",
+            " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false)",
             [limit],
         )
     connection.connection.prepare_threshold = ONLY_WHEN_ASKED

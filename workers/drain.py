@@ -26,7 +26,8 @@ from workers.pacer import LANES, moment
 from workers.table import Owned, Table
 
 log = structlog.get_logger(__name__)
-TICK_S = 0.025
+TICK_S = 0.08
+HURRIED_TICK_S = 0.01
 LOOK_AT_HELD = 5  # looks
 
 
@@ -59,6 +60,7 @@ class Drain:
         self._one_by_one = False
         self._looks = 0
         self._began = 0.0  # steady clock: the last tick
+        self._hurry = asyncio.Event()  # a session waits for nothing but its last message's settlement
         self._sends: set[asyncio.Task[None]] = set()
         self._ticking = asyncio.Lock()  # held from a claim to the start of its sends
 
@@ -96,8 +98,11 @@ class Drain:
 
     async def wait(self) -> None:
         """Until a slot is due or a result waits, and never less than a tick since the last one began: what comes meanwhile goes
-        together."""
-        await asyncio.sleep(max(0.0, self._began + TICK_S - steady()))
+        together. Where a session is held up by nothing else, a tick is short."""
+        await asyncio.sleep(self._began + HURRIED_TICK_S - steady())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._began + TICK_S - steady()):
+                await self._hurry.wait()
         while not self._results and not self._doubted:
             self._agenda.changed.clear()
             left = self._agenda.seconds_left()
@@ -123,6 +128,7 @@ class Drain:
             self._results.clear()  # the lease is gone: whoever owns these sessions next finds them uncertain
             self._doubted.clear()
             return
+        self._hurry.clear()
         results = self._results[: 1 if self._one_by_one else None]
         self._results = self._results[len(results) :]
         due = [] if self._one_by_one and results else self._due(results)
@@ -242,6 +248,8 @@ class Drain:
         verdict = judge(outcome, tries=claim.tries, resend=claim.resend, now=now, jitter=random.random())
         self._results.append((owned, answers.settle(owned.pacer, claim, outcome, verdict, now)))
         self._agenda.changed.set()
+        if owned.pacer.slot(now) <= now:
+            self._hurry.set()
         say = log.debug if verdict.next is Next.SENT else log.warning
         say(
             "message.settled",

@@ -18,6 +18,7 @@ from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
 from tests.workers.conftest import MakeRunner
 from tests.workers.watching import online, tell, until_state, until_status
+from workers import drain
 from workers.bridge import _send_body
 
 CUT_EVERY_OTHER_CONNECTION = """
@@ -137,6 +138,20 @@ def test_without_a_pace_one_tick_settles_a_message_and_claims_the_next(
     make_runner()
     until_status(waiting[-1], "sent")
     assert [done for done in ticks if any(done)] == [(0, 1), *[(1, 1)] * 4, (1, 0)]
+
+
+def test_a_session_that_waits_for_its_settlement_alone_waits_for_no_tick(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def from_now_on(who: str, send: Json) -> Json:
+        monkeypatch.setattr(drain, "TICK_S", 3_600.0)
+        return await acked(who, send)
+
+    stub.answer = from_now_on
+    online(session, stub)
+    waiting = [queued(session) for _ in range(5)]
+    make_runner()
+    until_status(waiting[-1], "sent")
 
 
 def test_many_sessions_drain_side_by_side(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
