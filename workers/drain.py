@@ -60,7 +60,7 @@ class Drain:
         self._one_by_one = False
         self._looks = 0
         self._began = 0.0  # steady clock: the last tick
-        self._hurry = asyncio.Event()  # a session waits for nothing but its last message's settlement
+        self._hurry = asyncio.Event()  # a session waits for nothing but a tick
         self._sends: set[asyncio.Task[None]] = set()
         self._ticking = asyncio.Lock()  # held from a claim to the start of its sends
 
@@ -98,7 +98,7 @@ class Drain:
 
     async def wait(self) -> None:
         """Until a slot is due or a result waits, and never less than a tick since the last one began: what comes meanwhile goes
-        together. Where a session is held up by nothing else, a tick is short."""
+        together. A tick is short where a session is held up by nothing else."""
         await asyncio.sleep(self._began + HURRIED_TICK_S - steady())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._began + TICK_S - steady()):
@@ -137,6 +137,8 @@ class Drain:
                 await self._settle_and_claim(worker, results, due)
         await self._settle_doubts(worker)
         self._one_by_one = self._one_by_one and bool(self._results)
+        if self._one_by_one:
+            self._hurry.set()
 
     def _due(self, results: list[tuple[Owned, Settlement]]) -> list[Owned]:
         """And those whose next slot has come by the time this tick settles their last message, unless something else than
@@ -217,6 +219,7 @@ class Drain:
             self._free(owned)
             if claim is not None:  # its slot is free for another
                 self.schedule(owned)
+                self._hurry.set()
             return
         task = asyncio.create_task(self._send(owned, claim))
         self._sends.add(task)

@@ -13,6 +13,7 @@ from django.db import DataError, OperationalError, connection
 from sessions_app.models import Message, Restaurant, Session
 from sessions_app.policy.pacing import Pace
 from sessions_app.services import claims, ownership, sending
+from tests.support.claiming import PHONE, contact
 from tests.support.owning import ago, linked_sessions, queued, timeline
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
@@ -21,6 +22,7 @@ from tests.workers.watching import online, tell, until_state, until_status
 from workers import drain
 from workers.bridge import _send_body
 
+OTHER = "+4915187654321"
 CUT_EVERY_OTHER_CONNECTION = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"""
 
@@ -140,18 +142,22 @@ def test_without_a_pace_one_tick_settles_a_message_and_claims_the_next(
     assert [done for done in ticks if any(done)] == [(0, 1), *[(1, 1)] * 4, (1, 0)]
 
 
-def test_a_session_that_waits_for_its_settlement_alone_waits_for_no_tick(
+def test_a_session_that_nothing_else_holds_up_waits_for_no_tick(
     session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """After a send, and after a message that is not to be sent at all."""
+
     async def from_now_on(who: str, send: Json) -> Json:
         monkeypatch.setattr(drain, "TICK_S", 3_600.0)
         return await acked(who, send)
 
     stub.answer = from_now_on
     online(session, stub)
-    waiting = [queued(session) for _ in range(5)]
+    contact(session, OTHER, opted_out_at=ago(days=1))
+    waiting = [queued(session, to_phone=to) for to in (PHONE, PHONE, OTHER, OTHER, PHONE)]
     make_runner()
     until_status(waiting[-1], "sent")
+    assert [until_status(one, "suppressed").attempts for one in waiting[2:4]] == [0, 0]
 
 
 def test_many_sessions_drain_side_by_side(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> None:
