@@ -112,6 +112,23 @@ def test_what_runs_often_is_planned_once_for_any_values(transactional_db: None) 
     assert run() == [], "elsewhere nothing is prepared"
 
 
+def test_no_plan_is_compiled(transactional_db: None) -> None:
+    """However dear one plan for any number of sessions may look."""
+
+    def said() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW jit")
+            return str(cursor.fetchone()[0])
+
+    async def ask() -> str:
+        database = Database("test")
+        answer = await database.call(said)
+        await database.close()
+        return answer
+
+    assert asyncio.run(ask()) == "off"
+
+
 def test_no_plan_is_kept_for_long(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan's estimate of the table's rows tells how large the table was when it was made."""
     monkeypatch.setattr(module, "PLANS_FOR_S", 3_600.0)
