@@ -48,19 +48,23 @@ class BridgeLease:
         self._host = host
         self._lease = lease
         self._ended = False
+        self._calling = asyncio.Lock()  # what was lent must not arrive after the end
         self._generation = 0
         self._silence = Silence(steady())
 
     async def lend(self) -> None:
         """Raises BridgeError when the bridge refuses."""
         status, left = self._host.status, self._lease.left()
-        if self._ended or left <= 0 or not status.ready or self._bridge.base_url != status.base_url:
+        if left <= 0 or not status.ready or self._bridge.base_url != status.base_url:
             return
         if self._generation != status.generation:
             self._generation, self._silence = status.generation, Silence(steady())
         asked_at = steady()
         try:
-            await self._bridge.lease(left)
+            async with self._calling:
+                if self._ended:
+                    return
+                await self._bridge.lease(left)
         except _NO_ANSWER as error:
             self._unanswered(asked_at, error)
             return
@@ -71,7 +75,8 @@ class BridgeLease:
     async def end(self) -> None:
         """The bridge lets go of whatever it still holds. Raises BridgeError."""
         self._ended = True
-        await self._bridge.lease(0)
+        async with self._calling:
+            await self._bridge.lease(0)
 
     def _unanswered(self, asked_at: float, error: Exception) -> None:
         silence = self._silence
