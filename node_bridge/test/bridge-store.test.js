@@ -187,6 +187,21 @@ describe('the store', () => {
     assert.equal(await vault.renewSent('NEVER'), null);
   });
 
+  it('lets nothing that is written while it retires come after a wipe', async () => {
+    const own = await db.makeSession();
+    const { vault } = await store.open(own, 1);
+    const first = vault.set({ session: { first: 1 } });
+    const retired = vault.retire();
+    await new Promise(setImmediate); // the first is being committed: what comes now waits for the next commit
+    let written = false;
+    const late = Promise.all([vault.set({ session: { late: 1 } }), vault.saveCreds({ account: {} })]).then(() => (written = true));
+    await retired;
+    assert.ok(written, 'all of it is in the database');
+    await Promise.all([first, late, vault.wipe()]);
+    assert.equal((await store.open(own, 2)).creds, null);
+    assert.deepEqual(await db.rows('SELECT name FROM bridge_key WHERE session_id = $1', [own]), []);
+  });
+
   it('wipes keys and credentials, and keeps sent messages until they are old', async () => {
     const own = await db.makeSession();
     const { vault } = await store.open(own, 1);

@@ -99,9 +99,9 @@ export class Vault {
     await Promise.allSettled([...this.#writes]);
   }
 
-  /** Waits for the writes under way and refuses everything after that. */
+  /** Waits for the writes under way, those that begin meanwhile too: none may come after a wipe. Refuses everything after that. */
   async retire() {
-    await this.settle();
+    while (this.#writes.size > 0) await this.settle();
     this.#broken ??= new BridgeError('not_connected', 'the session is closed');
     this.#cache.clear();
   }
