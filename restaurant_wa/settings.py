@@ -141,6 +141,10 @@ STORAGES: dict[str, dict[str, Any]] = {
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=1_200)  # of each API key; 0: no limit
 LEGACY_ROUTES = env.bool("LEGACY_ROUTES", default=False)  # the addresses of the service this one replaces
 
+# --- Webhooks -----------------------------------------------------------------------------------------------------
+# Whether a restaurant's webhook may lead into this installation's own network, and do without TLS.
+WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
+
 # --- Pace ---------------------------------------------------------------------------------------------------------
 PACE_MIN_DELAY_MS = env.int("PACE_MIN_DELAY_MS", default=2_000)
 PACE_MAX_DELAY_MS = env.int("PACE_MAX_DELAY_MS", default=10_000)

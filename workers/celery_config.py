@@ -38,6 +38,7 @@ beat_schedule = {
     # `expires` keeps a backlog from building up while no default worker runs.
     "wake-due": {"task": "workers.wake_due", "schedule": 2.0, "options": {"expires": 2}},
     "expire": {"task": "workers.expire", "schedule": 5.0, "options": {"expires": 5}},
+    "deliver-webhooks": {"task": "workers.deliver_webhooks", "schedule": 1.0, "options": {"expires": 1}},
     "tidy": {"task": "workers.tidy", "schedule": 300.0, "options": {"expires": 300}},
 }
 if settings.QR_FILES:

@@ -1,12 +1,13 @@
 """Celery carries hints and sweeps: nothing here is needed for a message to be sent, only for it to be sent promptly."""
 
+import asyncio
 from uuid import UUID
 
 import structlog
 from celery import shared_task
 
-from sessions_app.services import qr_files, sweeps, wakeups
-from workers import wakes
+from sessions_app.services import deliveries, qr_files, sweeps, wakeups
+from workers import wakes, webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -39,9 +40,22 @@ def expire() -> None:
 
 @shared_task(name="workers.tidy")
 def tidy() -> None:
-    counts = {"idempotency_records": sweeps.forget_idempotency_records(), "workers": sweeps.forget_workers()}
+    counts = {
+        "idempotency_records": sweeps.forget_idempotency_records(),
+        "workers": sweeps.forget_workers(),
+        "webhook_deliveries": deliveries.forget(),
+    }
     if any(counts.values()):
         log.info("sweep.tidied", **counts)
+
+
+@shared_task(name="workers.deliver_webhooks")
+def deliver_webhooks() -> None:
+    """One at a time in the whole installation: addresses that are slow hold up one process at most."""
+    if deliveries.waiting():
+        with deliveries.alone() as mine:
+            if mine:
+                asyncio.run(webhooks.deliver())
 
 
 @shared_task(name="workers.qr_files")

@@ -125,7 +125,7 @@ class House:
     def _site(self, databases: Mapping[str, str], node: str) -> parts.Site:
         port = 0 if self.options.live else ports.free_port(parts.SIMULATOR_PORT)
         network = {} if self.options.live else simulated_network(port)
-        lenient = {} if self.options.live else open_to_strangers(os.environ)
+        lenient = {} if self.options.live else {**open_to_strangers(os.environ), "WEBHOOK_PRIVATE_ADDRESSES": "true"}
         own = {
             "DATA_DIR": str(self.options.data),
             "STATIC_ROOT": str(make_private(self.options.data / "static")),

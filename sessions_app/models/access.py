@@ -34,6 +34,8 @@ class ApiKey(UUIDModel):
         MESSAGES_READ = "messages:read", "Read messages"
         SESSIONS_WRITE = "sessions:write", "Link, restart, log out and delete sessions"
         SESSIONS_READ = "sessions:read", "Read sessions"
+        WEBHOOKS_WRITE = "webhooks:write", "Add, change and delete webhooks"
+        WEBHOOKS_READ = "webhooks:read", "Read webhooks and what they were told"
 
     restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=80)

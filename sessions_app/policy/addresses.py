@@ -1,0 +1,58 @@
+"""Which addresses a webhook may have. What a restaurant types in is called from inside the installation's network."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
+
+MAX_URL_CHARACTERS = 500
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.IGNORECASE)
+
+
+def refusal(url: str, *, private: bool) -> str:
+    """Why this is no address for a webhook, in words; empty when it is one. `private`: this installation allows addresses of its
+    own network, and HTTP without TLS."""
+    if len(url) > MAX_URL_CHARACTERS:
+        return f"The address has more than {MAX_URL_CHARACTERS} characters."
+    if not url.isascii() or any(not one.isprintable() or one == " " for one in url):
+        return "The address has a character that no address has; write it percent-encoded."
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "This address cannot be read."
+    if parts.scheme != "https" and not (private and parts.scheme == "http"):
+        return "The address has to begin with https://." if not private else "The address has to begin with https:// or http://."
+    if not host:
+        return "The address names no host."
+    if "@" in parts.netloc:
+        return "The address must not carry a user or a password."
+    if parts.fragment:
+        return "An address with a # part cannot be called."
+    literal = _literal(host)
+    if literal is None and _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        return "This address cannot be read."  # 2130706433, 127.1: some read it as an IPv4 address
+    if not private and (host == "localhost" or host.endswith(".localhost") or (literal is not None and not is_public(literal))):
+        return "This address is inside the installation's own network, which is not allowed here."
+    return ""
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether it lies outside every network that only its own members can reach."""
+    if isinstance(address, IPv6Address) and (inner := _carried(address)) is not None:
+        return is_public(inner)
+    return address.is_global and not address.is_multicast
+
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def _carried(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that it leads to in the end."""
+    return address.ipv4_mapped or address.sixtofour or (IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None)
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,197 @@
+"""What webhooks are told: taken when it is due, settled by what came of it, forgotten in the end.
+
+The rows are made by triggers (migration 0010) in the transaction that makes an event true: none is told that did not happen, and
+none that happened is left out.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from sessions_app.models import Webhook, WebhookDelivery
+from sessions_app.policy.webhooks import OUTAGE, Answer, Verdict, probe_pause
+from sessions_app.services import webhook_bodies
+from sessions_app.services.sql import execute, fetch
+
+MOST_AT_ONCE = 64
+EACH = 8  # of one webhook
+LEASE_S = 60.0  # an attempt that has not been settled by then is made again
+KEPT_DAYS = 30
+GIVEN_UP_DAYS = 4  # what still waits then belongs to a webhook that is switched off
+BATCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One attempt to be made. `failing`: the address has not answered well lately, and gets one at a time."""
+
+    delivery: int
+    webhook: UUID
+    event_id: UUID
+    url: str
+    secrets: tuple[str, ...]
+    body: bytes
+    topic: str
+    attempts: int  # with this one
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    due: Due
+    answer: Answer
+    verdict: Verdict
+
+
+class _Id(NamedTuple):
+    id: int
+
+
+_TAKE = """
+    WITH due AS (
+        SELECT d.id FROM webhook w CROSS JOIN LATERAL (
+            SELECT id FROM webhook_delivery
+            WHERE webhook_id = w.id AND state = 'pending' AND next_attempt_at <= statement_timestamp()
+            ORDER BY next_attempt_at, id LIMIT CASE WHEN w.failures > 0 THEN 1 ELSE %(each)s END
+            FOR UPDATE SKIP LOCKED) AS d
+        WHERE w.is_active AND w.retry_at <= statement_timestamp() AND w.id <> ALL(%(busy)s::uuid[])
+        LIMIT %(most)s
+    )
+    UPDATE webhook_delivery d SET attempts = d.attempts + 1,
+        next_attempt_at = statement_timestamp() + make_interval(secs => %(lease)s)
+    FROM due WHERE d.id = due.id RETURNING d.id"""
+
+_TOLD_OF = ("webhook", "message_event__message", "session_event__session", "inbound__contact")
+
+
+def take(*, most: int = MOST_AT_ONCE, busy: Collection[UUID] = ()) -> list[Due]:
+    """What is due now, the oldest first, of webhooks that are not `busy`."""
+    values = {"each": EACH, "most": most, "lease": LEASE_S, "busy": list(busy)}
+    taken = [row.id for row in fetch(_Id, _TAKE, values)]
+    rows = WebhookDelivery.objects.select_related(*_TOLD_OF).filter(pk__in=taken).order_by("id") if taken else ()
+    return [_due(row) for row in rows]
+
+
+def _due(row: WebhookDelivery) -> Due:
+    webhook = row.webhook
+    return Due(
+        delivery=row.pk,
+        webhook=webhook.pk,
+        event_id=row.event_id,
+        url=webhook.url,
+        secrets=_secrets(webhook, timezone.now()),
+        body=webhook_bodies.body(row),
+        topic=row.topic,
+        attempts=row.attempts,
+        failing=webhook.failures > 0,
+    )
+
+
+def _secrets(webhook: Webhook, now: datetime) -> tuple[str, ...]:
+    until = webhook.previous_secret_until
+    return (webhook.secret, webhook.previous_secret) if until is not None and now < until else (webhook.secret,)
+
+
+_SETTLE = """
+    UPDATE webhook_delivery d SET state = t.state, response_status = t.status, error = left(t.error, 200),
+        next_attempt_at = COALESCE(t.retry_at, d.next_attempt_at),
+        finished_at = CASE WHEN t.state <> 'pending' THEN statement_timestamp() END
+    FROM unnest(%(id)s::bigint[], %(state)s::text[], %(status)s::int[], %(error)s::text[], %(retry_at)s::timestamptz[])
+        AS t(id, state, status, error, retry_at)
+    WHERE d.id = t.id AND d.state = 'pending'"""
+
+_STATES = {"delivered": "delivered", "again": "pending", "failed": "failed"}
+
+
+@transaction.atomic
+def settle(*, results: Sequence[Result], under_way: Collection[int] = ()) -> None:
+    """`results` in the order in which they came; `under_way` are attempts that have no result yet."""
+    values = {
+        "id": [one.due.delivery for one in results],
+        "state": [_STATES[one.verdict.next] for one in results],
+        "status": [one.answer.status for one in results],
+        "error": [one.answer.error for one in results],
+        "retry_at": [one.verdict.retry_at for one in results],
+    }
+    execute(_SETTLE, values)
+    _note_health(results, under_way)
+
+
+def _note_health(results: Sequence[Result], under_way: Collection[int]) -> None:
+    of_webhook: dict[UUID, list[Result]] = defaultdict(list)
+    for result in results:
+        of_webhook[result.due.webhook].append(result)
+    now = timezone.now()
+    rows = list(Webhook.objects.select_for_update(no_key=True).filter(pk__in=list(of_webhook)).order_by("pk"))
+    for row in rows:
+        for result in of_webhook[row.pk]:
+            if result.verdict.next == "delivered" and row.failures >= OUTAGE:
+                _hurry(row, under_way)
+            _note(row, result, now)
+    fields = ["failures", "failing_since", "last_error", "last_success_at", "retry_at", "is_active", "inactive_reason"]
+    Webhook.objects.bulk_update(rows, fields)
+
+
+def _note(row: Webhook, result: Result, now: datetime) -> None:
+    if result.verdict.next == "delivered":
+        row.failures, row.failing_since, row.last_error, row.last_success_at = 0, None, "", now
+        row.retry_at = min(row.retry_at, now)
+        return
+    row.failures += 1
+    row.failing_since = row.failing_since or now
+    row.last_error = result.answer.error[:200]
+    row.retry_at = now + probe_pause(row.failures)
+    if result.verdict.gone:
+        row.is_active, row.inactive_reason = False, "The other side answered 410 Gone: it wants no more of these."
+
+
+def _hurry(row: Webhook, under_way: Collection[int]) -> None:
+    """An outage is over: what failed because of it goes now, not hours later."""
+    waiting = WebhookDelivery.objects.filter(webhook=row, state=WebhookDelivery.State.PENDING, attempts__gt=0)
+    waiting.filter(next_attempt_at__gt=Now()).exclude(pk__in=under_way).update(next_attempt_at=Now())
+
+
+def forget() -> int:
+    """What was finished long ago; and what nobody will take any more is given up."""
+    old = timezone.now() - timedelta(days=GIVEN_UP_DAYS)
+    pending = WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING)
+    abandoned = pending.filter(created_at__lt=old, webhook__is_active=False)
+    abandoned.update(state=WebhookDelivery.State.FAILED, error="The webhook was switched off.", finished_at=Now())
+    statement = """
+        DELETE FROM webhook_delivery WHERE id IN (
+            SELECT id FROM webhook_delivery WHERE finished_at < clock_timestamp() - make_interval(days => %(days)s)
+            LIMIT %(batch)s)"""
+    return execute(statement, {"days": KEPT_DAYS, "batch": BATCH})
+
+
+def waiting() -> bool:
+    """Whether anything is due."""
+    statement = """
+        SELECT w.id FROM webhook w
+        WHERE w.is_active AND w.retry_at <= statement_timestamp()
+          AND EXISTS (SELECT 1 FROM webhook_delivery d
+                      WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.next_attempt_at <= statement_timestamp())
+        LIMIT 1"""
+    return bool(fetch(_Id, statement, {}))
+
+
+@contextmanager
+def alone() -> Iterator[bool]:
+    """Whether nobody else delivers meanwhile; a process that dies lets go of it with its connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended('webhooks', 0))")
+        mine = bool(cursor.fetchone()[0])
+    try:
+        yield mine
+    finally:
+        if mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended('webhooks', 0))")
