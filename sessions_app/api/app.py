@@ -7,7 +7,7 @@ from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
-from sessions_app.api import errors, health, inbound, messages, sessions
+from sessions_app.api import errors, health, inbound, messages, sessions, webhooks
 from sessions_app.api.openapi import tell_the_truth
 from sessions_app.api.parser import StrictParser
 
@@ -39,6 +39,7 @@ def build() -> Api:
     built.add_router("/messages", messages.router, tags=["Messages"])
     built.add_router("/inbound", inbound.router, tags=["Inbound messages"])
     built.add_router("/sessions", sessions.router, tags=["Sessions"])
+    built.add_router("/webhooks", webhooks.router, tags=["Webhooks"])
     built.add_router("/health", health.router, tags=["Health"])
     return built
 

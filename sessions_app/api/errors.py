@@ -15,9 +15,16 @@ from sessions_app.api.session_schemas import LINK_METHODS
 from sessions_app.errors import Conflict, DomainError, IdempotencyKeyReused, NotFound
 from sessions_app.services.messages import InvalidMessage, OptedOut
 from sessions_app.services.sessions import InvalidName, SessionRequired
+from sessions_app.services.webhooks import InvalidTopic, InvalidUrl
 
 _STATUS: dict[type[DomainError], int] = {NotFound: 404, Conflict: 409, IdempotencyKeyReused: 422}
-_FIELD: dict[type[DomainError], str] = {OptedOut: "to", SessionRequired: "session_id", InvalidName: "name"}
+_FIELD: dict[type[DomainError], str] = {
+    OptedOut: "to",
+    SessionRequired: "session_id",
+    InvalidName: "name",
+    InvalidUrl: "url",
+    InvalidTopic: "topics",
+}
 _CODES = {"missing": "required", "extra_forbidden": "unknown_field", "model_type": "not_an_object"}
 _FIELD_WORDS = {"cursor": "Use next_cursor of the page before, unchanged."}
 _WORDS = {

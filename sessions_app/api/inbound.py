@@ -13,6 +13,7 @@ from sessions_app.api.fields import Answer
 from sessions_app.api.openapi import reading
 from sessions_app.api.queries import refuse_unknown
 from sessions_app.models import ApiKey, InboundMessage
+from sessions_app.services.webhook_bodies import received
 
 router = Router()
 
@@ -53,17 +54,4 @@ def list_inbound(request: HttpRequest, filters: Query[InboundFilters]) -> Inboun
     page = list(found[: filters.limit + 1])
     shown = page[: filters.limit]
     more = cursors.of_id(shown[-1].pk) if len(page) > filters.limit else None
-    return InboundPage(items=[_out(message) for message in shown], next_cursor=more)
-
-
-def _out(message: InboundMessage) -> InboundOut:
-    return InboundOut(
-        id=message.pk,
-        session_id=message.session_id,
-        sender_phone=message.contact.phone if message.contact else "",
-        sender_name=message.contact.name if message.contact else "",
-        kind=message.kind,
-        text=message.text,
-        sent_at=message.sent_at,
-        received_at=message.created_at,
-    )
+    return InboundPage(items=[InboundOut(**received(message)) for message in shown], next_cursor=more)

@@ -33,6 +33,9 @@ class ApiClient:
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.send("POST", path, raw=raw, headers=headers)
 
+    def patch(self, path: str, body: Any) -> Answer:
+        return self.send("PATCH", path, raw=json.dumps(body).encode())
+
     def delete(self, path: str) -> Answer:
         return self.send("DELETE", path)
 

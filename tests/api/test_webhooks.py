@@ -1,0 +1,149 @@
+"""Webhooks through the API: added with their secret, changed, tried out, looked at; nobody sees another's."""
+
+from typing import Any
+
+import pytest
+
+from sessions_app.models import Restaurant, Webhook, WebhookDelivery
+from sessions_app.services import webhooks
+from sessions_app.services.webhooks import CHOOSABLE, MOST
+from tests.api.client import ApiClient
+from tests.api.conftest import MakeClient
+
+URL = "https://till.example/hook"
+PATH = "/webhooks"
+
+
+def made(client: ApiClient, **body: Any) -> dict[str, Any]:
+    response = client.post(PATH, {"url": URL, **body})
+    assert response.status_code == 201, response.content
+    created: dict[str, Any] = response.json()
+    assert response["Location"] == f"/api/v1{PATH}/{created['id']}"
+    return created
+
+
+def test_it_shows_its_secret_once(client: ApiClient) -> None:
+    created = made(client)
+    assert created["secret"].startswith("whsec_") and created["topics"] == [] and created["is_active"]
+    read = client.get(f"{PATH}/{created['id']}").json()
+    assert read == {name: value for name, value in created.items() if name != "secret"}
+    assert client.get(PATH).json() == {"items": [read]}
+
+
+def test_it_may_be_told_a_choice_of_things(client: ApiClient) -> None:
+    chosen = ["message.received", "message.failed"]
+    assert made(client, topics=[*chosen, "message.failed"])["topics"] == chosen
+
+
+@pytest.mark.parametrize(
+    "body, pointer, code",
+    [
+        ({}, "/url", "required"),
+        ({"url": "http://till.example/"}, "/url", "invalid_url"),
+        ({"url": "https://127.0.0.1/"}, "/url", "invalid_url"),
+        ({"url": "https://169.254.169.254/latest/meta-data"}, "/url", "invalid_url"),
+        ({"url": URL, "topics": ["message.sending"]}, "/topics", "invalid_topic"),
+        ({"url": URL, "topics": ["webhook.test"]}, "/topics", "invalid_topic"),
+        ({"url": URL, "topics": "all"}, "/topics", "list_type"),
+        ({"url": URL, "secret": "mine"}, "/secret", "unknown_field"),
+    ],
+)
+def test_a_wrong_field_is_named_and_nothing_is_stored(client: ApiClient, body: dict[str, Any], pointer: str, code: str) -> None:
+    response = client.post(PATH, body)
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [(pointer, code)]
+    assert not Webhook.objects.exists()
+
+
+def test_there_is_a_limit(client: ApiClient) -> None:
+    for _ in range(MOST):
+        made(client)
+    response = client.post(PATH, {"url": URL})
+    assert (response.status_code, response.json()["code"]) == (409, "conflict")
+
+
+def test_what_is_left_out_of_a_change_stays(client: ApiClient) -> None:
+    path = f"{PATH}/{made(client, topics=['message.read'])['id']}"
+    assert client.patch(path, {"is_active": False}).json()["is_active"] is False
+    changed = client.patch(path, {"url": "https://other.example/"}).json()
+    assert (changed["url"], changed["topics"], changed["is_active"]) == ("https://other.example/", ["message.read"], False)
+    assert client.patch(path, {"topics": []}).json()["topics"] == []
+    assert client.patch(path, {"url": "nowhere"}).status_code == 422
+
+
+def test_a_new_address_is_not_blamed_for_the_old_one(client: ApiClient) -> None:
+    created = made(client)
+    Webhook.objects.update(failures=9, failing_since="2026-05-04T12:00:00Z", last_error="Answered with 500.")
+    changed = client.patch(f"{PATH}/{created['id']}", {"url": "https://other.example/"}).json()
+    assert (changed["failing_since"], changed["last_error"]) == (None, "")
+
+
+def test_a_new_secret_replaces_the_old_one(client: ApiClient) -> None:
+    created = made(client)
+    renewed = client.post(f"{PATH}/{created['id']}/secret").json()
+    assert renewed["secret"] != created["secret"]
+    assert Webhook.objects.get().previous_secret == created["secret"]
+
+
+def test_a_test_is_a_delivery_that_can_be_looked_at(client: ApiClient) -> None:
+    path = f"{PATH}/{made(client)['id']}"
+    response = client.post(f"{path}/test")
+    assert response.status_code == 202
+    delivery = response.json()
+    assert (delivery["type"], delivery["state"], delivery["attempts"]) == ("webhook.test", "pending", 0)
+    assert client.get(f"{path}/deliveries").json()["items"] == [delivery]
+    assert client.get(f"{path}/deliveries", query={"state": "failed"}).json()["items"] == []
+    client.patch(path, {"is_active": False})
+    assert client.post(f"{path}/test").status_code == 409
+
+
+def test_deliveries_come_in_pages(client: ApiClient) -> None:
+    path = f"{PATH}/{made(client)['id']}/deliveries"
+    webhook = Webhook.objects.get()
+    WebhookDelivery.objects.bulk_create([WebhookDelivery(webhook=webhook, topic="webhook.test") for _ in range(5)])
+    first = client.get(path, query={"limit": 3}).json()
+    second = client.get(path, query={"limit": 3, "cursor": first["next_cursor"]}).json()
+    assert second["next_cursor"] is None
+    ids = [one["id"] for one in first["items"] + second["items"]]
+    assert ids == [str(row.event_id) for row in WebhookDelivery.objects.order_by("-id")]
+    assert client.get(path, query={"cursor": "i" + "0" * 32}).status_code == 422
+    assert client.get(path, query={"status": "failed"}).status_code == 422
+
+
+def test_a_deleted_one_is_gone_with_its_deliveries(client: ApiClient) -> None:
+    path = f"{PATH}/{made(client)['id']}"
+    client.post(f"{path}/test")
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 404
+    assert not WebhookDelivery.objects.exists()
+
+
+def test_another_restaurants_webhook_does_not_exist(stranger: ApiClient, restaurant: Restaurant) -> None:
+    webhook = webhooks.create(restaurant=restaurant, url=URL)
+    path = f"{PATH}/{webhook.pk}"
+    answers = [
+        stranger.get(path),
+        stranger.patch(path, {"is_active": False}),
+        stranger.delete(path),
+        stranger.post(f"{path}/secret"),
+        stranger.post(f"{path}/test"),
+        stranger.get(f"{path}/deliveries"),
+    ]
+    assert [answer.status_code for answer in answers] == [404] * 6
+    assert stranger.get(PATH).json() == {"items": []}
+    webhook.refresh_from_db()
+    assert webhook.is_active and not webhook.previous_secret
+
+
+def test_it_needs_scopes_of_its_own(client_with: MakeClient, restaurant: Restaurant) -> None:
+    webhook = webhooks.create(restaurant=restaurant, url=URL)
+    reader, other = client_with("webhooks:read"), client_with("messages:read", "messages:write", "sessions:write")
+    assert reader.get(f"{PATH}/{webhook.pk}").status_code == 200
+    assert reader.post(PATH, {"url": URL}).status_code == 403
+    assert reader.post(f"{PATH}/{webhook.pk}/secret").status_code == 403
+    assert other.get(PATH).status_code == 403
+
+
+def test_every_topic_but_the_test_can_be_chosen(client: ApiClient) -> None:
+    assert made(client, topics=list(CHOOSABLE))["topics"] == list(CHOOSABLE)
+    assert set(Webhook.Topic.values) - set(CHOOSABLE) == {"webhook.test"}
