@@ -13,7 +13,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups = [_daily()]
     grants = grants_of(request)
     if grants.everything or grants.readable:
-        groups.append(_group("Restaurant", _item("Restaurants", "storefront", "restaurant"), _item("API keys", "key", "apikey")))
+        groups.append(
+            _group(
+                "Restaurant",
+                _item("Restaurants", "storefront", "restaurant"),
+                _item("API keys", "key", "apikey"),
+                _item("Webhooks", "webhook", "webhook"),
+            )
+        )
     if grants.everything:
         groups.append(_group("Installation", _item("Workers", "memory", "worker"), _item("People", "group", "user", app="auth")))
     return groups

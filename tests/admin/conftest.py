@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app.models import ApiKey, Contact, InboundMessage, Membership, Message, Restaurant, Session, Worker
-from sessions_app.services import api_keys, messages, sessions
+from sessions_app.models import ApiKey, Contact, InboundMessage, Membership, Message, Restaurant, Session, Webhook, Worker
+from sessions_app.services import api_keys, messages, sessions, webhooks
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class House:
     key: ApiKey
     contact: Contact
     inbound: InboundMessage
+    webhook: Webhook
 
     @property
     def rows(self) -> dict[str, object]:
@@ -32,6 +33,7 @@ class House:
             "apikey": self.key.pk,
             "contact": self.contact.pk,
             "inboundmessage": self.inbound.pk,
+            "webhook": self.webhook.pk,
         }
 
 
@@ -52,7 +54,8 @@ def make_house(name: str, phone: str) -> House:
         text=f"{name} reply",
         sent_at=timezone.now(),
     )
-    return House(restaurant, session, message, key, contact, inbound)
+    webhook = webhooks.create(restaurant=restaurant, url=f"https://till.example/{name}")
+    return House(restaurant, session, message, key, contact, inbound, webhook)
 
 
 @pytest.fixture

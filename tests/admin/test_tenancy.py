@@ -4,10 +4,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from sessions_app.models import ApiKey, Membership, Message, Session
+from sessions_app.models import ApiKey, Membership, Message, Session, Webhook
 from tests.admin.conftest import House
 
-MODELS = ("restaurant", "session", "message", "apikey", "contact", "inboundmessage")
+MODELS = ("restaurant", "session", "message", "apikey", "contact", "inboundmessage", "webhook")
 WORDS_OF_THEIRS = ("Odile", "+49 1511 2345602", "+4915112345602")
 
 
@@ -111,11 +111,12 @@ def test_a_viewer_cannot_cancel_revoke_or_make(viewer: Client, ours: House) -> N
     assert ours.restaurant.name == "Lucia"
 
 
-@pytest.mark.parametrize("model", ["apikey", "session"])
+@pytest.mark.parametrize("model", ["apikey", "session", "webhook"])
 def test_a_forged_form_cannot_name_a_foreign_restaurant(manager: Client, theirs: House, model: str) -> None:
     form = {
         "restaurant": theirs.restaurant.pk,
         "name": "forged",
+        "url": "https://forged.example/",
         "scopes": "messages:read",
         "expires_at_0": "",
         "expires_at_1": "",
@@ -123,6 +124,7 @@ def test_a_forged_form_cannot_name_a_foreign_restaurant(manager: Client, theirs:
     answer = manager.post(page(model, "add"), form)
     assert answer.status_code == 200 and "Select a valid choice" in answer.content.decode()
     assert not ApiKey.objects.filter(name="forged").exists() and not Session.objects.filter(name="forged").exists()
+    assert not Webhook.objects.filter(url__contains="forged").exists()
 
 
 def test_a_manager_cannot_add_members_or_restaurants(manager: Client, ours: House) -> None:
@@ -146,7 +148,7 @@ def test_autocomplete_tells_nothing_foreign(manager: Client, ours: House, theirs
     assert answer.status_code == 403 or answer.json()["results"] == []
 
 
-@pytest.mark.parametrize("model", ["session", "message", "contact", "inboundmessage", "apikey"])
+@pytest.mark.parametrize("model", ["session", "message", "contact", "inboundmessage", "apikey", "webhook"])
 def test_a_filter_neither_offers_nor_finds_the_foreign(manager: Client, ours: House, theirs: House, model: str) -> None:
     html = text_of(manager, page(model), restaurant=str(theirs.restaurant.pk))
     assert not tells_of_theirs(html) and "Lucia" not in html.split('id="changelist-form"')[1].split("</form>")[0]
