@@ -185,13 +185,8 @@ def waiting() -> bool:
 
 @contextmanager
 def alone() -> Iterator[bool]:
-    """Whether nobody else delivers meanwhile; a process that dies lets go of it with its connection."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended('webhooks', 0))")
-        mine = bool(cursor.fetchone()[0])
-    try:
-        yield mine
-    finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended('webhooks', 0))")
+    """Whether nobody else delivers meanwhile. The lock is a transaction's: it ends with a process that dies, and a pooler can
+    carry it."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('webhooks', 0))")
+        yield bool(cursor.fetchone()[0])
