@@ -9,7 +9,8 @@ from django.db import migrations, models
 import sessions_app.models.base
 
 # Whoever writes one of these three tables tells the webhooks, too, in the same transaction and whatever statement it is. Without an
-# active webhook that is one look at an index.
+# active webhook that is one look at an index. The lock waits for a webhook that is just being deleted, and leaves it out then: else
+# the reference would fail, and the statement with it.
 _TRIGGERS = """
     CREATE FUNCTION webhook_tell_message() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -18,7 +19,7 @@ _TRIGGERS = """
             SELECT w.id, 'message.' || e.status, e.id
             FROM fresh e JOIN message m ON m.id = e.message_id JOIN webhook w ON w.restaurant_id = m.restaurant_id AND w.is_active
             WHERE e.status NOT IN ('scheduled', 'queued', 'sending') AND (w.topics = '{}' OR 'message.' || e.status = ANY(w.topics))
-            ORDER BY e.id;
+            ORDER BY e.id FOR KEY SHARE OF w;
         END IF;
         RETURN NULL;
     END $$;
@@ -30,7 +31,7 @@ _TRIGGERS = """
         INSERT INTO webhook_delivery (webhook_id, topic, inbound_id)
         SELECT w.id, 'message.received', i.id FROM fresh i JOIN webhook w ON w.restaurant_id = i.restaurant_id AND w.is_active
         WHERE w.topics = '{}' OR 'message.received' = ANY(w.topics)
-        ORDER BY i.sent_at, i.id;
+        ORDER BY i.sent_at, i.id FOR KEY SHARE OF w;
         RETURN NULL;
     END $$;
     CREATE TRIGGER webhook_tell AFTER INSERT ON inbound_message REFERENCING NEW TABLE AS fresh
@@ -62,7 +63,7 @@ _TRIGGERS = """
             WHERE (w.topics = '{}' OR t.topic = ANY(w.topics))
               AND CASE WHEN e.kind = 'state' THEN e.detail->>'to' NOT IN ('linking', 'connecting')
                        ELSE webhook_said(e.kind, e.detail) <> COALESCE(webhook_said(e.kind, before.detail), '[]') END
-            ORDER BY e.id;
+            ORDER BY e.id FOR KEY SHARE OF w;
         END IF;
         RETURN NULL;
     END $$;

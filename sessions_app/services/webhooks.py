@@ -40,7 +40,7 @@ def create(*, restaurant: Restaurant, url: str, topics: Sequence[str] = ()) -> W
     """
     address, chosen = checked_url(url), _topics(topics)
     with transaction.atomic():
-        Restaurant.objects.select_for_update().get(pk=restaurant.pk)
+        Restaurant.objects.select_for_update(no_key=True).get(pk=restaurant.pk)
         if Webhook.objects.filter(restaurant=restaurant).count() >= MOST:
             raise Conflict(f"A restaurant has at most {MOST} webhooks.")
         return Webhook.objects.create(restaurant=restaurant, url=address, topics=chosen, secret=_new_secret())
@@ -101,8 +101,12 @@ def repeat(*, delivery: WebhookDelivery) -> WebhookDelivery:
 
 
 def delete(*, webhook: Webhook) -> None:
-    """With what it was still to be told."""
-    Webhook.objects.filter(pk=webhook.pk).delete()
+    """With all that it was told, and was still to be told. That may be much, so it goes first, and holds up nobody."""
+    change(webhook=webhook, is_active=False)
+    WebhookDelivery.objects.filter(webhook=webhook).delete()
+    with transaction.atomic():
+        Webhook.objects.select_for_update().filter(pk=webhook.pk).first()
+        Webhook.objects.filter(pk=webhook.pk).delete()
 
 
 def _new_secret() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Webhook, WebhookDelivery
@@ -20,6 +20,8 @@ from tests.services.test_inbound import PHONE, event, receipt, received, record
 from tests.services.test_linking import truth
 from tests.support.claiming import acked, claim, settle
 from tests.support.owning import ago, in_threads, queued
+from tests.support.stack import eventually
+from tests.support.threads import at_once
 
 OK, BROKEN, GONE = Answer(200), Answer(500, "Answered with 500."), Answer(410, "Answered with 410.")
 State = WebhookDelivery.State
@@ -320,3 +322,29 @@ def test_only_one_delivers_at_a_time(transactional_db: None) -> None:
     assert sorted(in_threads(3, alone)) == [False, False, True]
     with deliveries.alone() as mine:
         assert mine
+
+
+def test_one_that_is_deleted_meanwhile_costs_nobody_a_message(transactional_db: None, webhook: Webhook, session: Session) -> None:
+    """The reference to it would fail, and the statement that ended the message with it."""
+    message = messages.enqueue(session=session, to=PHONE, body="no").message
+    locked = threading.Event()
+
+    def delete() -> None:
+        with transaction.atomic():
+            webhooks.delete(webhook=webhook)
+            locked.set()
+            eventually(somebody_waits, what="that the other statement waits")
+
+    def cancel() -> None:
+        assert locked.wait(10)
+        messages.cancel(message=message)
+
+    assert not [one for one in at_once(delete, cancel) if isinstance(one, Exception)]
+    assert Message.objects.get().status == "canceled"
+    assert not WebhookDelivery.objects.exists()
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
