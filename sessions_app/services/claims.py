@@ -83,7 +83,8 @@ _OLDEST = f"""
                 ORDER BY h.seq LIMIT 1"""
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
-# others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes.
+# others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes. What is
+# sent again may be getting its receipt at this moment: it is locked in the order in which receipts lock.
 _CLAIM = f"""
     WITH due AS (
         SELECT s.id, d.*, r.resend_uncertain
@@ -130,6 +131,8 @@ _CLAIM = f"""
     ), ruled AS (
         SELECT judged.*, CASE WHEN verdict = 'sending' AND until > statement_timestamp() THEN until END AS held
         FROM judged, LATERAL (SELECT GREATEST(gap_until, parked_until, identical_until) AS until) AS longest
+    ), locked AS MATERIALIZED (
+        SELECT m.id FROM ruled JOIN message m ON m.id = ruled.message WHERE ruled.resend ORDER BY m.id FOR NO KEY UPDATE OF m
     ), claimed AS (
         UPDATE message m SET
             status = CASE WHEN ruled.held IS NULL THEN ruled.verdict ELSE m.status END,
@@ -147,7 +150,8 @@ _CLAIM = f"""
                                WHEN ruled.held = ruled.identical_until THEN 'identical_text' ELSE 'recipient_gap' END,
             error_code = CASE WHEN ruled.verdict = 'failed' THEN 'not_on_whatsapp' ELSE '' END,
             error_detail = CASE WHEN ruled.verdict = 'failed' THEN 'This number is not on WhatsApp.' ELSE '' END
-        FROM ruled WHERE m.id = ruled.message AND m.status IN ('queued', 'uncertain')
+        FROM ruled, (SELECT count(*) FROM locked) AS all_of_them
+        WHERE m.id = ruled.message AND m.status IN ('queued', 'uncertain')
         RETURNING m.id, m.session_id, ruled.term, CASE WHEN ruled.held IS NULL THEN m.status ELSE 'held' END AS status, m.lane,
                   m.wa_id, m.to_phone, ruled.lid, m.address, m.body, m.expires_at, m.attempts, m.tries, ruled.resend,
                   ruled.refusals

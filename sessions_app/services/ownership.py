@@ -222,13 +222,16 @@ def _take(me: Registration, free: Sequence[_Free], *, gone: Sequence[UUID]) -> l
 
 
 def _leave_uncertain(sessions: Sequence[UUID]) -> None:
-    """The former owner died, or was cut off, with these handed over: nobody knows whether they reached WhatsApp."""
+    """The former owner died, or was cut off, with these handed over: nobody knows whether they reached WhatsApp. Their receipts
+    may be coming in at this moment: they are locked in the order in which those lock them."""
     statement = """
-        WITH left_over AS (
+        WITH locked AS MATERIALIZED (
+            SELECT id FROM message WHERE session_id = ANY(%(sessions)s) AND status = 'sending' ORDER BY id FOR NO KEY UPDATE
+        ), left_over AS (
             UPDATE message SET status = 'uncertain', status_at = clock_timestamp(),
                 not_before = LEAST(not_before, clock_timestamp()),
                 error_code = 'owner_lost', error_detail = 'Its worker stopped before WhatsApp confirmed it.'
-            WHERE session_id = ANY(%(sessions)s) AND status = 'sending'
+            WHERE id IN (SELECT id FROM locked) AND status = 'sending'
             RETURNING id
         )
         INSERT INTO message_event (message_id, at, status, detail)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Webhook, WebhookDelivery
@@ -21,7 +21,7 @@ from tests.services.test_linking import truth
 from tests.support.claiming import acked, claim, settle
 from tests.support.owning import ago, in_threads, queued
 from tests.support.stack import eventually
-from tests.support.threads import at_once
+from tests.support.threads import at_once, somebody_waits
 
 OK, BROKEN, GONE = Answer(200), Answer(500, "Answered with 500."), Answer(410, "Answered with 410.")
 State = WebhookDelivery.State
@@ -342,9 +342,3 @@ def test_one_that_is_deleted_meanwhile_costs_nobody_a_message(transactional_db: 
     assert not [one for one in at_once(delete, cancel) if isinstance(one, Exception)]
     assert Message.objects.get().status == "canceled"
     assert not WebhookDelivery.objects.exists()
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
-        return cursor.fetchone() is not None

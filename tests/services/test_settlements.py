@@ -1,5 +1,6 @@
 """Settlements: what was sent is counted once, what is known of customers follows, and a former owner changes nothing."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
@@ -11,8 +12,8 @@ from django.utils import timezone
 
 from sessions_app.models import Contact, Message, SendTally, Session
 from sessions_app.services import inbound, ownership, sending, sessions, tallies
+from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
-from sessions_app.services.settlements import Settlement
 from tests.services.test_inbound import received
 from tests.support.claiming import (
     HOUR,
@@ -28,8 +29,9 @@ from tests.support.claiming import (
     settle,
     settlement,
 )
-from tests.support.owning import ago, linked_sessions, queued, register
+from tests.support.owning import ago, expire, linked_sessions, queued, register
 from tests.support.stack import eventually
+from tests.support.threads import somebody_waits
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -295,37 +297,58 @@ def test_one_settlement_notes_many_customers(session: Session, me: Registration)
     assert list(told) == [(True, NOON, None)] * 4 + [(False, None, None), (None, NOON, NOON + HOUR)]
 
 
-def test_messages_are_locked_in_the_order_in_which_receipts_lock_them(
-    transactional_db: None, session: Session, me: Registration
-) -> None:
-    """Or a batch of each would wait for the other in a circle. Here sessions and their messages are in opposite order."""
+@pytest.fixture
+def unanswered(transactional_db: None, session: Session, me: Registration) -> list[Claim]:
+    """Two sessions' messages, handed over; the sessions are in the opposite order of their messages."""
     many = linked_sessions(session.restaurant, 2)
     terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
     Session.objects.update(state="connected")
     for one in reversed(many):
         queued(one)
-    got = [found for one in many if (found := claim(me, terms[one.pk]))]
-    first, later = sorted(got, key=lambda one: one.message)
+    return [found for one in many if (found := claim(me, terms[one.pk]))]
+
+
+def in_the_order_of_receipts(claims: list[Claim], act: Callable[[], object]) -> None:
+    """A batch of receipts has locked the first message. What `act` does waits for it, and has not locked the other one yet."""
+    first, later = sorted(one.message for one in claims)
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as receipts:
         lock = "SELECT id FROM message WHERE id = %s FOR UPDATE"
-        receipts.execute(lock, [first.message])
-        thread = Thread(target=_settled, args=(me, [settlement(one) for one in got]))
+        receipts.execute(lock, [first])
+        thread = Thread(target=_in_thread, args=(act,))
         thread.start()
-        eventually(_somebody_waits, what="the settlement to wait")
-        receipts.execute(f"{lock} NOWAIT", [later.message])
+        eventually(somebody_waits, what="that it waits")
+        receipts.execute(f"{lock} NOWAIT", [later])
         receipts.rollback()
         thread.join(10)
-    assert {fresh(message).status for message in Message.objects.all()} == {"sent"}
 
 
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
-        return cursor.fetchone() is not None
-
-
-def _settled(me: Registration, settlements: list[Settlement]) -> None:
+def _in_thread(act: Callable[[], object]) -> None:
     try:
-        sending.tick(worker=me.worker, settlements=settlements, due=[])
+        act()
     finally:
         connection.close()
+
+
+def statuses() -> set[str]:
+    return set(Message.objects.values_list("status", flat=True))
+
+
+def test_settlements_lock_messages_in_the_order_of_receipts(me: Registration, unanswered: list[Claim]) -> None:
+    """Or a batch of each would wait for the other in a circle."""
+    told = [settlement(one) for one in unanswered]
+    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=told, due=[]))
+    assert statuses() == {"sent"}
+
+
+def test_so_do_resends(me: Registration, unanswered: list[Claim]) -> None:
+    Message.objects.update(status="uncertain", not_before=ago(seconds=1))
+    due = [Due(one.session, one.term) for one in unanswered]
+    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=[], due=due))
+    assert statuses() == {"sending"}
+
+
+def test_so_do_those_who_take_a_dead_workers_sessions_over(me: Registration, unanswered: list[Claim]) -> None:
+    expire()
+    other = register("w2@here")
+    in_the_order_of_receipts(unanswered, lambda: ownership.claim(me=other, limit=100))
+    assert statuses() == {"uncertain"}

@@ -11,6 +11,13 @@ T = TypeVar("T")
 TIMEOUT_S = 30
 
 
+def somebody_waits() -> bool:
+    """Whether a statement waits for another one's lock, also when asked inside a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
+
+
 def at_once(*calls: Callable[[], T]) -> list[T | Exception]:
     """What each call returned or raised, in the order given. Needs a test with `transactional_db`."""
     start = threading.Barrier(len(calls))
