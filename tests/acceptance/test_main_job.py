@@ -1,4 +1,5 @@
-"""The main job, as its users do it: a restaurant links its number in the admin, its ordering system enqueues, its customers read.
+"""The main job, as its users do it: a restaurant links its number in the admin, its ordering system enqueues, its customers read,
+and the ordering system is told.
 
 Everything is real but the WhatsApp network: the browser, web, PostgreSQL, Valkey, Celery workers, the bridge and Baileys.
 """
@@ -14,6 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.admin.chromium import Window, chromium
 from tests.support.fixtures import MakeStack
 from tests.support.http import Json
+from tests.support.receiver import Receiver, receiving
 from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.long]
@@ -35,6 +37,7 @@ def stack(make_stack: MakeStack) -> Stack:
         PACE_MAX_DELAY_MS=ms(PACE_MAX),
         TYPING_MAX_MS=ms(TYPING_MAX),
         DJANGO_SUPERUSER_PASSWORD="secret-enough",
+        WEBHOOK_PRIVATE_ADDRESSES="true",
     )
     made.manage("createsuperuser", "--noinput", "--username", "boss", "--email", "")
     made.network.post("/api/phones", {"number": RESTAURANT, "name": "Trattoria"})
@@ -51,11 +54,18 @@ def window() -> Iterator[Window]:
         assert opened.complaints == []
 
 
-def test_the_main_job(stack: Stack, window: Window) -> None:
+@pytest.fixture
+def till() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def test_the_main_job(stack: Stack, window: Window, till: Receiver) -> None:
     page = window.page
     sign_in(page, stack)
     make_restaurant(page, stack)
     api = stack.api.with_key(make_key(page, stack))
+    secret = make_webhook(page, stack, till)
     session = make_session(page, stack)
     link(page, stack)
 
@@ -67,11 +77,13 @@ def test_the_main_job(stack: Stack, window: Window) -> None:
     assert_paced(shown)
     for order in orders:
         assert_whole_way(api.get(f"/api/v1/messages/{order}"))
+    assert_told(till, secret, orders)
 
     restart_everything(stack)
     eventually(lambda: state(api, session) == "connected", what="the session to be connected again", timeout=30)
     more = [enqueue(api, CUSTOMERS[n % 3], f"After the restart {n}") for n in range(5)]
     wait_read(api, more)
+    assert_told(till, secret, [*orders, *more])
     assert [message["text"] for message in arrivals(stack)[20:]] == [f"After the restart {n}" for n in range(5)]
     assert {message["copies"] for message in arrivals(stack)} == {1}
     assert stack.network.get("/api/stats")["qr_shown"] == 0  # the network was started anew, too
@@ -110,6 +122,19 @@ def make_key(page: Page, stack: Stack) -> str:
     page.get_by_label("Read sessions").check()
     page.get_by_role("button", name="Save", exact=True).click()
     return page.locator("#api-key").inner_text()
+
+
+def make_webhook(page: Page, stack: Stack, till: Receiver) -> str:
+    page.goto(f"{stack.api.url}/admin/sessions_app/webhook/add/")
+    page.locator("#id_restaurant").select_option(label="Trattoria Luigi")
+    page.locator("#id_url").fill(till.url)
+    page.get_by_role("button", name="Save", exact=True).click()
+    secret = page.locator("#secret").inner_text()
+    page.get_by_role("link", name="Done").click()
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_text("A test is on its way.")).to_be_visible()
+    eventually(lambda: till.topics() == ["webhook.test"], what="the test")
+    return secret
 
 
 def make_session(page: Page, stack: Stack) -> str:
@@ -162,6 +187,16 @@ def assert_waits(stack: Stack, api: Json, message: str) -> None:
     """It is the owner that would send it: once the session has none, nobody does."""
     eventually(lambda: stack.sql("SELECT owner_id FROM wa_session")[0]["owner_id"] is None, what="the session to be released")
     assert api.get(f"/api/v1/messages/{message}")["status"] == "queued"
+
+
+def assert_told(till: Receiver, secret: str, orders: list[str]) -> None:
+    def of(order: str) -> list[str]:
+        once = {call.id: call.told["data"] for call in till.calls}
+        return sorted(data["status"] for data in once.values() if data.get("message_id") == order)
+
+    eventually(lambda: all("read" in of(order) for order in orders), what="the till to be told", timeout=30)
+    assert {tuple(of(order)) for order in orders} == {("delivered", "read", "sent")}
+    assert all(call.is_signed_with(secret) for call in till.calls)
 
 
 # --- On the network
