@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -15,10 +15,11 @@ from sessions_app.admin.grants import Grants, grants_of
 from sessions_app.admin.queries import NEWEST_COUNTED, counts_by_status, live_workers, oldest_waiting
 from sessions_app.admin.restricted import Notice, notices
 from sessions_app.admin.words import NEEDS_A_PERSON, message_badge, session_badge
-from sessions_app.models import Message, Session
+from sessions_app.models import Message, Session, Webhook
 from sessions_app.services import standing
 
 SHOWN = 8
+FAILS_FOR = timedelta(minutes=5)  # shorter ones mend themselves before anybody looks
 STATES = Session.State
 ORDER = (
     STATES.LOGGED_OUT,
@@ -62,6 +63,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "troubled_count": sum(counts.get(state, 0) for state in NEEDS_A_PERSON),
         "restricted": restricted[:SHOWN],
         "restricted_count": len(restricted),
+        "webhooks_troubled": _unheard(_mine(Webhook.objects.all(), grants)),
         "states": [_state(state, counts.get(state, 0)) for state in ORDER if counts.get(state)],
         "session_total": sum(counts.values()),
         "today": _today(grants),
@@ -86,6 +88,13 @@ def _restricted(sessions: QuerySet[Session]) -> list[Restricted]:
     now = timezone.now()
     known = ((row, notices(standing.read(row.standing).known, now)) for row in rows.order_by("restaurant__name", "name"))
     return [Restricted(row, found[0]) for row, found in known if found]
+
+
+def _unheard(webhooks: QuerySet[Webhook]) -> list[Webhook]:
+    """Those whose address has failed for a while, or wants no more calls."""
+    failing = Q(is_active=True, failing_since__lt=timezone.now() - FAILS_FOR)
+    gone = Q(is_active=False) & ~Q(inactive_reason="")
+    return list(webhooks.filter(failing | gone).select_related("restaurant").order_by("failing_since")[:SHOWN])
 
 
 def _state(state: str, count: int) -> Figure:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app.models import Message, Worker
+from sessions_app.models import Message, Webhook, Worker
 from sessions_app.services import messages
 from tests.admin.conftest import House, be
 
@@ -64,3 +64,19 @@ def test_only_ready_workers_count_as_ready(boss: Client, worker: Worker) -> None
 def test_without_a_restaurant_it_says_whom_to_ask(outsider: Client, ours: House) -> None:
     html = outsider.get("/admin/").content.decode()
     assert "belongs to no restaurant" in html and "Lucia" not in html
+
+
+def test_a_webhook_nobody_hears_needs_somebody(manager: Client, ours: House, theirs: House) -> None:
+    def shown() -> str:
+        return manager.get("/admin/").content.decode()
+
+    failing = {"failures": 3, "last_error": "Answered with 500."}
+    Webhook.objects.update(**failing, failing_since=timezone.now())
+    assert "Webhook fails" not in shown()  # it may be over in a moment
+    Webhook.objects.update(failing_since=timezone.now() - timedelta(minutes=6))
+    html = shown()
+    assert "Webhook fails" in html and "Answered with 500." in html and "Odile" not in html
+    Webhook.objects.update(is_active=False)
+    assert "Webhook" not in shown().split("needs-you", 2)[2]  # switched off by a person
+    Webhook.objects.update(inactive_reason="The other side answered 410 Gone.")
+    assert "Webhook is off" in shown()
