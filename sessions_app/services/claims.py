@@ -221,7 +221,7 @@ def give_back(*, worker: UUID, sessions: Sequence[tuple[UUID, int]]) -> int:
             FROM unnest(%(sessions)s::uuid[], %(terms)s::bigint[]) AS d(id, term)
             JOIN wa_session s ON s.id = d.id AND s.term = d.term AND s.owner_id = %(worker)s
             JOIN message m ON m.session_id = s.id AND m.status = 'sending' AND m.claimed_term = s.term
-            FOR NO KEY UPDATE OF m
+            ORDER BY m.id FOR NO KEY UPDATE OF m
         ), back AS (
             UPDATE message m SET status = lost.status, status_at = clock_timestamp(),
                 not_before = LEAST(m.not_before, clock_timestamp())

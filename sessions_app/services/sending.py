@@ -18,5 +18,5 @@ def tick(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[Due])
     Safe to repeat with the same settlements when nobody knows whether the commit went through.
     """
     if settlements:
-        settle(worker=worker, settlements=settlements)
+        settle(worker=worker, settlements=settlements, due=[one.session for one in due])
     return claim(worker=worker, due=due) if due else []

@@ -39,7 +39,8 @@ class Settlement:
 
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
 # A send is counted once: a repeated settlement finds the session's last send no earlier than its own. Messages are locked in the
-# order in which receipts lock them: two batches that name the same ones wait for each other, not in a circle.
+# order in which receipts lock them: two batches that name the same ones wait for each other, not in a circle. So is what the same
+# transaction may send again afterwards: its ids may be lower.
 _SETTLE = """
     WITH result AS (
         SELECT * FROM unnest(%(message)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(status)s::text[],
@@ -54,7 +55,10 @@ _SETTLE = """
         JOIN result t ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         FOR NO KEY UPDATE OF s
     ), locked AS MATERIALIZED (
-        SELECT m.id FROM message m JOIN result t ON m.id = t.message ORDER BY m.id FOR NO KEY UPDATE OF m
+        SELECT m.id FROM message m
+        WHERE m.id IN (SELECT message FROM result UNION ALL
+                       SELECT u.id FROM message u WHERE u.session_id = ANY(%(due)s) AND u.status IN ('sending', 'uncertain'))
+        ORDER BY m.id FOR NO KEY UPDATE OF m
     ), settled AS (
         UPDATE message m SET
             status = CASE WHEN m.status = 'sending' THEN t.status ELSE m.status END,
@@ -124,10 +128,10 @@ _OPENED = """
       AND m.status IN ('queued', 'scheduled')"""
 
 
-def settle(*, worker: UUID, settlements: Sequence[Settlement]) -> None:
-    """Inside the caller's transaction."""
+def settle(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[UUID] = ()) -> None:
+    """Inside the caller's transaction, which will claim for the sessions in `due`."""
     values = {name: [getattr(one, name) for one in settlements] for name in Settlement.__slots__}
-    execute(_SETTLE, {"worker": worker, **values}, often=True)
+    execute(_SETTLE, {"worker": worker, "due": list(due), **values}, often=True)
     _note_customers(worker, [one for one in settlements if one.sent_at or one.on_whatsapp is not None])
     opened = [one for one in settlements if one.lane == 2 and one.on_whatsapp]
     if opened:

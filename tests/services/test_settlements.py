@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from sessions_app.models import Contact, Message, SendTally, Session
-from sessions_app.services import inbound, ownership, sending, sessions, tallies
+from sessions_app.services import claims, inbound, ownership, sending, sessions, tallies
 from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import received
@@ -25,6 +25,7 @@ from tests.support.claiming import (
     fresh,
     know_many,
     numbers,
+    pile_up,
     rows_read,
     settle,
     settlement,
@@ -282,6 +283,19 @@ def test_many_customers_make_no_settlement_slow(session: Session, me: Registrati
     assert rows_read(nodes, "contact") < 5
 
 
+def test_long_queues_make_no_settlement_slow(session: Session, me: Registration, mine: Claimed) -> None:
+    """It looks for what the same tick may send again, among 50,000 messages that wait and as many that are finished."""
+    queued(session)
+    pile_up(session, 50_000)
+    pile_up(session, 50_000, status="'read'", sent_at="now()", wa_id="'3EB0' || (n + 1000000)")
+    know_many(session, 1)
+    got = claim(me, mine)
+    assert got
+    told, due = [settlement(got, sent_at=timezone.now())], [Due(mine.session, mine.term)]
+    nodes = explained(lambda: sending.tick(worker=me.worker, settlements=told, due=due), table="send_tally")
+    assert rows_read(nodes, "message") < 10, [node for node in nodes if node.get("Relation Name") == "message"]
+
+
 def test_one_settlement_notes_many_customers(session: Session, me: Registration) -> None:
     many = linked_sessions(session.restaurant, 6)
     terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
@@ -345,6 +359,20 @@ def test_so_do_resends(me: Registration, unanswered: list[Claim]) -> None:
     due = [Due(one.session, one.term) for one in unanswered]
     in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=[], due=due))
     assert statuses() == {"sending"}
+
+
+def test_so_does_a_tick_that_settles_one_and_sends_another_again(me: Registration, unanswered: list[Claim]) -> None:
+    again, answered = sorted(unanswered, key=lambda one: one.message)
+    Message.objects.filter(pk=again.message).update(status="uncertain", not_before=ago(seconds=1))
+    told, due = [settlement(answered)], [Due(again.session, again.term)]
+    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=told, due=due))
+    assert statuses() == {"sending", "sent"}
+
+
+def test_so_do_those_who_give_their_claims_back(me: Registration, unanswered: list[Claim]) -> None:
+    doubtful = [(one.session, one.term) for one in unanswered]
+    in_the_order_of_receipts(unanswered, lambda: claims.give_back(worker=me.worker, sessions=doubtful))
+    assert statuses() == {"queued"}
 
 
 def test_so_do_those_who_take_a_dead_workers_sessions_over(me: Registration, unanswered: list[Claim]) -> None:
