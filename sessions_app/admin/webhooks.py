@@ -25,7 +25,7 @@ RENEW = Verb[Webhook](
     slug="renew-secret",
     label="New secret",
     icon="autorenew",
-    question="Make a new secret? It is shown once, on the next page. For 24 hours calls are signed with the old one as well.",
+    question="Make a new secret? It is shown once, on the next page. For 24 hours calls are signed with those before as well.",
     done="The secret is a new one.",
     run=lambda webhook, _actor: webhooks.renew_secret(webhook=webhook),
     offered=lambda _: True,

@@ -33,8 +33,7 @@ class Webhook(UUIDModel):
     url = models.CharField(max_length=500)
     topics = ArrayField(models.CharField(max_length=40, choices=Topic), default=list, blank=True)  # empty: all
     secret = models.CharField(max_length=80, editable=False)  # whsec_ and base64 of 32 random bytes
-    previous_secret = models.CharField(max_length=80, blank=True, editable=False)  # signs as well until then
-    previous_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
+    old_secrets = models.JSONField(default=list, editable=False)  # each sign as well "until" then; the newest last
     is_active = models.BooleanField(default=True)
     inactive_reason = models.CharField(max_length=200, blank=True, editable=False)
     failures = models.PositiveIntegerField(default=0, editable=False)  # attempts that failed in a row, whatever they carried
@@ -85,8 +84,12 @@ class WebhookDelivery(models.Model):
         verbose_name_plural = "webhook deliveries"
         ordering = ["-id"]
         indexes = [
-            # What is due of each webhook, first come first. Partial: what is finished costs it nothing.
-            models.Index(fields=["webhook", "next_attempt_at"], condition=Q(state="pending"), name="webhook_delivery_due"),
+            # What is due of each webhook, the least tried first. Partial: what is finished costs it nothing.
+            models.Index(
+                fields=["webhook", "attempts", "next_attempt_at"], condition=Q(state="pending"), name="webhook_delivery_due"
+            ),
+            # What has waited for too long.
+            models.Index(fields=["created_at"], condition=Q(state="pending"), name="webhook_delivery_old"),
             models.Index(fields=["webhook", "-id"], name="webhook_delivery_recent"),
             models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="webhook_delivery_age"),
         ]

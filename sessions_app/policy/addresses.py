@@ -29,6 +29,8 @@ def refusal(url: str, *, private: bool) -> str:
     if parts.fragment:
         return "An address with a # part cannot be called."
     literal = _literal(host)
+    if literal is None and ":" in host:
+        return "This address cannot be read."
     if literal is None and _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
         return "This address cannot be read."  # 2130706433, 127.1: some read it as an IPv4 address
     if not private and (host == "localhost" or host.endswith(".localhost") or (literal is not None and not is_public(literal))):
@@ -38,11 +40,13 @@ def refusal(url: str, *, private: bool) -> str:
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether it lies outside every network that only its own members can reach."""
-    if isinstance(address, IPv6Address) and (inner := _carried(address)) is not None:
-        return is_public(inner)
+    if isinstance(address, IPv6Address):
+        inner = _carried(address)
+        return is_public(inner) if inner is not None else address.is_global and address in _UNICAST
     return address.is_global and not address.is_multicast
 
 
+_UNICAST = IPv6Network("2000::/3")  # all that has been given out
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 

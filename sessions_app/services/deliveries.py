@@ -8,25 +8,27 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from sessions_app.models import Webhook, WebhookDelivery
 from sessions_app.policy.webhooks import OUTAGE, Answer, Verdict, probe_pause
-from sessions_app.services import webhook_bodies
+from sessions_app.services import webhook_bodies, webhooks
 from sessions_app.services.sql import execute, fetch
 
 MOST_AT_ONCE = 64
+OF_RESTAURANT = 16  # of those
 EACH = 8  # of one webhook
 LEASE_S = 60.0  # an attempt that has not been settled by then is made again
 KEPT_DAYS = 30
-GIVEN_UP_DAYS = 4  # what still waits then belongs to a webhook that is switched off
-BATCH = 10_000
+GIVEN_UP_DAYS = 4  # what still waits then is never told
+BATCH, BATCHES = 10_000, 100  # at one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Due:
 
     delivery: int
     webhook: UUID
+    restaurant: UUID
     event_id: UUID
     url: str
     secrets: tuple[str, ...]
@@ -55,15 +58,20 @@ class _Id(NamedTuple):
     id: int
 
 
+# Who has been tried least goes first: what an address cannot bear never stands before what is new. In turns among the webhooks
+# of a restaurant and among restaurants, so that nobody's backlog takes all the places.
 _TAKE = """
     WITH due AS (
-        SELECT d.id FROM webhook w CROSS JOIN LATERAL (
-            SELECT id FROM webhook_delivery
-            WHERE webhook_id = w.id AND state = 'pending' AND next_attempt_at <= statement_timestamp()
-            ORDER BY next_attempt_at, id LIMIT CASE WHEN w.failures > 0 THEN 1 ELSE %(each)s END
-            FOR UPDATE SKIP LOCKED) AS d
-        WHERE w.is_active AND w.retry_at <= statement_timestamp() AND w.id <> ALL(%(busy)s::uuid[])
-        LIMIT %(most)s
+        SELECT id FROM (
+            SELECT d.id, row_number() OVER (PARTITION BY w.restaurant_id ORDER BY random()) AS place
+            FROM webhook w CROSS JOIN LATERAL (
+                SELECT id FROM webhook_delivery
+                WHERE webhook_id = w.id AND state = 'pending' AND next_attempt_at <= statement_timestamp()
+                ORDER BY attempts, next_attempt_at LIMIT CASE WHEN w.failures > 0 THEN 1 ELSE %(each)s END
+                FOR UPDATE SKIP LOCKED) AS d
+            WHERE w.is_active AND w.retry_at <= statement_timestamp() AND w.id <> ALL(%(busy)s::uuid[])
+        ) AS ranked
+        WHERE place <= %(of_restaurant)s ORDER BY place, random() LIMIT %(most)s
     )
     UPDATE webhook_delivery d SET attempts = d.attempts + 1,
         next_attempt_at = statement_timestamp() + make_interval(secs => %(lease)s)
@@ -73,8 +81,8 @@ _TOLD_OF = ("webhook", "message_event__message", "session_event__session", "inbo
 
 
 def take(*, most: int = MOST_AT_ONCE, busy: Collection[UUID] = ()) -> list[Due]:
-    """What is due now, the oldest first, of webhooks that are not `busy`."""
-    values = {"each": EACH, "most": most, "lease": LEASE_S, "busy": list(busy)}
+    """What is due now, of webhooks that are not `busy`; of each webhook the oldest first."""
+    values = {"each": EACH, "of_restaurant": OF_RESTAURANT, "most": most, "lease": LEASE_S, "busy": list(busy)}
     taken = [row.id for row in fetch(_Id, _TAKE, values)]
     rows = WebhookDelivery.objects.select_related(*_TOLD_OF).filter(pk__in=taken).order_by("id") if taken else ()
     return [_due(row) for row in rows]
@@ -85,19 +93,15 @@ def _due(row: WebhookDelivery) -> Due:
     return Due(
         delivery=row.pk,
         webhook=webhook.pk,
+        restaurant=webhook.restaurant_id,
         event_id=row.event_id,
         url=webhook.url,
-        secrets=_secrets(webhook, timezone.now()),
+        secrets=tuple(webhooks.secrets_of(webhook)),
         body=webhook_bodies.body(row),
         topic=row.topic,
         attempts=row.attempts,
         failing=webhook.failures > 0,
     )
-
-
-def _secrets(webhook: Webhook, now: datetime) -> tuple[str, ...]:
-    until = webhook.previous_secret_until
-    return (webhook.secret, webhook.previous_secret) if until is not None and now < until else (webhook.secret,)
 
 
 _SETTLE = """
@@ -133,6 +137,8 @@ def _note_health(results: Sequence[Result], under_way: Collection[int]) -> None:
     rows = list(Webhook.objects.select_for_update(no_key=True).filter(pk__in=list(of_webhook)).order_by("pk"))
     for row in rows:
         for result in of_webhook[row.pk]:
+            if result.due.url != row.url:  # it was changed meanwhile, and this says nothing of the new one
+                continue
             if result.verdict.next == "delivered" and row.failures >= OUTAGE:
                 _hurry(row, under_way)
             _note(row, result, now)
@@ -153,23 +159,41 @@ def _note(row: Webhook, result: Result, now: datetime) -> None:
         row.is_active, row.inactive_reason = False, "The other side answered 410 Gone: it wants no more of these."
 
 
+# What an outage looks like; any other answer may be about what was sent, and waits its own time.
+_OUT_OF_ORDER = Q(response_status__isnull=True) | Q(response_status__in=[429, 502, 503, 504])
+
+
 def _hurry(row: Webhook, under_way: Collection[int]) -> None:
     """An outage is over: what failed because of it goes now, not hours later."""
-    waiting = WebhookDelivery.objects.filter(webhook=row, state=WebhookDelivery.State.PENDING, attempts__gt=0)
+    waiting = WebhookDelivery.objects.filter(_OUT_OF_ORDER, webhook=row, state=WebhookDelivery.State.PENDING, attempts__gt=0)
     waiting.filter(next_attempt_at__gt=Now()).exclude(pk__in=under_way).update(next_attempt_at=Now())
 
 
+_GIVE_UP = """
+    UPDATE webhook_delivery SET state = 'failed', error = 'It could not be told for days.', finished_at = clock_timestamp()
+    WHERE id IN (SELECT id FROM webhook_delivery
+                 WHERE state = 'pending' AND created_at < clock_timestamp() - make_interval(days => %(days)s)
+                 ORDER BY created_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED)"""
+
+_FORGET = """
+    DELETE FROM webhook_delivery
+    WHERE id IN (SELECT id FROM webhook_delivery
+                 WHERE finished_at < clock_timestamp() - make_interval(days => %(days)s) LIMIT %(batch)s)"""
+
+
 def forget() -> int:
-    """What was finished long ago; and what nobody will take any more is given up."""
-    old = timezone.now() - timedelta(days=GIVEN_UP_DAYS)
-    pending = WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING)
-    abandoned = pending.filter(created_at__lt=old, webhook__is_active=False)
-    abandoned.update(state=WebhookDelivery.State.FAILED, error="The webhook was switched off.", finished_at=Now())
-    statement = """
-        DELETE FROM webhook_delivery WHERE id IN (
-            SELECT id FROM webhook_delivery WHERE finished_at < clock_timestamp() - make_interval(days => %(days)s)
-            LIMIT %(batch)s)"""
-    return execute(statement, {"days": KEPT_DAYS, "batch": BATCH})
+    """What nobody has taken for days is given up; what was finished long ago is deleted."""
+    _in_batches(_GIVE_UP, days=GIVEN_UP_DAYS)
+    return _in_batches(_FORGET, days=KEPT_DAYS)
+
+
+def _in_batches(statement: str, *, days: int) -> int:
+    total = 0
+    for _ in range(BATCHES):
+        total += (count := execute(statement, {"days": days, "batch": BATCH}))
+        if count < BATCH:
+            break
+    return total
 
 
 def waiting() -> bool:
@@ -188,5 +212,6 @@ def alone() -> Iterator[bool]:
     """Whether nobody else delivers meanwhile. The lock is a transaction's: it ends with a process that dies, and a pooler can
     carry it."""
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '2min'")
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('webhooks', 0))")
         yield bool(cursor.fetchone()[0])

@@ -2,8 +2,8 @@
 
 import base64
 import secrets
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -18,7 +18,13 @@ from sessions_app.policy.webhooks import SECRET_BYTES, SECRET_PREFIX
 
 MOST = 20  # of one restaurant
 SECRETS_OVERLAP = timedelta(hours=24)
+OLD_SECRETS = 10  # that sign at once, however often somebody renews
+GOES_FIRST = timedelta(days=365)
+BATCH = 10_000
 CHOOSABLE = tuple(topic for topic in Webhook.Topic.values if topic != Webhook.Topic.TEST)
+
+
+_GONE = "This restaurant has no such webhook."
 
 
 class InvalidUrl(DomainError):
@@ -50,7 +56,7 @@ def get(*, restaurant: Restaurant, webhook_id: UUID) -> Webhook:
     """Raises NotFound for an unknown and for another restaurant's webhook alike."""
     for webhook in Webhook.objects.filter(restaurant=restaurant, pk=webhook_id).order_by():
         return webhook
-    raise NotFound("This restaurant has no such webhook.")
+    raise NotFound(_GONE)
 
 
 def change(
@@ -64,7 +70,8 @@ def change(
         values["topics"] = _topics(topics)
     if is_active is not None and is_active != webhook.is_active:
         values |= {"is_active": is_active, "inactive_reason": "", **(_UNTRIED if is_active else {})}
-    Webhook.objects.filter(pk=webhook.pk).update(**values, updated_at=Now())
+    if not Webhook.objects.filter(pk=webhook.pk).update(**values, updated_at=Now()):
+        raise NotFound(_GONE)
     webhook.refresh_from_db()
     return webhook
 
@@ -73,37 +80,45 @@ _UNTRIED = {"failures": 0, "failing_since": None, "last_error": "", "retry_at": 
 
 
 def renew_secret(*, webhook: Webhook) -> Webhook:
-    """For a day the old secret signs as well, so that the other side can change over without losing a call."""
+    """For a day each old secret signs as well, so that the other side can change over without losing a call."""
     with transaction.atomic():
-        row = Webhook.objects.select_for_update().get(pk=webhook.pk)
-        row.previous_secret, row.previous_secret_until = row.secret, timezone.now() + SECRETS_OVERLAP
+        row = Webhook.objects.select_for_update(no_key=True).filter(pk=webhook.pk).first()
+        if row is None:
+            raise NotFound(_GONE)
+        now = timezone.now()
+        old = [*row.old_secrets, {"secret": row.secret, "until": (now + SECRETS_OVERLAP).isoformat()}]
+        row.old_secrets = [one for one in old if _signs(one, now)][-OLD_SECRETS:]
         row.secret = _new_secret()
-        row.save(update_fields=["secret", "previous_secret", "previous_secret_until", "updated_at"])
+        row.save(update_fields=["secret", "old_secrets", "updated_at"])
     webhook.refresh_from_db()
     return webhook
 
 
+def secrets_of(webhook: Webhook) -> list[str]:
+    """Those that sign now, the newest first."""
+    now = timezone.now()
+    return [webhook.secret, *(one["secret"] for one in reversed(webhook.old_secrets) if _signs(one, now))]
+
+
+def _signs(old: Mapping[str, str], now: datetime) -> bool:
+    return datetime.fromisoformat(old["until"]) > now
+
+
 def try_out(*, webhook: Webhook) -> WebhookDelivery:
-    """Sends an event of its own kind, soon. Raises Conflict while it is switched off."""
+    """Sends an event of its own kind, before all that waits. Raises Conflict while it is switched off."""
     if not webhook.is_active:
         raise Conflict("This webhook is switched off.")
     Webhook.objects.filter(pk=webhook.pk).update(retry_at=Now())
-    return WebhookDelivery.objects.create(webhook=webhook, topic=Webhook.Topic.TEST)
-
-
-def repeat(*, delivery: WebhookDelivery) -> WebhookDelivery:
-    """Once more from the beginning, under the same id. Raises Conflict while it still waits."""
-    again = WebhookDelivery.objects.filter(pk=delivery.pk).exclude(state=WebhookDelivery.State.PENDING)
-    if not again.update(state=WebhookDelivery.State.PENDING, attempts=0, next_attempt_at=Now(), finished_at=None, error=""):
-        raise Conflict("This delivery is still waiting for its next attempt.")
-    delivery.refresh_from_db()
-    return delivery
+    first = timezone.now() - GOES_FIRST
+    return WebhookDelivery.objects.create(webhook=webhook, topic=Webhook.Topic.TEST, next_attempt_at=first)
 
 
 def delete(*, webhook: Webhook) -> None:
     """With all that it was told, and was still to be told. That may be much, so it goes first, and holds up nobody."""
-    change(webhook=webhook, is_active=False)
-    WebhookDelivery.objects.filter(webhook=webhook).delete()
+    Webhook.objects.filter(pk=webhook.pk).update(is_active=False)
+    theirs = WebhookDelivery.objects.filter(webhook=webhook)
+    while WebhookDelivery.objects.filter(pk__in=theirs.values("pk")[:BATCH]).delete()[0]:
+        pass
     with transaction.atomic():
         Webhook.objects.select_for_update().filter(pk=webhook.pk).first()
         Webhook.objects.filter(pk=webhook.pk).delete()

@@ -82,7 +82,7 @@ def test_a_new_secret_replaces_the_old_one(client: ApiClient) -> None:
     created = made(client)
     renewed = client.post(f"{PATH}/{created['id']}/secret").json()
     assert renewed["secret"] != created["secret"]
-    assert Webhook.objects.get().previous_secret == created["secret"]
+    assert webhooks.secrets_of(Webhook.objects.get()) == [renewed["secret"], created["secret"]]
 
 
 def test_a_test_is_a_delivery_that_can_be_looked_at(client: ApiClient) -> None:
@@ -132,7 +132,7 @@ def test_another_restaurants_webhook_does_not_exist(stranger: ApiClient, restaur
     assert [answer.status_code for answer in answers] == [404] * 6
     assert stranger.get(PATH).json() == {"items": []}
     webhook.refresh_from_db()
-    assert webhook.is_active and not webhook.previous_secret
+    assert webhook.is_active and webhooks.secrets_of(webhook) == [webhook.secret]
 
 
 def test_it_needs_scopes_of_its_own(client_with: MakeClient, restaurant: Restaurant) -> None:

@@ -114,7 +114,7 @@ def test_one_inside_is_allowed_only_where_the_installation_says_so(host: str) ->
     [
         "", "till.example", "http://till.example/", "ftp://till.example/", "https://", "https:///path", "https://a:b@till.example/",
         "https://till.example:99999/", "https://till.example/#part", "https://till.example/a b", "https://till.example/\n",
-        "https://tíll.example/", "https://[::1", "https://2130706433/", "https://127.1/", "https://0x7f.0.0.0x1/",
+        "https://tíll.example/", "https://[::1", "https://2130706433/", "https://127.1/", "https://0x7f.0.0.0x1/", "https://[v1.a:b.example]/",
         "javascript:alert(1)", "https://till.example/" + "a" * 500,
     ],
 )  # fmt: skip
@@ -135,6 +135,8 @@ def test_no_text_breaks_it(url: str, private: bool) -> None:
         ("::ffff:8.8.8.8", True),
         ("64:ff9b::808:808", True),
         ("64:ff9b::7f00:1", False),
+        ("fec0::1", False),
+        ("::8.8.8.8", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:

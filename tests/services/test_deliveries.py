@@ -24,6 +24,7 @@ from tests.support.stack import eventually
 from tests.support.threads import at_once, somebody_waits
 
 OK, BROKEN, GONE = Answer(200), Answer(500, "Answered with 500."), Answer(410, "Answered with 410.")
+SILENT = Answer(None, "No answer within 10 s.")
 State = WebhookDelivery.State
 
 
@@ -226,6 +227,17 @@ def test_one_webhook_does_not_crowd_out_the_others(webhook: Webhook, restaurant:
     assert {due.webhook for due in deliveries.take(busy=[webhook.pk])} == set()
 
 
+def test_a_restaurant_with_many_webhooks_leaves_room_for_the_others(restaurant: Restaurant) -> None:
+    crowd = [webhooks.create(restaurant=restaurant, url=f"https://{n}.example/") for n in range(10)]
+    other = webhooks.create(restaurant=Restaurant.objects.create(name="Other", default_region="DE"), url="https://o.example/")
+    for one in (*crowd, other):
+        pending(one, 20)
+    of = [due.restaurant for due in deliveries.take(most=20)]
+    assert of.count(other.restaurant_id) == deliveries.EACH
+    assert 0 < of.count(restaurant.pk) <= deliveries.OF_RESTAURANT
+    assert len(of) == 20
+
+
 def test_the_oldest_go_first(webhook: Webhook) -> None:
     ids = pending(webhook, 20)
     assert [due.delivery for due in deliveries.take()] == ids[: deliveries.EACH]
@@ -248,7 +260,7 @@ def test_an_address_that_fails_gets_one_at_a_time_and_ever_less_often(webhook: W
 def test_after_an_outage_what_failed_goes_at_once(webhook: Webhook) -> None:
     pending(webhook, OUTAGE + 1)
     for _ in range(OUTAGE):
-        settled(BROKEN)
+        settled(SILENT)
         wait_is_over(webhook)
     assert len(settled(OK)) == 1
     assert fresh(webhook).failures == 0 and webhook.failing_since is None and webhook.last_success_at
@@ -258,19 +270,35 @@ def test_after_an_outage_what_failed_goes_at_once(webhook: Webhook) -> None:
 def test_what_is_under_way_is_not_hurried(webhook: Webhook) -> None:
     pending(webhook, OUTAGE + 2)
     *failed, late, good = deliveries.take()
-    results = [tried(due, BROKEN) for due in failed] + [tried(good, OK)]
+    results = [tried(due, SILENT) for due in failed] + [tried(good, OK)]
     deliveries.settle(results=results, under_way=[late.delivery])
     assert {due.delivery for due in deliveries.take()} == {due.delivery for due in failed}
 
 
-def test_what_one_event_did_is_not_taken_for_an_outage(webhook: Webhook) -> None:
-    """An event that the other side cannot bear waits its own time, however many others are taken meanwhile."""
-    pending(webhook, 3)
-    settled(BROKEN)
-    wait_is_over(webhook)
+@pytest.mark.parametrize("answer, hurried", [(Answer(None, "No answer."), True), (Answer(503), True), (BROKEN, False)])
+def test_only_what_an_outage_did_is_hurried(webhook: Webhook, answer: Answer, hurried: bool) -> None:
+    """Where the address answered, its answer may have been about the event, which waits its own time."""
+    pending(webhook, OUTAGE + 1)
+    for _ in range(OUTAGE):
+        settled(answer)
+        wait_is_over(webhook)
     settled(OK)
-    settled(OK)
-    assert deliveries.take() == []
+    assert len(deliveries.take()) == (OUTAGE if hurried else 0)
+
+
+def test_what_is_new_goes_before_what_was_tried(webhook: Webhook) -> None:
+    tried_before, new = pending(webhook, 2)
+    WebhookDelivery.objects.filter(pk=tried_before).update(attempts=1, next_attempt_at=ago(hours=1))
+    Webhook.objects.update(failures=1)
+    assert [due.delivery for due in deliveries.take()] == [new]
+
+
+def test_a_test_goes_before_all_that_waits(webhook: Webhook) -> None:
+    pending(webhook, 20)
+    WebhookDelivery.objects.update(next_attempt_at=ago(hours=1))
+    Webhook.objects.update(failures=9, retry_at=ago(hours=-1))
+    asked_for = webhooks.try_out(webhook=webhook)
+    assert [due.delivery for due in deliveries.take()] == [asked_for.pk]
 
 
 def test_gone_switches_it_off(webhook: Webhook) -> None:
@@ -282,15 +310,26 @@ def test_gone_switches_it_off(webhook: Webhook) -> None:
     assert len(deliveries.take()) == 1
 
 
-def test_both_secrets_sign_for_a_day(webhook: Webhook) -> None:
-    old = webhook.secret
+def test_every_secret_of_the_last_day_signs(webhook: Webhook) -> None:
+    """However often it was renewed: the other side may have been given any of them."""
+    given = [webhook.secret]
     pending(webhook, 2)
-    webhooks.renew_secret(webhook=webhook)
+    for _ in range(3):
+        given.append(webhooks.renew_secret(webhook=webhook).secret)
     [due] = deliveries.take(most=1)
-    assert due.secrets == (webhook.secret, old) and webhook.secret != old
-    Webhook.objects.update(previous_secret_until=ago(seconds=1))
+    assert due.secrets == tuple(reversed(given)) and len(set(given)) == 4
+    first, *others = webhook.old_secrets
+    Webhook.objects.update(old_secrets=[{**first, "until": ago(seconds=1).isoformat()}, *others])
     [due] = deliveries.take(most=1)
-    assert due.secrets == (webhook.secret,)
+    assert due.secrets == tuple(reversed(given[1:]))
+
+
+def test_an_answer_of_an_old_address_is_not_held_against_the_new_one(webhook: Webhook) -> None:
+    pending(webhook, 1)
+    [due] = deliveries.take()
+    webhooks.change(webhook=webhook, url="https://new.example/")
+    deliveries.settle(results=[tried(due, GONE)])
+    assert fresh(webhook).is_active and webhook.failures == 0
 
 
 def test_what_was_finished_is_forgotten_after_a_month(webhook: Webhook) -> None:
@@ -301,14 +340,14 @@ def test_what_was_finished_is_forgotten_after_a_month(webhook: Webhook) -> None:
     assert WebhookDelivery.objects.get().pk == kept
 
 
-def test_what_a_switched_off_webhook_was_to_be_told_is_given_up(webhook: Webhook) -> None:
+@pytest.mark.parametrize("is_active", [True, False])
+def test_what_nobody_takes_for_days_is_given_up(webhook: Webhook, is_active: bool) -> None:
     pending(webhook, 1)
-    webhooks.change(webhook=webhook, is_active=False)
-    deliveries.forget()
-    assert WebhookDelivery.objects.get().state == State.PENDING
-    WebhookDelivery.objects.update(created_at=ago(days=5))
-    deliveries.forget()
-    assert WebhookDelivery.objects.get().state == State.FAILED
+    webhooks.change(webhook=webhook, is_active=is_active)
+    for age, state in ((3.9, State.PENDING), (4.1, State.FAILED)):
+        WebhookDelivery.objects.update(created_at=ago(days=age))
+        deliveries.forget()
+        assert WebhookDelivery.objects.get().state == state
 
 
 def test_only_one_delivers_at_a_time(transactional_db: None) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery.signals import worker_shutting_down
 from django.utils import timezone
 
 from sessions_app.models import Restaurant, Webhook, WebhookDelivery
@@ -16,6 +17,7 @@ from sessions_app.services import deliveries, webhooks
 from tests.support.owning import ago
 from tests.support.receiver import Call, Receiver, receiving
 from workers import tasks
+from workers import webhooks as round_of_calls
 from workers.webhooks import deliver
 
 State = WebhookDelivery.State
@@ -167,7 +169,7 @@ def test_nobody_listening_is_said_in_words(webhook: Webhook) -> None:
     "host, why",
     [
         ("127.0.0.1", "This address is inside the installation's own network, which is not allowed here."),
-        ("no-such-host.invalid", "Its name is unknown."),
+        ("[::1]", "This address is inside the installation's own network, which is not allowed here."),
     ],
 )
 def test_it_never_calls_into_its_own_network_unless_that_is_allowed(
@@ -211,18 +213,87 @@ def test_what_does_not_speak_tls_is_said_in_words(webhook: Webhook, receiver: Re
 
 
 def test_while_another_process_delivers_it_leaves_that_to_it(webhook: Webhook, receiver: Receiver) -> None:
-    tests_for(webhook)
-    answered = threading.Event()
+    tests_for(webhook, 3)
+    Webhook.objects.update(failures=1)  # it gets one call at a time
+    left_alone: list[int] = []
 
     def elsewhere(_: Call) -> int:
-        tasks.deliver_webhooks()  # in a thread and with a connection of its own
-        answered.set()
+        if len(receiver.calls) == 1:
+            tasks.deliver_webhooks()  # in a thread and with a connection of its own
+            left_alone.append(WebhookDelivery.objects.filter(attempts=0).count())
         return 204
 
     receiver.answer = elsewhere
-    tests_for(webhook)
     tasks.deliver_webhooks()
-    assert answered.is_set() and len(receiver.calls) == 2
+    assert left_alone == [2] and len(receiver.calls) == 3
+
+
+def test_what_is_slow_gets_nothing_new_shortly_before_the_end(webhook: Webhook, receiver: Receiver) -> None:
+    """All others would wait for it before the next round begins."""
+    pause = threading.Event()
+
+    def slow(_: Call) -> int:
+        pause.wait(1.3)
+        return 204
+
+    receiver.answer = slow
+    tests_for(webhook, 3 * deliveries.EACH)
+    asyncio.run(deliver(for_s=11, timeout_s=10))
+    assert len(receiver.calls) == deliveries.EACH
+
+
+def test_a_worker_that_stops_takes_nothing_new(webhook: Webhook, receiver: Receiver, stopping: None) -> None:
+    tests_for(webhook)
+    deliver_all()
+    assert receiver.calls == []
+
+
+@pytest.fixture
+def stopping() -> Iterator[None]:
+    """As the worker says it before its pool's processes are to end."""
+    worker_shutting_down.send(sender="default@here", sig="SIGTERM", how="Warm", exitcode=0)
+    yield
+    round_of_calls._stopping.value = False
+
+
+def test_a_name_server_that_does_not_answer_holds_up_its_own_name_alone(
+    webhook: Webhook, receiver: Receiver, restaurant: Restaurant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, look_up = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, *args: Any, **more: Any) -> Any:
+        if host.endswith(".example"):
+            ends.wait(30)
+        return look_up(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    for number in range(10):
+        tests_for(webhooks.create(restaurant=restaurant, url=f"http://{number}.example/"))
+    tests_for(webhooks.change(webhook=webhook, url=receiver.url.replace("127.0.0.1", "localhost")))
+    deliver_all(timeout_s=1)
+    ends.set()
+    assert len(receiver.calls) == 1
+    assert set(WebhookDelivery.objects.exclude(webhook=webhook).values_list("error", flat=True)) == {"No answer within 1 s."}
+
+
+def test_an_unknown_name_is_said_in_words(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    Webhook.objects.update(url="http://till.example/")
+    tests_for(webhook)
+    deliver_all()
+    assert outcome() == (State.PENDING, None, "Its name is unknown.")
+
+
+def test_no_cookie_goes_from_one_call_to_the_next(webhook: Webhook, receiver: Receiver) -> None:
+    webhooks.change(webhook=webhook, url=receiver.url.replace("127.0.0.1", "localhost"))
+    receiver.answer = lambda _: (204, {"Set-Cookie": "a=b; Path=/"})
+    tests_for(webhook, 3 * deliveries.EACH)
+    deliver_all()
+    assert len(receiver.calls) == 3 * deliveries.EACH
+    assert not [call for call in receiver.calls if "cookie" in call.headers]
 
 
 def test_no_secret_and_no_text_reaches_the_log(webhook: Webhook, receiver: Receiver, capsys: Any, caplog: Any) -> None:
