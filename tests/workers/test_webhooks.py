@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from celery.signals import worker_shutting_down
+from django.db import connection
 from django.utils import timezone
 
 from sessions_app.models import Restaurant, Webhook, WebhookDelivery
@@ -221,6 +222,7 @@ def test_while_another_process_delivers_it_leaves_that_to_it(webhook: Webhook, r
         if len(receiver.calls) == 1:
             tasks.deliver_webhooks()  # in a thread and with a connection of its own
             left_alone.append(WebhookDelivery.objects.filter(attempts=0).count())
+            connection.close()
         return 204
 
     receiver.answer = elsewhere
