@@ -11,7 +11,7 @@ from sessions_app.models import InboundMessage, MessageEvent, SessionEvent, Webh
 
 
 def body(delivery: WebhookDelivery) -> bytes:
-    """The same at every attempt, but for the names of customers and sessions. `delivery` comes with its webhook and with what it tells of."""
+    """The same at every attempt, but for names that were changed. `delivery` comes with its webhook and with what it tells of."""
     at, data = _told(delivery)
     told = {"type": delivery.topic, "timestamp": at, "data": {"restaurant_id": delivery.webhook.restaurant_id, **data}}
     return json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":")).encode()
