@@ -4,7 +4,7 @@ An event that cannot be used (unknown session or message, not understood) is ski
 costs the others of its batch. Anything temporary is raised, nothing of the batch is kept, and the bridge sends it again.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -62,13 +62,14 @@ class ReceivedData(BaseModel):
 
 
 def record(*, bridge: str, events: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Apply one batch in one transaction. The answer says how many of each in COUNTED."""
+    """Apply one batch in one transaction, and what it says of numbers after it. The answer says how many of each in COUNTED."""
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
     read = [event for event in (_read(raw, counts) for raw in events) if event]
     if read:
         with transaction.atomic():
             _one_batch_at_a_time(bridge)
-            _apply(read, counts)
+            restrictions = _apply(read, counts)
+        _note_standing(restrictions)
     if counts["applied"] + counts["duplicate"] != len(events):
         log.warning("inbound.events_skipped", bridge=bridge, **counts)
     return dict(counts)
@@ -80,7 +81,8 @@ def _one_batch_at_a_time(bridge: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"inbound:{bridge}"])
 
 
-def _apply(events: list[tuple[Event, BaseModel]], counts: Counter[str]) -> None:
+def _apply(events: list[tuple[Event, BaseModel]], counts: Counter[str]) -> list[Event]:
+    """The answer is what is left to be done."""
     restaurants = _restaurants_of({event.session for event, _ in events})
     counts["unknown_session"] += sum(event.session not in restaurants for event, _ in events)
     known = [(event, data) for event, data in events if event.session in restaurants]
@@ -88,7 +90,7 @@ def _apply(events: list[tuple[Event, BaseModel]], counts: Counter[str]) -> None:
     _store_received([(event, data) for event, data in known if isinstance(data, ReceivedData)], restaurants, counts)
     restrictions = [event for event, _ in known if event.type in RESTRICTIONS]
     _note_restrictions(restrictions, counts)
-    _note_standing(restrictions)
+    return restrictions
 
 
 def _restaurants_of(sessions: set[UUID]) -> dict[UUID, UUID]:
@@ -191,14 +193,18 @@ def _note_restrictions(events: list[Event], counts: Counter[str]) -> None:
 
 
 def _note_standing(events: list[Event]) -> None:
-    """What holds the cold lane; its owner looks at it again when something has changed."""
-    facts = [(event.session, fact) for event in events if (fact := _restriction(event)) is not None]
-    changed = standing.note(facts=facts) if facts else set()
+    """What holds the cold lane; its owner looks at it again when something has changed. A transaction for each session, and none
+    that holds messages already: owners lock sessions before their messages, so each would wait for the other. Told again, because
+    it failed here, it is folded in once more, which changes nothing."""
+    facts: dict[UUID, list[signals.Event]] = defaultdict(list)
+    for event in events:
+        facts[event.session].append(_restriction(event))
+    changed = [session for session, told in facts.items() if standing.note(facts=[(session, fact) for fact in told])]
     if changed:
         transaction.on_commit(lambda: wakeups.wake(changed, coalesce=False), robust=True)
 
 
-def _restriction(event: Event) -> signals.Event | None:
+def _restriction(event: Event) -> signals.Event:
     at, data = min(event.at.astimezone(UTC), timezone.now()), event.data
     if event.type == "number.restricted":
         return signals.TimeLock(at, bool(data.get("active")), _moment(data.get("until")), str(data.get("kind", ""))[:40])

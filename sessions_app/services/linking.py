@@ -187,6 +187,6 @@ def _restricted(sessions: Sequence[UUID]) -> set[UUID]:
     statement = """
         SELECT DISTINCT session_id FROM wa_session_event
         WHERE session_id = ANY(%(sessions)s) AND at > clock_timestamp() - make_interval(days => %(days)s)
-          AND (kind = 'number_restricted' AND (detail->>'active')::bool OR detail->>'reason' = ANY(%(reasons)s))"""
+          AND (kind = 'number_restricted' AND detail->'active' = 'true' OR detail->>'reason' = ANY(%(reasons)s))"""
     values = {"sessions": list(sessions), "days": RESTRICTION_DAYS, "reasons": list(RESTRICTIONS)}
     return {row.id for row in fetch(_Known, statement, values)}

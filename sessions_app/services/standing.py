@@ -49,7 +49,8 @@ def note(*, facts: Sequence[tuple[UUID, Event]]) -> set[UUID]:
     of_session: dict[UUID, list[Event]] = defaultdict(list)
     for session, event in facts:
         of_session[session].append(event)
-    rows = Session.objects.select_for_update(of=("self",)).select_related("restaurant").filter(pk__in=list(of_session))
+    locked = Session.objects.select_for_update(of=("self",), no_key=True)
+    rows = locked.select_related("restaurant").filter(pk__in=list(of_session))
     changed = [row for row in rows.order_by("pk") if _fold(row, of_session[row.pk])]
     Session.objects.bulk_update(changed, ["standing"])
     return {row.pk for row in changed}

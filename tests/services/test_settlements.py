@@ -14,7 +14,7 @@ from sessions_app.models import Contact, Message, SendTally, Session
 from sessions_app.services import claims, inbound, ownership, sending, sessions, tallies
 from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
-from tests.services.test_inbound import received
+from tests.services.test_inbound import event, receipt, received
 from tests.support.claiming import (
     HOUR,
     PHONE,
@@ -380,3 +380,20 @@ def test_so_do_those_who_take_a_dead_workers_sessions_over(me: Registration, una
     other = register("w2@here")
     in_the_order_of_receipts(unanswered, lambda: ownership.claim(me=other, limit=100))
     assert statuses() == {"uncertain"}
+
+
+def test_a_batch_of_events_holds_no_message_while_it_waits_for_a_session(me: Registration, unanswered: list[Claim]) -> None:
+    """A tick holds its sessions and then wants their messages. After a login a batch has receipts, and what WhatsApp says of the
+    number."""
+    message = Message.objects.select_related("session").get(pk=unanswered[0].message)
+    told = [receipt(message, "delivered"), event(message.session, "number.restricted", active=True, until=None, kind="")]
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as tick:
+        tick.execute("SELECT id FROM wa_session WHERE id = %s FOR NO KEY UPDATE", [message.session_id])
+        thread = Thread(target=_in_thread, args=(lambda: inbound.record(bridge="b", events=told),))
+        thread.start()
+        eventually(somebody_waits, what="that it waits for the session")
+        tick.execute("SELECT id FROM message WHERE id = %s FOR UPDATE NOWAIT", [message.pk])
+        tick.rollback()
+        thread.join(10)
+    message.session.refresh_from_db()
+    assert (fresh(message).status, message.session.standing["time_lock"]["active"]) == ("delivered", True)
