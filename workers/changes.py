@@ -1,7 +1,7 @@
 """What becomes true of a connection: takes it from the bridge's words into what this worker knows, and marks it to be written."""
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -87,14 +87,14 @@ class Changes:
         )
         if reason == "banned_temporarily":
             owned.truth.facts.append(Ban(self._clock.now(), detail.get("until")))
-        self._react(owned, reaction)
+        self._react(owned, reaction, until=detail.get("until") if reason == "banned_temporarily" else None)
 
     def quarantine(self, owned: Owned) -> None:
         log.error("session.quarantined", session=str(owned.id), bridge_deaths=owned.truth.bridge_deaths)
         reaction = quarantine(linked=owned.truth.linked, failures=owned.failures, crashes=owned.truth.crashes)
         self._react(owned, reaction)
 
-    def _react(self, owned: Owned, reaction: Reaction) -> None:
+    def _react(self, owned: Owned, reaction: Reaction, until: datetime | None = None) -> None:
         self.gone(owned)
         owned.failures = owned.truth.failures = reaction.failures
         owned.truth.crashes = reaction.crashes
@@ -102,7 +102,7 @@ class Changes:
         owned.truth.retry_at = reaction.retry_at
         if reaction.end_link:
             owned.truth.link_ended = owned.row.link_until
-        self.say(owned, reaction.state, reaction.reason, reaction.detail)
+        self.say(owned, reaction.state, reaction.reason, reaction.detail, until=until)
         if reaction.alert:
             who = {"session": str(owned.id), "restaurant": str(owned.row.restaurant)}
             log.error("session.needs_attention", **who, reason=reaction.reason, detail=reaction.detail)
@@ -124,10 +124,12 @@ class Changes:
         truth.qr = truth.pairing_code = ""
         truth.qr_generated_at = truth.qr_expires_at = None
 
-    def say(self, owned: Owned, state: str, reason: str, detail: str) -> None:
+    def say(self, owned: Owned, state: str, reason: str, detail: str, until: datetime | None = None) -> None:
+        """`until`: when WhatsApp says that it ends."""
         truth = owned.truth
         if (truth.state, truth.reason) != (state, reason):
-            truth.events.append({"from": truth.state, "to": state, **({"reason": reason} if reason else {})})
+            more = {"reason": reason, "until": until.isoformat() if until else ""}
+            truth.events.append({"from": truth.state, "to": state, **{name: value for name, value in more.items() if value}})
             log.info("session.state", session=str(owned.id), restaurant=str(owned.row.restaurant), state=state, reason=reason)
         truth.state, truth.reason, truth.detail = state, reason, detail
         self._truths.mark(owned)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from sessions_app.policy.availability import Ready, gates, slot_at, when
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
-from sessions_app.policy.priorities import EVERY, Priority
+from sessions_app.policy.priorities import Priority, is_the_oldests
 from sessions_app.policy.reasons import Held
 from sessions_app.policy.rules import Number
 from sessions_app.services import ledgers, rules, standing
@@ -50,7 +50,7 @@ class Pacer:
     def due(self, session: SessionRow, at: datetime) -> Due:
         """What may be claimed for the slot at `at`."""
         open_ = gates(ledger=self.ledger, policy=self.rules.policy, number=self.number, now=at)
-        self.turn += 1
+        turn, self.turn = self.turn, self.turn + 1
         warm_slot, warm_ms = self._pause(Lane.WARM, self.ledger)
         cold_slot, cold_ms = self._pause(Lane.COLD, Ledger(cold=self.ledger.cold))
         return Due(
@@ -59,7 +59,7 @@ class Pacer:
             warm=_upto(open_.warm),
             cold=NOTHING if self._holds_strangers(at) else _upto(open_.cold),
             new=NOTHING if self._holds_strangers(at) else _upto(open_.new),
-            oldest=self.turn % EVERY == 0,
+            oldest=is_the_oldests(turn),
             warm_slot=warm_slot,
             warm_delay_ms=warm_ms,
             cold_slot=cold_slot,

@@ -107,7 +107,8 @@ def _measure(plan: Plan, house: Installation) -> tuple[Window, dict[str, Any]]:
     house.wait(plan.seconds, f"Measuring for {plan.seconds:g} s")
     taken, window = meter.taken_s(), Window(begin, time.monotonic())
     figures = {f"{name}_cpu_percent": 100 * cpu / (window.end - window.begin) for name, cpu in taken.items()}
-    figures |= {"rss_mb_begin": rss_begin, "rss_mb_end": usage.rss_mb(worker)}
+    rss = usage.rss_mb(worker)
+    figures |= {"rss_mb": rss, "rss_mb_begin": rss_begin}
     house.wait(plan.spans.tail_s, "Letting the last slots of the window pass")
     queues.require_full(house)
     house.lab.stop(WORKER)

@@ -51,6 +51,7 @@ def _state(detail: Detail) -> Said:
     shown, before = session_badge(str(detail.get("to", "")), str(detail.get("reason", ""))), detail.get("from")
     parts = [
         code_in_words(str(detail.get("reason", ""))),
+        f"until {until}" if (until := _moment(detail.get("until"))) else "",
         "after a restriction by WhatsApp" if detail.get("restricted_before") else "",
         f"before: {session_badge(str(before)).text.lower()}" if before else "",
     ]

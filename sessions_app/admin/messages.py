@@ -26,7 +26,7 @@ from sessions_app.admin.waiting import IN_TURN, Surroundings, reason_for_waiting
 from sessions_app.admin.words import exact, lane_in_words, message_badge, pretty_phone, span
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import Message, Restaurant
-from sessions_app.policy.reasons import Reason
+from sessions_app.policy.reasons import Held, Reason
 from sessions_app.services import estimates, messages, phones
 
 LABELS = {
@@ -210,7 +210,7 @@ def _why(message: Any, now: datetime) -> tuple[str, str]:
     if hold is None or hold.reason in IN_TURN:
         return "", ""
     words = "" if hold.reason == Reason.SCHEDULED else in_few_words(hold.reason)
-    if hold.until <= now:
+    if hold.until is None or hold.until <= now:
         return words, ""
     in_time = span((hold.until - now).total_seconds()).replace(" ", NO_BREAK)
     return f"{words} · {in_time}".removeprefix(" · "), f"until {exact(hold.until)} UTC"
@@ -221,7 +221,7 @@ def _around(message: Message) -> Surroundings:
     if not waits:
         return Surroundings(ahead=0, ahead_capped=False, worker_alive=True)
     ahead, why = ahead_of(message), estimates.for_messages(messages=[message])[message.pk]
-    hold = None if why.reason in IN_TURN else why
+    hold = None if why.reason in IN_TURN else Held(why.reason, why.until or timezone.now())
     return Surroundings(ahead=min(ahead, CAP), ahead_capped=ahead > CAP, worker_alive=usable_worker_exists(), hold=hold)
 
 

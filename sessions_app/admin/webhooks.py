@@ -160,7 +160,7 @@ class WebhookAdmin(VerbsAdmin[Webhook]):
         return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
 
     def _panel(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
-        waiting = WebhookDelivery.objects.filter(webhook=webhook, state=WebhookDelivery.State.PENDING).count()
+        waiting = WebhookDelivery.objects.filter(webhook=webhook, state=WebhookDelivery.Outcome.PENDING).count()
         return {
             "title": webhook.url,
             "webhook": webhook,
@@ -197,14 +197,14 @@ def webhook_badge(webhook: Webhook) -> Badge:
 
 
 _DELIVERIES = {
-    WebhookDelivery.State.PENDING: Badge("Waiting", "busy"),
-    WebhookDelivery.State.DELIVERED: Badge("Told", "good"),
-    WebhookDelivery.State.FAILED: Badge("Given up", "bad"),
+    WebhookDelivery.Outcome.PENDING: Badge("Waiting", "busy"),
+    WebhookDelivery.Outcome.DELIVERED: Badge("Told", "good"),
+    WebhookDelivery.Outcome.FAILED: Badge("Given up", "bad"),
 }
 
 
 def _told(row: WebhookDelivery) -> dict[str, Any]:
-    shown = _DELIVERIES[WebhookDelivery.State(row.state)]
-    if row.state == WebhookDelivery.State.PENDING and row.attempts:
+    shown = _DELIVERIES[WebhookDelivery.Outcome(row.state)]
+    if row.state == WebhookDelivery.Outcome.PENDING and row.attempts:
         shown = Badge("Tried again later", "warn")
     return {"row": row, "badge": badge(shown)}

@@ -9,8 +9,10 @@ from pydantic import Field
 from sessions_app.api.fields import STORABLE, VISIBLE, Answer, Body, PhoneText, PriorityName, Timestamp
 from sessions_app.models import Message, MessageEvent
 from sessions_app.models.messages import MAX_BODY_CHARACTERS
-from sessions_app.policy.reasons import Held, sentence
+from sessions_app.policy.reasons import sentence
 from sessions_app.services.estimates import Estimate
+
+NO_ESTIMATE = Estimate(None, None, None)
 
 
 class MessageIn(Body):
@@ -39,6 +41,8 @@ class MessageSummary(Answer):
     """The same in plain words, for people."""
     hold_until: datetime | None
     """Until when, as far as is known now; null while a person has to act, and when it does not wait."""
+    estimated_send_at: datetime | None
+    """Null once it has left the queue, and while its session cannot send; in a list also behind more than 1,000 others."""
     error_code: str
     error_detail: str
     attempts: int
@@ -52,11 +56,9 @@ class MessageSummary(Answer):
 
 class MessageOut(MessageSummary):
     position: int | None
-    """Its place in the session's queue, 1 is next; null once it has left the queue. Counted up to 10,001."""
+    """Its place in its lane of the session's queue, 1 is next; null once it has left the queue. Counted up to 10,001."""
     delay_ms: int | None
     """Until estimated_send_at; once handed over, the pause that was applied before it."""
-    estimated_send_at: datetime | None
-    """Null once it has left the queue, and while its session cannot send."""
 
 
 class TimelineEntry(Answer):
@@ -75,8 +77,8 @@ class MessagePage(Answer):
     """Null on the last page."""
 
 
-def summary(message: Message, why: Held | None) -> MessageSummary:
-    return MessageSummary(**_columns(message), **_hold(why.reason if why else "", why.until if why else None))
+def summary(message: Message, estimate: Estimate | None) -> MessageSummary:
+    return MessageSummary(**_columns(message), **_wait(estimate or NO_ESTIMATE))
 
 
 def with_estimate(message: Message, estimate: Estimate) -> MessageOut:
@@ -89,12 +91,16 @@ def with_timeline(message: Message, estimate: Estimate, events: list[MessageEven
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    place = {"position": estimate.position, "delay_ms": estimate.delay_ms, "estimated_send_at": estimate.send_at}
-    return place | _hold(estimate.reason, estimate.until)
+    return {"position": estimate.position, "delay_ms": estimate.delay_ms} | _wait(estimate)
 
 
-def _hold(reason: str, until: datetime | None) -> dict[str, Any]:
-    return {"hold_reason": reason, "hold_detail": sentence(reason), "hold_until": until}
+def _wait(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "hold_reason": estimate.reason,
+        "hold_detail": sentence(estimate.reason),
+        "hold_until": estimate.until,
+        "estimated_send_at": estimate.send_at,
+    }
 
 
 def _columns(message: Message) -> dict[str, Any]:
@@ -104,5 +110,5 @@ def _columns(message: Message) -> dict[str, Any]:
         "priority": Message.Priority(message.priority).label,
         "lane": Message.Lane(message.lane).label,
     }
-    told = {*renamed, "hold_reason", "hold_detail", "hold_until"}
+    told = {*renamed, *_wait(NO_ESTIMATE)}
     return renamed | {name: getattr(message, name) for name in MessageSummary.model_fields if name not in told}

@@ -68,7 +68,7 @@ class DeliveryOut(Answer):
     id: UUID
     """As in the header `webhook-id`."""
     type: Webhook.Topic
-    state: WebhookDelivery.State
+    state: WebhookDelivery.Outcome
     attempts: int
     response_status: int | None
     """Of the last attempt; null without an answer."""
@@ -86,7 +86,7 @@ class DeliveryPage(Answer):
 
 
 class DeliveryFilters(BaseModel):
-    state: WebhookDelivery.State | None = None
+    state: WebhookDelivery.Outcome | None = None
     cursor: cursors.SeqCursor | None = None
     limit: cursors.Limit = 50
 

@@ -59,7 +59,7 @@ class WebhookDelivery(models.Model):
     Rows are made by triggers on the three tables they point at, in the transaction that makes the event true.
     """
 
-    class State(models.TextChoices):
+    class Outcome(models.TextChoices):
         PENDING = "pending", "Waits for its next attempt"
         DELIVERED = "delivered", "Answered with 2xx"
         FAILED = "failed", "Given up"
@@ -71,7 +71,7 @@ class WebhookDelivery(models.Model):
     message_event = models.ForeignKey(MessageEvent, null=True, on_delete=models.CASCADE, related_name="+")
     session_event = models.ForeignKey(SessionEvent, null=True, on_delete=models.CASCADE, related_name="+")
     inbound = models.ForeignKey(InboundMessage, null=True, on_delete=models.CASCADE, related_name="+")
-    state = models.CharField(max_length=16, choices=State, default=State.PENDING, db_default=State.PENDING)
+    state = models.CharField(max_length=16, choices=Outcome, default=Outcome.PENDING, db_default=Outcome.PENDING)
     created_at = models.DateTimeField(db_default=Now())
     next_attempt_at = models.DateTimeField(db_default=Now())  # while an attempt is under way: when it counts as lost
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)

@@ -31,13 +31,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What may be claimed at an instant: each lane's messages of this priority or a more urgent one; None: nothing.
-    `next_at`: when this may change by itself for the better; None: everything is open."""
+    """What may be claimed at an instant: each lane's messages of this priority or a more urgent one; None: nothing."""
 
     warm: Priority | None
     cold: Priority | None
     new: Priority | None
-    next_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +65,8 @@ def slot_at(lane: Lane, *, ledger: Ledger, policy: Policy, number: Number, now: 
 
 def gates(*, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Gates:
     """All lanes at once. `now` may be the instant a message would go, where it is claimed a little earlier."""
-    warm, warm_at = _gate(Lane.WARM, ledger, policy, number, now)
-    cold, cold_at = _gate(Lane.COLD, ledger, policy, number, now)
-    new, new_at = _gate(Lane.NEW, ledger, policy, number, now)
-    return Gates(warm, cold, new, min((at for at in (warm_at, cold_at, new_at) if at is not None), default=None))
+    warm, cold, new = (_gate(lane, ledger, policy, number, now) for lane in (Lane.WARM, Lane.COLD, Lane.NEW))
+    return Gates(warm, cold, new)
 
 
 def today(lane: Lane, *, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Budgets:
@@ -123,14 +119,12 @@ def _why_closed(policy: Policy, slot: datetime) -> Reason:
     return Reason.QUIET_HOURS if next_open(policy.windows, slot) == slot else Reason.SEND_WINDOW
 
 
-def _gate(lane: Lane, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> tuple[Priority | None, datetime | None]:
-    """The least urgent priority that may go, and when a less urgent one may, or the first one if none may now."""
+def _gate(lane: Lane, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Priority | None:
+    """The least urgent priority that may go."""
     slot = slot_at(lane, ledger=ledger, policy=policy, number=number, now=now)
-    spent, changes = _spent(lane, slot, ledger, policy, number), list[datetime]()
+    spent = _spent(lane, slot, ledger, policy, number)
     for priority in _CLASSES:
         answer = _answer(lane, priority, slot, spent, policy, number)
-        at = answer.at if isinstance(answer, Ready) else answer.until
-        if at <= now:
-            return priority, min(changes, default=None)
-        changes.append(at)
-    return None, min(changes)
+        if (answer.at if isinstance(answer, Ready) else answer.until) <= now:
+            return priority
+    return None

@@ -13,6 +13,7 @@ from sessions_app.policy.restrictions import SLOWER, slow_until
 from sessions_app.policy.rules import Number, Policy, day_limit
 from sessions_app.policy.windows import Hours, closed_hours, next_open
 
+NONE = timedelta()
 MOST_DAYS = 60  # the daily budgets are followed that far
 MOST_SPANS = 400  # and the hours that far
 
@@ -27,11 +28,15 @@ def estimated_send_at(
     policy: Policy,
     number: Number,
     now: datetime,
+    others: timedelta = NONE,
 ) -> datetime:
-    """`ahead`: messages of the lane that go first; `ready_at`: the message's own earliest time. The other lane is left out."""
+    """`ahead`: messages of the lane that go first; `others`: what those of other lanes take that go first; `ready_at`: the
+    message's own earliest time."""
     answer = when(lane, priority, ledger=ledger, policy=policy, number=number, now=now)
-    first = answer.at if isinstance(answer, Ready) else answer.until
-    hours, pause = policy.hours_for(priority), mean_pause(lane, policy, number, first)
+    hours = policy.hours_for(priority)
+    opens = answer.at if isinstance(answer, Ready) else answer.until
+    first = max(opens, open_time(hours, now, others)) if others else opens
+    pause = mean_pause(lane, policy, number, first)
     by_pace = open_time(hours, first, ahead * pause)
     by_hour = hour_free_at(ledger.of(lane), policy.of(lane).per_hour, first, ahead)
     by_day = _by_day(lane, hours, pause, first, ahead, ledger, policy, number)

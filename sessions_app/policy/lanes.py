@@ -4,14 +4,13 @@ from enum import StrEnum
 
 
 class Lane(StrEnum):
-    WARM = "warm"  # the customer has written to this number, or WhatsApp has given it a token for them
+    WARM = "warm"  # the customer has written to this number
     COLD = "cold"  # a stranger who has been written to before: what WhatsApp restricts numbers for
     NEW = "new"  # a stranger's first message: as cold, and it opens a chat, which is what the warm-up counts
 
 
-def lane_of(*, wrote: bool, written_to: bool, trusted: bool = False) -> Lane:
-    """`wrote`: the customer has written to this number; `written_to`: this number has written to them. `trusted`: a valid
-    trusted-contact token is held."""
-    if wrote or trusted:
+def lane_of(*, wrote: bool, written_to: bool) -> Lane:
+    """`wrote`: the customer has written to this number; `written_to`: this number has written to them."""
+    if wrote:
         return Lane.WARM
     return Lane.COLD if written_to else Lane.NEW

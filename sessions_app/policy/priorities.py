@@ -19,6 +19,7 @@ class Priority(IntEnum):
     LOW = 3
 
 
-def wants_oldest(turn: int, longest_wait: timedelta | None) -> bool:
-    """Whether the session's slot number `turn`, counted from 0, goes to the message that has waited longest."""
-    return turn % EVERY == EVERY - 1 and longest_wait is not None and longest_wait > WAITED
+def is_the_oldests(turn: int) -> bool:
+    """Whether the session's slot number `turn`, counted from 0, goes to the message that has waited longest, if that has waited
+    for longer than WAITED."""
+    return turn % EVERY == EVERY - 1

@@ -3,13 +3,15 @@
 A ban holds both lanes, all else the cold one alone: order updates to regulars go on.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from sessions_app.policy.lanes import Lane
+from sessions_app.policy.local_time import wall
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held, Reason, longest
-from sessions_app.policy.signals import CapStatus, Known
+from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, Known, NewChatCap, TimeLock
 
 BUFFER = timedelta(minutes=10)  # after the end WhatsApp named; long enough to ask once more whether it is over
 STEP = timedelta(hours=6)  # for a restriction without an end: asked about again after that long
@@ -78,6 +80,26 @@ def _refusal_holds(known: Known) -> list[Held]:
 def _end(said_at: datetime, until: datetime | None) -> datetime:
     """When a restriction that was said to be on at `said_at` ends; an end before that cannot be right."""
     return min(until, said_at + LONGEST) if until is not None and until > said_at else said_at + STEP
+
+
+# --- What it means for the warm-up
+
+
+def spoiled_days(event: Event, zone: ZoneInfo) -> frozenset[date]:
+    """The restaurant's days that are no good ones because of it: that of a signal, and each while strangers may not be written
+    to, as far as that was said."""
+    if isinstance(event, Connected) or (isinstance(event, TimeLock) and not event.active):
+        return frozenset()
+    if isinstance(event, NewChatCap) and event.status is CapStatus.NONE:
+        return frozenset()
+    first = wall(event.at, zone).date()
+    last = wall(_end(event.at, event.until), zone).date() if isinstance(event, TimeLock) else first
+    return frozenset(first + timedelta(days=n) for n in range((last - first).days + 1))
+
+
+def restart_day(event: Event, zone: ZoneInfo) -> date | None:
+    """The day on which the warm-up begins anew: a temporary ban ends."""
+    return wall(_end(event.at, event.until), zone).date() if isinstance(event, Ban) else None
 
 
 # --- A refused message (463)

@@ -5,11 +5,8 @@ twice is as good as once.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
-
-from sessions_app.policy.local_time import wall
 
 REFUSALS_KEPT = 3
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,14 +87,6 @@ def fold(known: Known, event: Event) -> Known:
             return replace(known, refused=tuple(sorted({*known.refused, event.at})[-REFUSALS_KEPT:]))
         case Connected():
             return replace(known, connected_at=max(known.connected_at or event.at, event.at))
-
-
-def signal_day(event: Event, zone: ZoneInfo) -> date | None:
-    """The restaurant's day that this event spoils for the warm-up; None for good news."""
-    good = isinstance(event, Connected) or (isinstance(event, TimeLock) and not event.active)
-    if good or (isinstance(event, NewChatCap) and event.status is CapStatus.NONE):
-        return None
-    return wall(event.at, zone).date()
 
 
 def cap_status(word: str) -> CapStatus:

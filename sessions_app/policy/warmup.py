@@ -39,15 +39,16 @@ def strangers_a_day(good: int) -> int | None:
     return RAMP[good] if good < len(RAMP) else None
 
 
-def signaled(warm_up: WarmUp, on: date) -> WarmUp:
-    """That day is no good day. Saying it twice changes nothing."""
-    return replace(warm_up, signal_days=warm_up.signal_days | {on})
+def signaled(warm_up: WarmUp, days: frozenset[date]) -> WarmUp:
+    """Those are no good days. Saying it twice changes nothing."""
+    return replace(warm_up, signal_days=warm_up.signal_days | days)
 
 
-def restarted(warm_up: WarmUp, on: date) -> WarmUp:
-    """After a temporary ban that ended on that day: from the first step again."""
-    later = on if warm_up.restarted_on is None else max(on, warm_up.restarted_on)
-    return replace(warm_up, restarted_on=later)
+def restarted(warm_up: WarmUp, on: date | None) -> WarmUp:
+    """After a temporary ban that ended on that day: from the first step again. None: no ban."""
+    if on is None:
+        return warm_up
+    return replace(warm_up, restarted_on=on if warm_up.restarted_on is None else max(on, warm_up.restarted_on))
 
 
 def declared(warm_up: WarmUp, days: int, on: date) -> WarmUp:

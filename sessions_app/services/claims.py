@@ -82,6 +82,8 @@ _OLDEST = f"""
                 WHERE due.oldest AND h.not_before < clock_timestamp() - make_interval(secs => %(waited)s)
                 ORDER BY h.seq LIMIT 1"""
 
+_TEXT_KEY = r"lower(regexp_replace(btrim({}.body, E' \t\n\r'), '\s+', ' ', 'g'))"  # as policy.guards.text_key
+
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
 # others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes. What is
 # sent again may be getting its receipt at this moment: it is locked in the order in which receipts lock.
@@ -123,7 +125,8 @@ _CLAIM = f"""
             CASE WHEN NOT pick.resend THEN k.parked_until END AS parked_until,
             CASE WHEN NOT pick.resend AND m.lane > 0 AND pick.identical IS NOT NULL THEN (
                 SELECT x.sent_at + make_interval(secs => %(within)s) FROM message x
-                WHERE x.session_id = m.session_id AND x.lane > 0 AND x.body = m.body AND x.to_phone <> m.to_phone
+                WHERE x.session_id = m.session_id AND x.lane > 0 AND x.to_phone <> m.to_phone
+                  AND {_TEXT_KEY.format("x")} = {_TEXT_KEY.format("m")}
                   AND x.sent_at > clock_timestamp() - make_interval(secs => %(within)s)
                 ORDER BY x.sent_at DESC OFFSET pick.identical - 1 LIMIT 1) END AS identical_until
         FROM pick JOIN message m ON m.id = pick.message

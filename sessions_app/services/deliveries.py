@@ -165,7 +165,7 @@ _OUT_OF_ORDER = Q(response_status__isnull=True) | Q(response_status__in=[429, 50
 
 def _hurry(row: Webhook, under_way: Collection[int]) -> None:
     """An outage is over: what failed because of it goes now, not hours later."""
-    waiting = WebhookDelivery.objects.filter(_OUT_OF_ORDER, webhook=row, state=WebhookDelivery.State.PENDING, attempts__gt=0)
+    waiting = WebhookDelivery.objects.filter(_OUT_OF_ORDER, webhook=row, state=WebhookDelivery.Outcome.PENDING, attempts__gt=0)
     waiting.filter(next_attempt_at__gt=Now()).exclude(pk__in=under_way).update(next_attempt_at=Now())
 
 

@@ -83,8 +83,11 @@ class _Counts(NamedTuple):
     looked_up: int
     not_on_whatsapp: int
     refused: int
+    time_locks: int
+    bans: int
 
 
+# A restriction is told with each login while it lasts, and a ban with each login that is refused: what begins is counted.
 _COUNTS = """
     WITH since AS (SELECT clock_timestamp() - make_interval(days => %(days)s) AS at),
     sent AS (SELECT COALESCE(sum(t.sent), 0) AS total, COALESCE(sum(t.sent) FILTER (WHERE t.lane > 0), 0) AS cold
@@ -99,10 +102,22 @@ _COUNTS = """
                      count(*) FILTER (WHERE k.checked_at > since.at AND NOT k.on_whatsapp) AS absent,
                      COALESCE(sum(k.refusals) FILTER (WHERE k.parked_until > since.at), 0) AS refused,
                      count(*) FILTER (WHERE k.opted_out_at > since.at) AS opted_out
-              FROM contact k, since WHERE k.session_id = %(session)s)
+              FROM contact k, since WHERE k.session_id = %(session)s),
+    locked AS (SELECT count(*) FILTER (WHERE active AND NOT before) AS n FROM (
+                   SELECT e.detail->'active' = 'true' AS active,
+                          COALESCE(lag(e.detail->'active' = 'true') OVER (ORDER BY e.at, e.id), false) AS before
+                   FROM wa_session_event e, since
+                   WHERE e.session_id = %(session)s AND e.at > since.at AND e.kind = 'number_restricted') AS told),
+    banned AS (SELECT count(*) FILTER (WHERE banned AND NOT before) AS n FROM (
+                   SELECT e.detail->>'reason' IS NOT DISTINCT FROM 'banned_temporarily' AS banned,
+                          COALESCE(lag(e.detail->>'reason' IS NOT DISTINCT FROM 'banned_temporarily')
+                                   OVER (ORDER BY e.at, e.id), false) AS before
+                   FROM wa_session_event e, since
+                   WHERE e.session_id = %(session)s AND e.at > since.at AND e.kind = 'state'
+                     AND (e.detail->>'to' = 'connected' OR e.detail->>'reason' = 'banned_temporarily')) AS states)
     SELECT sent.total, sent.cold, same.n, known.opted_out, known.written_to, known.answered, known.looked_up, known.absent,
-           known.refused
-    FROM sent, same, known"""
+           known.refused, locked.n, banned.n
+    FROM sent, same, known, locked, banned"""
 
 
 def risk_of(session: Session, outlook: Outlook) -> Risk:
@@ -110,17 +125,19 @@ def risk_of(session: Session, outlook: Outlook) -> Risk:
     known, now = outlook.number.known, outlook.now
     today, since = local_day(outlook.rules.policy.zone, now).date, now - timedelta(days=RISK_DAYS)
     lock, ban = known.time_lock, known.ban
+    restricted = {
+        "time_locks": max(counts.time_locks, int(lock is not None and lock.active and lock.at > since)),
+        "bans": max(counts.bans, int(ban is not None and ban.at > since)),
+    }
     cap = known.cap.status if known.cap and _lasts(cap_ends_at(known), now) else CapStatus.NONE
     return risk.risk(
         Facts(
             age_days=(today - outlook.number.warm_up.started_on).days,
             good_days=good_days(outlook.number.warm_up, today),
-            time_locks=int(lock is not None and lock.active and lock.at > since),
-            bans=int(ban is not None and ban.at > since),
             cap=cap,
             locked_now=_lasts(lock_ends_at(known), now),
             banned_now=session.state_reason == "banned_temporarily",
-            **counts._asdict(),
+            **counts._asdict() | restricted,
         )
     )
 

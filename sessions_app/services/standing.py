@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 
 from sessions_app.models import Session
+from sessions_app.policy.restrictions import restart_day, spoiled_days
 from sessions_app.policy.signals import (
     Ban,
     CapStatus,
@@ -25,7 +26,6 @@ from sessions_app.policy.signals import (
     NewChatCap,
     TimeLock,
     fold,
-    signal_day,
 )
 
 KEPT_SIGNAL_DAYS = 400  # the warm-up is over long before
@@ -36,7 +36,7 @@ NOTHING_KNOWN = Known()
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`signal_days` are days of the restaurant; `restarted_on` is the last one with a ban: the warm-up began anew."""
+    """`signal_days` are days of the restaurant; on `restarted_on` the last ban ends: the warm-up begins anew."""
 
     known: Known = NOTHING_KNOWN
     signal_days: frozenset[date] = frozenset()
@@ -66,9 +66,8 @@ def _fold(row: Session, events: Sequence[Event]) -> bool:
 
 
 def folded(standing: Standing, event: Event, zone: ZoneInfo) -> Standing:
-    days = standing.signal_days if (day := signal_day(event, zone)) is None else standing.signal_days | {day}
-    restarted = day if isinstance(event, Ban) and day else standing.restarted_on
-    latest = max((one for one in (restarted, standing.restarted_on) if one), default=None)
+    days = standing.signal_days | spoiled_days(event, zone)
+    latest = max((day for day in (restart_day(event, zone), standing.restarted_on) if day), default=None)
     kept = frozenset(sorted(days)[-KEPT_SIGNAL_DAYS:])
     return replace(standing, known=fold(standing.known, event), signal_days=kept, restarted_on=latest)
 

@@ -59,7 +59,8 @@ def _session(event: SessionEvent, topic: str) -> dict[str, Any]:
     data = {"session_id": session.pk, "session_name": session.name, "phone": session.phone, "at": event.at}
     match topic:
         case Webhook.Topic.SESSION_STATE:
-            return data | {"state": detail.get("to", ""), "before": detail.get("from", ""), "reason": detail.get("reason", "")}
+            told = {"state": detail.get("to", ""), "before": detail.get("from", ""), "reason": detail.get("reason", "")}
+            return data | told | {"until": detail.get("until")}
         case Webhook.Topic.SESSION_RESTRICTION:
             active = detail.get("active") is True
             return data | {"active": active, "until": detail.get("until") if active else None}

@@ -1,14 +1,14 @@
 import base64
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 from PIL import Image
 
-from sessions_app.models import Session
+from sessions_app.models import Message, Restaurant, SendTally, Session
 from sessions_app.services import messages
 from tests.api.client import Answer, ApiClient, blamed, problem
 
@@ -152,3 +152,26 @@ def test_another_restaurants_session_does_not_exist(stranger: ApiClient, session
     assert body(stranger.get("/sessions"))["items"] == []
     session.refresh_from_db()
     assert (session.desired, session.deleted_at, session.link_until) == ("online", None, None)
+
+
+def test_its_limits_and_its_risk(client: ApiClient, session: Session) -> None:
+    now = timezone.now()
+    Restaurant.objects.update(daily_limit=50, hourly_limit=20, time_zone="Europe/Berlin")
+    Session.objects.update(first_linked_at=now, linked_at=now, state="connected")
+    quarter = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+    SendTally.objects.create(session=session, quarter=quarter, lane=Message.Lane.WARM, sent=3)
+    SendTally.objects.create(session=session, quarter=quarter, lane=Message.Lane.NEW, sent=10)
+    told = client.get(f"/sessions/{session.pk}/limits").json()
+    warm, cold, new = told["lanes"]
+    assert [lane["lane"] for lane in (warm, cold, new)] == ["warm", "cold", "new"]
+    assert (warm["day"]["limit"], warm["day"]["used"], warm["day"]["left"]) == (50, 3, 47)
+    assert (warm["hour"]["limit"], warm["warming_up"], warm["hold_reason"]) == (20, False, "")
+    assert (new["day"]["limit"], new["day"]["left"], new["warming_up"]) == (10, 0, True)
+    assert new["hold_reason"] == "warm_up" and new["hold_detail"].startswith("The number is new")
+    assert datetime.fromisoformat(new["next_at"]) >= datetime.fromisoformat(new["day"]["resets_at"]) > now
+    assert told["risk"]["level"] in ("low", "raised")
+    assert {"young", "warming_up"} <= {reason["code"] for reason in told["risk"]["reasons"]}
+
+
+def test_another_restaurants_limits_do_not_exist(stranger: ApiClient, session: Session) -> None:
+    problem(stranger.get(f"/sessions/{session.pk}/limits"), 404, "not_found")

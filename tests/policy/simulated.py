@@ -10,9 +10,10 @@ from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held
+from sessions_app.policy.restrictions import restart_day, spoiled_days
 from sessions_app.policy.rules import Number, Policy
-from sessions_app.policy.signals import Event, fold, signal_day
-from sessions_app.policy.warmup import signaled
+from sessions_app.policy.signals import Event, fold
+from sessions_app.policy.warmup import restarted, signaled
 
 
 @dataclass
@@ -49,8 +50,9 @@ class Owner:
 
     def hear(self, event: Event) -> None:
         self.heard.append(event)
-        warm_up, day = self.number.warm_up, signal_day(event, self.policy.zone)
-        self.number = Number(warm_up if day is None else signaled(warm_up, day), fold(self.number.known, event))
+        zone = self.policy.zone
+        warm_up = restarted(signaled(self.number.warm_up, spoiled_days(event, zone)), restart_day(event, zone))
+        self.number = Number(warm_up, fold(self.number.known, event))
 
     def _waits_since(self, lane: Lane) -> datetime:
         return self.ledger.of(lane).last_sent_at or datetime.min.replace(tzinfo=UTC)

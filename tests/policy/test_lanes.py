@@ -10,10 +10,6 @@ def test_who_has_written_is_warm(written_to: bool) -> None:
     assert lane_of(wrote=True, written_to=written_to) is Lane.WARM
 
 
-def test_a_token_of_whatsapp_makes_warm() -> None:
-    assert lane_of(wrote=False, written_to=False, trusted=True) is Lane.WARM
-
-
 def test_a_strangers_first_message_opens_a_chat() -> None:
     assert lane_of(wrote=False, written_to=False) is Lane.NEW
     assert lane_of(wrote=False, written_to=True) is Lane.COLD

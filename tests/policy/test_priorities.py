@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.priorities import EVERY, WAITED, Priority, wants_oldest
+from sessions_app.policy.priorities import EVERY, WAITED, Priority, is_the_oldests
 from tests.policy.strategies import NOW, priorities
 
 SLOT = timedelta(seconds=6)
@@ -27,16 +27,14 @@ class Queue:
 
     def take(self, now: datetime) -> int:
         oldest = min(self.waiting, key=lambda message: message[2:] + message[1:2])
-        chosen = oldest if wants_oldest(self.turn, now - oldest[2]) else min(self.waiting)
+        chosen = oldest if is_the_oldests(self.turn) and now - oldest[2] > WAITED else min(self.waiting)
         self.turn += 1
         self.waiting.remove(chosen)
         return chosen[1]
 
 
-def test_one_slot_in_four_and_only_for_who_has_waited() -> None:
-    long, short = WAITED + SLOT, WAITED
-    assert [wants_oldest(turn, long) for turn in range(8)] == [False, False, False, True] * 2
-    assert not any(wants_oldest(turn, short) or wants_oldest(turn, None) for turn in range(8))
+def test_one_slot_in_four() -> None:
+    assert [is_the_oldests(turn) for turn in range(8)] == [False, False, False, True] * 2
 
 
 @given(turn=st.integers(0, 3), backlog=st.lists(priorities, max_size=20), age=st.integers(0, 3_600))

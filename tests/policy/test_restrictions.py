@@ -29,6 +29,7 @@ from sessions_app.policy.restrictions import (
     refusal_means,
     restricted,
     slow_until,
+    spoiled_days,
 )  # fmt: skip
 from sessions_app.policy.signals import (
     Ban,
@@ -41,7 +42,6 @@ from sessions_app.policy.signals import (
     TimeLock,
     cap_status,
     fold,
-    signal_day,
 )  # fmt: skip
 from tests.policy.strategies import NOW, events, known_of, knowns, lanes, priorities
 
@@ -237,9 +237,9 @@ def test_a_signal_spoils_the_restaurants_day() -> None:
     late = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)  # already the 29th in Berlin
     berlin = ZoneInfo("Europe/Berlin")
     bad: list[Event] = [Refused(late), Ban(late), TimeLock(late, active=True), NewChatCap(late, CapStatus.FIRST_WARNING)]
-    assert {str(signal_day(event, berlin)) for event in bad} == {"2026-03-29"}
+    assert {str(day) for event in bad for day in spoiled_days(event, berlin)} == {"2026-03-29"}
     good: list[Event] = [Connected(late), TimeLock(late, active=False), NewChatCap(late, CapStatus.NONE)]
-    assert {signal_day(event, berlin) for event in good} == {None}
+    assert {spoiled_days(event, berlin) for event in good} == {frozenset()}
 
 
 def test_the_end_of_a_ban_is_known() -> None:

@@ -21,12 +21,12 @@ def test_it_rises_day_by_day_and_is_over_then() -> None:
 
 
 def test_a_day_with_a_signal_is_done_again() -> None:
-    warm_up = signaled(signaled(WarmUp(START), START + DAY), START + DAY)
+    warm_up = signaled(signaled(WarmUp(START), frozenset({START + DAY})), frozenset({START + DAY}))
     assert limits(warm_up, 6) == [10, 15, 15, 25, 40, 60]
 
 
 def test_a_ban_starts_it_anew_and_old_signals_are_forgotten() -> None:
-    warm_up = restarted(signaled(WarmUp(START), START + DAY), START + 20 * DAY)
+    warm_up = restarted(signaled(WarmUp(START), frozenset({START + DAY})), START + 20 * DAY)
     assert limits(warm_up, 3, START + 20 * DAY) == [10, 15, 25]
     assert limits(restarted(warm_up, START + 9 * DAY), 1, START + 20 * DAY) == [10]  # heard of late: it changes nothing
 
@@ -57,9 +57,9 @@ def test_good_days_never_fall_and_rise_by_one_at_most(warm_up: WarmUp, today: da
 
 @given(warm_up=warm_ups, today=dates, on=dates)
 def test_a_signal_never_makes_it_faster(warm_up: WarmUp, today: date, on: date) -> None:
-    once = signaled(warm_up, on)
+    once = signaled(warm_up, frozenset({on}))
     assert good_days(once, today) <= good_days(warm_up, today)
-    assert signaled(once, on) == once
+    assert signaled(once, frozenset({on})) == once
     if on >= today:
         assert good_days(once, today) == good_days(warm_up, today)
 

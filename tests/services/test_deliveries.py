@@ -25,7 +25,7 @@ from tests.support.threads import at_once, somebody_waits
 
 OK, BROKEN, GONE = Answer(200), Answer(500, "Answered with 500."), Answer(410, "Answered with 410.")
 SILENT = Answer(None, "No answer within 10 s.")
-State = WebhookDelivery.State
+State = WebhookDelivery.Outcome
 
 
 @pytest.fixture

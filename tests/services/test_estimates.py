@@ -3,8 +3,10 @@ from datetime import timedelta
 from django.utils import timezone
 from pytest_django import Settings
 
-from sessions_app.models import Contact, Message, Session
+from sessions_app.models import Contact, Message, Restaurant, SendTally, Session
 from sessions_app.services import estimates, messages
+from tests.support.claiming import pile_up
+from tests.support.owning import queued
 
 SECOND = timedelta(seconds=1)
 TO = "+4915112345678"
@@ -52,3 +54,62 @@ def test_afterwards_the_delay_is_the_one_that_was_applied(session: Session) -> N
     Message.objects.update(status="sent", delay_ms=4_321)
     message.refresh_from_db()
     assert estimates.for_message(message=message) == estimates.Estimate(None, None, 4_321)
+
+
+def connected(session: Session) -> Session:
+    """And long past its warm-up."""
+    now = timezone.now()
+    Session.objects.update(state="connected", linked_at=now, first_linked_at=now - timedelta(days=300))
+    session.refresh_from_db()
+    return session
+
+
+def test_a_stranger_waits_for_the_regulars_before_them(session: Session) -> None:
+    """They are claimed in the order of acceptance, whatever their lane; a mean pause of six seconds each."""
+    connected(session)
+    for _ in range(100):
+        queued(session, lane=Message.Lane.WARM)
+    stranger = queued(session, lane=Message.Lane.NEW)
+    regular = queued(session, lane=Message.Lane.WARM)
+    estimate = estimates.for_message(message=stranger)
+    assert (estimate.position, estimate.reason) == (1, "queue")
+    assert estimate.delay_ms is not None and 590_000 <= estimate.delay_ms <= 610_000
+    regulars = estimates.for_message(message=regular)
+    assert regulars.position == 101 and regulars.delay_ms is not None and 590_000 <= regulars.delay_ms <= 610_000
+
+
+def test_lanes_that_are_held_are_nobody_s_wait(session: Session) -> None:
+    connected(session)
+    Restaurant.objects.update(daily_limit=1)
+    now = timezone.now()
+    quarter = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+    SendTally.objects.create(session=session, quarter=quarter, lane=Message.Lane.WARM, sent=1)
+    for _ in range(100):
+        queued(session, lane=Message.Lane.WARM)
+    estimate = estimates.for_message(message=queued(session, lane=Message.Lane.COLD))
+    assert estimate.delay_ms is not None and estimate.delay_ms < 10_000
+
+
+def test_a_list_tells_the_same_as_each_message(session: Session) -> None:
+    connected(session)
+    made = [queued(session, lane=lane) for lane in (Message.Lane.WARM, Message.Lane.NEW, Message.Lane.WARM)]
+    listed = estimates.for_messages(messages=made)
+    for message in made:
+        one, other = listed[message.pk], estimates.for_message(message=message)
+        assert (one.reason, one.position) == (other.reason, other.position)
+        assert one.send_at and other.send_at and abs(one.send_at - other.send_at) < SECOND
+
+
+def test_behind_very_many_a_list_does_not_say_when(session: Session) -> None:
+    connected(session)
+    pile_up(session, estimates.MAX_LISTED)
+    last = queued(session)
+    listed = estimates.for_messages(messages=[last])[last.pk]
+    assert (listed.send_at, listed.until, listed.reason) == (None, None, "queue")
+    assert estimates.for_message(message=last).send_at is not None
+
+
+def test_what_a_person_has_to_end_has_no_end_in_a_list_either(session: Session) -> None:
+    waiting = queued(session)
+    listed = estimates.for_messages(messages=[waiting])[waiting.pk]
+    assert (listed.reason, listed.until, listed.send_at) == ("not_linked", None, None)

@@ -1,12 +1,15 @@
 """Lanes: where a message waits, when it turns warm, and what the claim takes from open and closed lanes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sessions_app.models import Contact, Message, Restaurant, Session
+from sessions_app.policy.guards import identical_text_hold, text_key
 from sessions_app.services import claims, inbound, messages, ownership, sessions
 from sessions_app.services.claims import NOTHING
 from sessions_app.services.ownership import Claimed, Registration
@@ -25,6 +28,7 @@ from tests.support.claiming import (
     rows_read,
     sent,
     settle,
+    undone,
     wait_is_over,
 )
 from tests.support.owning import ago, linked_sessions, queued, timeline
@@ -342,6 +346,33 @@ def test_one_text_goes_to_so_many_strangers_an_hour(session: Session, me: Regist
     assert sent(me, mine, identical=2) == "offer"
 
 
+WRITTEN = ["Your offer", "your  OFFER", " your\noffer ", "your offer!"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sends=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 90), st.sampled_from(WRITTEN)), max_size=12),
+    limit=st.integers(1, 4),
+)
+def test_the_claim_follows_the_rule_for_one_text(
+    session: Session, me: Registration, mine: Claimed, sends: list[tuple[int, int, str]], limit: int
+) -> None:
+    """To whom, how many minutes ago, and how it was written: as `policy.guards` has it."""
+    now, same = timezone.now(), list[datetime]()
+    with undone():
+        for who, minutes, text in sends:
+            at, to = now - timedelta(minutes=minutes, seconds=30), numbers(10)[who]
+            queued(session, text, lane=COLD, status="sent", sent_at=at, to_phone=to)
+            if text_key(text) == text_key("Your offer"):
+                same.append(at)
+        message = queued(session, "Your offer", lane=COLD, to_phone=numbers(10)[9])
+        hold = identical_text_hold(same, limit=limit)
+        expected = hold is not None and hold.until > now
+        assert sent(me, mine, identical=limit) == ("held" if expected else "Your offer")
+        if expected and hold is not None:
+            assert fresh(message).hold_until == hold.until
+
+
 @pytest.mark.parametrize(
     ("given", "what"),
     [
@@ -406,10 +437,10 @@ def test_it_tells_the_most_urgent_of_each_lane(session: Session, me: Registratio
 def test_a_long_queue_makes_no_claim_slow(session: Session, me: Registration, mine: Claimed) -> None:
     """Where 100,000 messages wait and as many are finished, there and elsewhere, and the customers are many, too."""
     crowd(session)
-    for given in ({}, {"oldest": True}, {"cold": NOTHING}, {"identical": 10, "gap_s": 10}):
-        nodes = explained(lambda given=given: claim(me, mine, **given))  # type: ignore[misc]
-        assert {"message_lane", "message_unsettled", "contact_phone_once"} <= {node.get("Index Name") for node in nodes}, given
-        assert rows_read(nodes, "message") < 40 and rows_read(nodes, "contact") < 5, given
+    for due in ({}, {"oldest": True}, {"cold": NOTHING}, {"identical": 10, "gap_s": 10}):
+        nodes = explained(lambda due=due: claim(me, mine, **due))  # type: ignore[misc]
+        assert {"message_lane", "message_unsettled", "contact_phone_once"} <= {node.get("Index Name") for node in nodes}, due
+        assert rows_read(nodes, "message") < 40 and rows_read(nodes, "contact") < 5, due
 
 
 def test_long_queues_of_one_kind_make_no_claim_slow(restaurant: Restaurant, me: Registration) -> None:

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from sessions_app.models import Contact, Restaurant, SendTally, Session
+from sessions_app.models import Contact, Restaurant, SendTally, Session, SessionEvent
 from sessions_app.policy.availability import Ready
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.local_time import local_day
@@ -359,6 +359,24 @@ def risks(session: Session) -> dict[str, str]:
 
 def test_a_calm_number_runs_no_risk(session: Session) -> None:
     assert risks(old(session)) == {}
+
+
+def happened(session: Session, kind: str, *told: tuple[float, dict[str, Any]]) -> None:
+    """So many days ago."""
+    SessionEvent.objects.bulk_create([SessionEvent(session=session, at=ago(days=days), kind=kind, detail=d) for days, d in told])
+
+
+def test_it_counts_how_often_whatsapp_has_restricted_it(session: Session) -> None:
+    """It is told again with each login while it lasts, and its end takes nothing back."""
+    on, off = {"active": True}, {"active": False}
+    happened(session, "number_restricted", (40, on), (39, off), (9, on), (8, on), (7, off), (6, off), (3, on), (2, off))
+    connected, refused = {"to": "connected"}, {"to": "blocked", "reason": "banned_temporarily"}
+    happened(
+        session, "state", (21, connected), (20, refused), (19, {"to": "connecting"}), (19, refused), (18, connected), (5, refused)
+    )
+    found = risks(old(session))
+    assert found["time_locks"] == "WhatsApp has kept it from writing to strangers 2 times in the last month."
+    assert found["bans"] == "WhatsApp has banned this number 2 times in the last month."
 
 
 def test_it_counts_what_a_number_has_done_in_thirty_days(session: Session) -> None:

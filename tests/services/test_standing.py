@@ -16,6 +16,7 @@ from sessions_app.policy.availability import Ready
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.reasons import Held, Reason
 from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, NewChatCap, Refused, TimeLock
+from sessions_app.policy.warmup import WarmUp, good_days
 from sessions_app.services import inbound, linking, outlook, sessions, standing
 from sessions_app.services.linking import Truth
 from sessions_app.services.standing import KEPT_SIGNAL_DAYS, Standing
@@ -83,6 +84,19 @@ def test_good_news_spoils_no_day() -> None:
     good: list[Event] = [TimeLock(NOW, False), NewChatCap(NOW, CapStatus.NONE), Connected(NOW)]
     assert folded(good).signal_days == frozenset()
     assert len(folded([*good, TimeLock(NOW - 3 * DAY, True), NewChatCap(NOW - DAY, CapStatus.FIRST_WARNING)]).signal_days) == 2
+
+
+def test_every_day_of_a_time_lock_is_spoiled_as_far_as_its_end_is_known() -> None:
+    locked = folded([TimeLock(NOW, True, NOW + 3 * DAY)])
+    assert locked.signal_days == {NOW.date() + n * DAY for n in range(4)}
+
+
+def test_days_under_a_ban_are_no_good_ones() -> None:
+    """The warm-up begins anew when the ban ends, not when it was told."""
+    banned = folded([Ban(NOW, NOW + 7 * DAY)])
+    assert banned.restarted_on == (NOW + 7 * DAY).date()
+    warm_up = WarmUp(NOW.date() - 90 * DAY, banned.signal_days, banned.restarted_on)
+    assert [good_days(warm_up, NOW.date() + n * DAY) for n in (0, 3, 7, 8, 9)] == [0, 0, 0, 1, 2]
 
 
 def test_old_days_are_forgotten_first() -> None:
@@ -163,7 +177,7 @@ def test_what_comes_late_does_not_undo_what_came_after(session: Session) -> None
     told(session, active=True, at=now - HOUR, until=(now + HOUR).isoformat())
     lock = known(session).known.time_lock
     assert lock and not lock.active
-    assert len(known(session).signal_days) == 1  # it was locked all the same
+    assert (now - HOUR).astimezone(BERLIN).date() in known(session).signal_days  # it was locked all the same
 
 
 def test_a_bridges_fast_clock_holds_nothing_for_longer(session: Session) -> None:
@@ -271,8 +285,8 @@ def test_a_ban_starts_the_warm_up_anew(session: Session) -> None:
     Session.objects.update(first_linked_at=ago(days=20))
     assert limit(session) == 80
     standing.note(facts=[(session.pk, Ban(ago(days=2), ago(days=1)))])
-    assert known(session).restarted_on == ago(days=2).astimezone(BERLIN).date()
-    assert limit(session) == 15  # that day is no good day, yesterday is
+    assert known(session).restarted_on == ago(days=1).astimezone(BERLIN).date()
+    assert limit(session) == 15
     standing.note(facts=[(session.pk, Ban(ago(days=9)))])  # heard of late
     assert limit(session) == 15
     standing.note(facts=[(session.pk, Ban(timezone.now()))])

@@ -21,7 +21,7 @@ from workers import tasks
 from workers import webhooks as round_of_calls
 from workers.webhooks import deliver
 
-State = WebhookDelivery.State
+State = WebhookDelivery.Outcome
 
 
 @pytest.fixture
