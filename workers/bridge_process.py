@@ -151,11 +151,12 @@ class BridgeProcess:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends it in order: the bridge closes its sockets without logging out and flushes its spool. At most 9 s."""
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Ends it in order: the bridge closes its sockets without logging out and flushes its spool. One that takes longer is
+        killed."""
         self._stopping.set()
         self._signal(signal.SIGTERM)
-        self._thread.join(STOP_TIMEOUT_S)
+        self._thread.join(timeout_s)
         if self._thread.is_alive():
             self.kill()
             self._thread.join(1)

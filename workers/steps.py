@@ -15,10 +15,12 @@ from django.conf import settings
 
 from workers import wakes
 from workers.bridge_process import BridgeProcess
+from workers.clocks import steady
 from workers.config import from_settings
 from workers.runner import Runner
 
-STOP_TIMEOUT_S = 10.0
+STOP_WITHIN_S = 10.0  # both together
+BRIDGE_STOP_S = 2.0  # of it at least, to close its sockets and flush its spool
 _THREADED = {"threads", "solo"}
 
 
@@ -44,6 +46,7 @@ class BridgeStep(SessionStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         worker.bridge_process = None
+        worker.stopping_since = 0.0
 
     def create(self, worker: Any) -> Any:
         _insist_on_threads(worker)
@@ -56,7 +59,8 @@ class BridgeStep(SessionStep):
 
     def stop(self, worker: Any) -> None:
         if worker.bridge_process:
-            worker.bridge_process.stop()
+            left = STOP_WITHIN_S - (steady() - worker.stopping_since) if worker.stopping_since else STOP_WITHIN_S
+            worker.bridge_process.stop(max(BRIDGE_STOP_S, left))
 
     def terminate(self, worker: Any) -> None:
         if worker.bridge_process:
@@ -87,8 +91,9 @@ class RunnerStep(SessionStep):
     def stop(self, worker: Any) -> None:
         """Before the bridge's stop: sends under way need it."""
         wakes.receiver = None
+        worker.stopping_since = steady()
         if self.runner:
-            self.runner.stop(STOP_TIMEOUT_S)
+            self.runner.stop(STOP_WITHIN_S - BRIDGE_STOP_S)
 
     def terminate(self, worker: Any) -> None:
         self.stop(worker)

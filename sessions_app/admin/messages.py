@@ -59,6 +59,26 @@ VERBS: tuple[Verb[Message], ...] = (
         asks=True,
         danger=True,
     ),
+    Verb(
+        slug="arrived",
+        label="It arrived",
+        icon="done",
+        question="Does the customer have this message? It counts as sent then, and is not sent again.",
+        done="The message counts as sent.",
+        run=lambda message, actor: messages.confirm(message=message, by=actor),
+        offered=lambda message: message.status == Message.Status.UNCERTAIN,
+        asks=True,
+    ),
+    Verb(
+        slug="send-again",
+        label="Send again",
+        icon="replay",
+        question="Send it again? It goes under the same WhatsApp id: WhatsApp's apps show it once, also when it had arrived.",
+        done="The message is queued again.",
+        run=lambda message, actor: messages.send_again(message=message, by=actor),
+        offered=lambda message: message.status == Message.Status.UNCERTAIN,
+        asks=True,
+    ),
 )
 
 

@@ -64,7 +64,9 @@ def _uncertain(session: Session) -> str:
             "WhatsApp gave no answer, so it may or may not have been sent. A receipt settles it; else it is sent again under the"
             " same id, and the customer's phone shows it once."
         )
-    return "WhatsApp gave no answer, and this restaurant has switched resending off: a receipt settles it, or a person."
+    return (
+        "WhatsApp gave no answer, and this restaurant has switched resending off: a receipt settles it, or you do, by a button."
+    )
 
 
 def _queued(message: Message, session: Session, around: Surroundings, now: datetime) -> str:

@@ -10,7 +10,7 @@ from ninja import Header, Query, Router
 from pydantic import BaseModel
 
 from sessions_app.api import cursors
-from sessions_app.api.auth import needs, restaurant_of
+from sessions_app.api.auth import actor_of, needs, restaurant_of
 from sessions_app.api.errors import blaming
 from sessions_app.api.fields import PhoneText
 from sessions_app.api.message_schemas import (
@@ -105,6 +105,18 @@ def get_message(request: HttpRequest, message_id: UUID) -> MessageDetail:
 def cancel_message(request: HttpRequest, message_id: UUID) -> MessageOut:
     """Withdraw a message that still waits; 409 once it has been handed over or is finished."""
     return _with_estimate(messages.cancel(message=_own(request, message_id)))
+
+
+@router.post("/{uuid:message_id}/confirm", auth=_write, response={200: MessageOut}, openapi_extra=reading(404, 409))
+def confirm_message(request: HttpRequest, message_id: UUID) -> MessageOut:
+    """Somebody knows that the customer has this `uncertain` message: it counts as sent. 409 for any other."""
+    return _with_estimate(messages.confirm(message=_own(request, message_id), by=actor_of(request)))
+
+
+@router.post("/{uuid:message_id}/send-again", auth=_write, response={200: MessageOut}, openapi_extra=reading(404, 409))
+def send_message_again(request: HttpRequest, message_id: UUID) -> MessageOut:
+    """Queue this `uncertain` message again, under its WhatsApp id: WhatsApp's apps show it once. 409 for any other."""
+    return _with_estimate(messages.send_again(message=_own(request, message_id), by=actor_of(request)))
 
 
 def _accept(restaurant: Restaurant, sent: MessageIn, idempotency_key: str | None) -> Enqueued:

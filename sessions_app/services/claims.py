@@ -15,6 +15,7 @@ from sessions_app.policy.priorities import WAITED
 from sessions_app.services.sql import execute, fetch
 
 NOTHING = -1  # no priority is low enough
+RESEND_FOR_HOURS = 24  # after the first hand-over
 NOT_ON_WHATSAPP_FOR_S = 6 * 3_600  # people join
 
 
@@ -58,8 +59,10 @@ class Claim(NamedTuple):
     refusals: int  # of this customer by WhatsApp (463), since it last took a message to them
 
 
-# What was due at its last change stays due when the clock is set back: else what is accepted afterwards would overtake it.
+# What was due at its last change stays due when the clock is set back: else what is accepted afterwards would overtake it. What
+# is taken was due, and its time is now at the latest: else it would wait for the old clock, were it given back.
 _DUE = "m.not_before <= GREATEST(m.status_at, clock_timestamp())"
+_FRESH = f"COALESCE(m.sending_at, m.status_at) > clock_timestamp() - interval '{RESEND_FOR_HOURS} hours'"
 _READY = f"""m.status = 'queued' AND {_DUE}
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
 
@@ -85,8 +88,9 @@ _OLDEST = f"""
 _TEXT_KEY = r"lower(regexp_replace(btrim({}.body, E' \t\n\r'), '\s+', ' ', 'g'))"  # as policy.guards.text_key
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
-# others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes. What is
-# sent again may be getting its receipt at this moment: it is locked in the order in which receipts lock.
+# others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes: for a day,
+# then it is never sent again. What is taken may be getting its receipt at this moment, or its customer may be writing: it is
+# locked in the order in which those lock.
 _CLAIM = f"""
     WITH due AS (
         SELECT s.id, d.*, r.resend_uncertain
@@ -103,7 +107,7 @@ _CLAIM = f"""
         LEFT JOIN LATERAL (
             SELECT m.id, m.status, {_DUE} AS waited FROM message m
             WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain')
-              AND (m.status = 'sending' OR due.resend_uncertain)
+              AND (m.status = 'sending' OR (due.resend_uncertain AND {_FRESH}))
             ORDER BY m.seq LIMIT 1
         ) u ON true
         LEFT JOIN LATERAL ({_OLDEST}
@@ -135,7 +139,7 @@ _CLAIM = f"""
         SELECT judged.*, CASE WHEN verdict = 'sending' AND until > statement_timestamp() THEN until END AS held
         FROM judged, LATERAL (SELECT GREATEST(gap_until, parked_until, identical_until) AS until) AS longest
     ), locked AS MATERIALIZED (
-        SELECT m.id FROM ruled JOIN message m ON m.id = ruled.message WHERE ruled.resend ORDER BY m.id FOR NO KEY UPDATE OF m
+        SELECT m.id FROM ruled JOIN message m ON m.id = ruled.message ORDER BY m.id FOR NO KEY UPDATE OF m
     ), claimed AS (
         UPDATE message m SET
             status = CASE WHEN ruled.held IS NULL THEN ruled.verdict ELSE m.status END,
@@ -148,7 +152,7 @@ _CLAIM = f"""
             delay_ms = CASE WHEN ruled.held IS NOT NULL OR m.delay_ms IS NOT NULL THEN m.delay_ms
                             WHEN m.lane > 0 AND m.not_before < ruled.cold_slot THEN ruled.cold_delay_ms
                             WHEN m.not_before < ruled.warm_slot THEN ruled.warm_delay_ms ELSE 0 END,
-            hold_until = ruled.held, not_before = COALESCE(ruled.held, m.not_before),
+            hold_until = ruled.held, not_before = COALESCE(ruled.held, LEAST(m.not_before, clock_timestamp())),
             hold_reason = CASE WHEN ruled.held IS NULL THEN '' WHEN ruled.held = ruled.parked_until THEN 'contact_parked'
                                WHEN ruled.held = ruled.identical_until THEN 'identical_text' ELSE 'recipient_gap' END,
             error_code = CASE WHEN ruled.verdict = 'failed' THEN 'not_on_whatsapp' ELSE '' END,
@@ -203,7 +207,7 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[Waiting]:
         WITH mine AS (
             SELECT s.id, r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
-                WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE}) AS unanswered,
+                WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {_FRESH}) AS unanswered,
                 EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {_READY}) AS queued
             FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
             WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s)

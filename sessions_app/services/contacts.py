@@ -102,7 +102,8 @@ class _Book:
                 Contact.objects.filter(pk=pk).update(phone="", lid=contact.lid)
         for contact in self._changed.values():
             contact.save(update_fields=_LEARNED)
-        Contact.objects.bulk_create(self._new.values())
+        # In the order in which owners make theirs: each may be about to make one that the other has just made.
+        Contact.objects.bulk_create(sorted(self._new.values(), key=lambda one: (one.session_id, one.phone)))
 
     def _make(self, seen: Sighting) -> Contact:
         contact = Contact(restaurant_id=seen.restaurant_id, session_id=seen.session_id)

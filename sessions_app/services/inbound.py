@@ -7,7 +7,7 @@ costs the others of its batch. Anything temporary is raised, nothing of the batc
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -15,13 +15,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from sessions_app.models import InboundMessage, Session, SessionEvent
+from sessions_app.models import InboundMessage, SessionEvent
 from sessions_app.policy import signals
 from sessions_app.policy.text import storable
 from sessions_app.services import contacts, optouts, receipts, standing, wakeups
 from sessions_app.services.contacts import Sighting
 from sessions_app.services.phones import E164
 from sessions_app.services.receipts import Fact
+from sessions_app.services.sql import fetch
 
 log = structlog.get_logger(__name__)
 
@@ -93,8 +94,18 @@ def _apply(events: list[tuple[Event, BaseModel]], counts: Counter[str]) -> list[
     return restrictions
 
 
+class _Known(NamedTuple):
+    session: UUID
+    restaurant: UUID
+
+
+# Who deletes a session holds it, and then wants its messages: it is waited for here, before any message is held. Owners are not
+# waited for.
+_SESSIONS = "SELECT id, restaurant_id FROM wa_session WHERE id = ANY(%(sessions)s) ORDER BY id FOR KEY SHARE"
+
+
 def _restaurants_of(sessions: set[UUID]) -> dict[UUID, UUID]:
-    return dict(Session.objects.filter(pk__in=sessions).values_list("pk", "restaurant_id"))
+    return {row.session: row.restaurant for row in fetch(_Known, _SESSIONS, {"sessions": list(sessions)})}
 
 
 def _fact(event: Event, data: BaseModel) -> Fact | None:

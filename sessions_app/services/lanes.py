@@ -9,6 +9,7 @@ from sessions_app.models import Contact, Message, Session
 from sessions_app.policy.lanes import lane_of
 from sessions_app.policy.reasons import Reason
 from sessions_app.policy.retry import LOOKUP_THROTTLED
+from sessions_app.services.sql import execute
 
 Lane = Message.Lane
 _STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT, LOOKUP_THROTTLED))
@@ -38,7 +39,8 @@ def _lane(session: Session, wrote: bool, written: bool) -> Lane:
 
 def warm(*, contacts: list[Contact]) -> None:
     """These have written: what waits for them is no message to a stranger any more, nor held as one. Inside the caller's
-    transaction."""
+    transaction, which holds all that waits for them from now on."""
+    _lock_waiting([contact for contact in contacts if contact.phone])
     for contact in contacts:
         if contact.phone:
             mine = Message.objects.filter(
@@ -51,3 +53,23 @@ def warm(*, contacts: list[Contact]) -> None:
                 hold_until=Case(When(_STRANGERS_ONLY, then=None), default=F("hold_until")),
                 not_before=Case(When(_STRANGERS_ONLY, then=Now()), default=F("not_before")),
             )
+
+
+# Of all of them at once and in the order of ids, as claims lock them: two customers who write at the same moment may each wait
+# for a message that is just being claimed.
+_LOCK_WAITING = """
+    SELECT m.id FROM message m
+    JOIN unnest(%(restaurant)s::uuid[], %(session)s::uuid[], %(phone)s::text[]) AS c(restaurant, session, phone)
+      ON m.restaurant_id = c.restaurant AND m.to_phone = c.phone AND m.session_id = c.session
+    WHERE m.status IN ('queued', 'scheduled')
+    ORDER BY m.id FOR NO KEY UPDATE OF m"""
+
+
+def _lock_waiting(contacts: list[Contact]) -> None:
+    if contacts:
+        values = {
+            "restaurant": [contact.restaurant_id for contact in contacts],
+            "session": [contact.session_id for contact in contacts],
+            "phone": [contact.phone for contact in contacts],
+        }
+        execute(_LOCK_WAITING, values)

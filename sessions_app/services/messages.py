@@ -3,10 +3,11 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from sessions_app.errors import Conflict, DomainError, IdempotencyKeyReused, NotFound
 from sessions_app.models import IdempotencyRecord, Message, MessageEvent, Restaurant, Session
@@ -106,6 +107,34 @@ def cancel(*, message: Message) -> Message:
         if not canceled:
             raise Conflict(f"Only a waiting message can be canceled; this one is {message.status}.")
         MessageEvent.objects.create(message=message, at=message.status_at, status=message.status)
+    return message
+
+
+def confirm(*, message: Message, by: str) -> Message:
+    """A person knows that the customer has it: `uncertain → sent`. Raises Conflict for any other message."""
+    return _decide(message, Message.Status.SENT, "arrived", by, sent_at=Coalesce("sent_at", "sending_at", Now()))
+
+
+def send_again(*, message: Message, by: str) -> Message:
+    """A person wants it sent once more: `uncertain → queued`, under the same WhatsApp id, so that the customer sees it once,
+    whatever became of the first attempt. Raises Conflict for any other message."""
+    decided = _decide(message, Message.Status.QUEUED, "send_again", by, not_before=Now())
+    wakeups.wake([message.session_id])
+    return decided
+
+
+_UNHELD = {"error_code": "", "error_detail": "", "hold_reason": "", "hold_until": None}
+
+
+def _decide(message: Message, status: Message.Status, reason: str, by: str, **more: Any) -> Message:
+    with transaction.atomic():
+        uncertain = Message.objects.filter(pk=message.pk, status=Message.Status.UNCERTAIN)
+        decided = uncertain.update(status=status, status_at=Now(), **_UNHELD, **more)
+        message.refresh_from_db()
+        if not decided:
+            raise Conflict(f"Only an uncertain message waits for a person; this one is {message.status}.")
+        detail = {"reason": reason, "by": by}
+        MessageEvent.objects.create(message=message, at=message.status_at, status=message.status, detail=detail)
     return message
 
 

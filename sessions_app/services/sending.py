@@ -8,8 +8,6 @@ from django.db import transaction
 from sessions_app.services.claims import Claim, Due, claim
 from sessions_app.services.settlements import Settlement, settle
 
-RESEND_FOR_HOURS = 24
-
 
 @transaction.atomic
 def tick(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[Due]) -> list[Claim]:

@@ -111,6 +111,7 @@ _CUSTOMERS = """
            CASE WHEN on_whatsapp IS NOT NULL THEN clock_timestamp() END, sent_at,
            CASE WHEN parked_until IS NULL THEN 0 ELSE 1 END, parked_until, clock_timestamp()
     FROM told, (SELECT count(*) FROM known) AS locked
+    ORDER BY session, phone COLLATE "C"
     ON CONFLICT (session_id, phone) WHERE phone <> '' DO UPDATE SET
         last_outbound_at = GREATEST(k.last_outbound_at, EXCLUDED.last_outbound_at),
         on_whatsapp = COALESCE(EXCLUDED.on_whatsapp, k.on_whatsapp),

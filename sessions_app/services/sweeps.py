@@ -6,7 +6,7 @@ Every sweep is one conditional statement in bounded batches, so that running it 
 from typing import NamedTuple
 from uuid import UUID
 
-from sessions_app.services.sending import RESEND_FOR_HOURS
+from sessions_app.services.claims import RESEND_FOR_HOURS
 from sessions_app.services.sql import execute, fetch
 
 BATCH = 1_000

@@ -127,6 +127,18 @@ def test_cancel(manager: Client, ours: House) -> None:
     assert "can be canceled" in manager.post(f"{url}do/cancel/", follow=True).content.decode()
 
 
+def test_what_nobody_knows_of_is_decided_with_a_button(manager: Client, ours: House) -> None:
+    url = f"{MESSAGES}{ours.message.pk}/"
+    assert "do/arrived" not in html_of(manager, f"{url}change/")
+    for verb, status in (("arrived", "sent"), ("send-again", "queued")):
+        Message.objects.update(status="uncertain", attempts=1, sending_at=timezone.now())
+        assert f"do/{verb}" in html_of(manager, f"{url}change/")
+        manager.post(f"{url}do/{verb}/")
+        ours.message.refresh_from_db()
+        assert ours.message.status == status
+        assert ours.message.events.order_by("-id")[0].detail["by"].startswith("manager")
+
+
 @pytest.mark.parametrize("term", ["+49 1511 2345601", "4915112345601", "0151 12345601", "Lucia-1"])
 def test_search_by_number_and_reference(manager: Client, ours: House, term: str) -> None:
     messages.enqueue(session=ours.session, to="+4915112345699", body="another", reference="Lucia-12")

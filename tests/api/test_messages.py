@@ -148,6 +148,23 @@ def test_it_cancels_once(client: ApiClient, session: Session) -> None:
     problem(client.post(f"/messages/{made['id']}/cancel"), 409, "conflict")
 
 
+@pytest.mark.parametrize(("verb", "status"), [("confirm", "sent"), ("send-again", "queued")])
+def test_a_person_decides_on_what_is_uncertain(client: ApiClient, session: Session, verb: str, status: str) -> None:
+    made = body(client.post("/messages", GOOD))
+    problem(client.post(f"/messages/{made['id']}/{verb}"), 409, "conflict")
+    Message.objects.update(status="uncertain", attempts=1, sending_at=timezone.now())
+    assert body(client.post(f"/messages/{made['id']}/{verb}"))["status"] == status
+    told = body(client.get(f"/messages/{made['id']}"))["timeline"][-1]
+    assert told["status"] == status and told["detail"]["by"] == "API key till"
+
+
+def test_another_restaurants_message_is_not_decided_on(client: ApiClient, stranger: ApiClient, session: Session) -> None:
+    made = body(client.post("/messages", GOOD))
+    Message.objects.update(status="uncertain", attempts=1)
+    for verb in ("confirm", "send-again"):
+        problem(stranger.post(f"/messages/{made['id']}/{verb}"), 404, "not_found")
+
+
 def test_pages_hold_every_message_once_though_new_ones_come(client: ApiClient, session: Session) -> None:
     made = [body(client.post("/messages", GOOD))["id"] for _ in range(5)]
     seen: list[str] = []

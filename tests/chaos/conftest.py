@@ -10,11 +10,22 @@ from tests.support.options import rounds
 
 @pytest.fixture
 def dice(request: pytest.FixtureRequest) -> random.Random:
-    """The seed is in the report of a failed test; `--seed` throws the same again, in each of its rounds."""
-    given = request.config.getoption("--seed")
-    seed = secrets.randbits(32) if given is None else given
+    """The seed is in the report of a failed test; `--seed` throws the same again, in each of its rounds, and so does
+    `--last-failed`."""
+    seed = request.config.getoption("--seed")
+    if seed is None:
+        seed = _of_last_run(request) if request.config.getoption("--last-failed") else None
+    if seed is None:
+        seed = secrets.randbits(32)
+    if request.config.pluginmanager.hasplugin("cacheprovider"):
+        request.config.cache.set(f"seeds/{request.node.nodeid}", seed)
     request.node.add_report_section("setup", "seed", f"--seed {seed}")
     return random.Random(f"{seed} {request.node.originalname}")
+
+
+def _of_last_run(request: pytest.FixtureRequest) -> int | None:
+    found: int | None = request.config.cache.get(f"seeds/{request.node.nodeid}", None)
+    return found
 
 
 @pytest.fixture

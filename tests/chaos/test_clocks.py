@@ -39,7 +39,9 @@ def clocks_and_fleet(make_module_stack: MakeStack) -> Iterator[tuple[Clocks, Fle
         stack = make_module_stack(start=False, own_postgres=True, database_clock=clocks.database, **PACE)
         node = clocks.worker.wrap(stack.site.env["NODE_BINARY"], directory / "node")
         stack.configure(BY_THE_CLOCK, **clocks.worker.environment, NODE_BINARY=node)
-        yield clocks, Fleet(stack, workers=2).open()
+        fleet = Fleet(stack, workers=2)
+        fleet.clock_is_set = True
+        yield clocks, fleet.open()
         stack.close()
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from sessions_app.errors import Conflict
 from sessions_app.models import Contact, Message, Restaurant, Session
-from sessions_app.services import claims, ownership, sending
+from sessions_app.services import claims, messages, ownership, sending
 from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.settlements import Settlement
@@ -339,3 +340,68 @@ def test_a_take_over_and_a_claim_at_once_leave_no_message_between_two_owners(ses
         else:
             assert message.status == "sending"
         message.delete()
+
+
+def test_what_is_given_back_after_the_clock_was_set_back_keeps_its_place(session: Session) -> None:
+    """It was due by the old clock. Held until that has come again, all others would overtake it."""
+    me = register()
+    mine = connected(session, me)
+    accepted = ago(seconds=-60)  # as the clock was
+    first = queued(session, not_before=accepted, status_at=accepted)
+    queued(session, not_before=accepted, status_at=accepted)
+    [got] = claim(me, mine)
+    settle(me, got, "queued", code="not_connected")
+    [again] = claim(me, mine)
+    assert again.message == got.message == first.pk
+
+
+# --- Who decides on what nobody knows
+
+
+def uncertain(session: Session, **more: Any) -> Message:
+    at = ago(hours=1)
+    return queued(session, status="uncertain", attempts=1, sending_at=at, not_before=at, error_code="ack_timeout", **more)
+
+
+def test_nothing_is_sent_again_more_than_a_day_after_it_was_handed_over(session: Session) -> None:
+    """Not even where no sweep has failed it meanwhile. What waits behind it goes on."""
+    me = register()
+    mine = connected(session, me)
+    old = uncertain(session)
+    Message.objects.update(sending_at=ago(hours=24.1))
+    behind = queued(session)
+    [got] = claim(me, mine)
+    assert (got.message, got.resend) == (behind.pk, False)
+    Message.objects.filter(pk=behind.pk).update(status="sent")
+    Message.objects.filter(pk=old.pk).update(sending_at=ago(hours=23.9))
+    [got] = claim(me, mine)
+    assert (got.message, got.resend) == (old.pk, True)
+
+
+def test_a_person_who_knows_that_it_arrived_says_so(session: Session) -> None:
+    message = uncertain(session)
+    messages.confirm(message=message, by="ana")
+    assert (message.status, message.sent_at, message.error_code) == ("sent", message.sending_at, "")
+    assert message.events.get().detail == {"reason": "arrived", "by": "ana"}
+
+
+def test_a_person_may_have_it_sent_again_under_the_same_id(session: Session) -> None:
+    Restaurant.objects.update(resend_uncertain=False)
+    me = register()
+    mine = connected(session, me)
+    message = uncertain(session)
+    wa_id = message.wa_id
+    assert claim(me, mine) == []
+    messages.send_again(message=message, by="ana")
+    [got] = claim(me, mine)
+    assert (got.message, got.wa_id, got.attempt) == (message.pk, wa_id, 2)
+
+
+@pytest.mark.parametrize("status", ["queued", "sending", "sent", "failed", "canceled"])
+@pytest.mark.parametrize("decide", [messages.confirm, messages.send_again])
+def test_only_what_is_uncertain_can_be_decided_on(session: Session, status: str, decide: Any) -> None:
+    message = queued(session, status=status)
+    with pytest.raises(Conflict):
+        decide(message=message, by="ana")
+    message.refresh_from_db()
+    assert message.status == status and not message.events.exists()

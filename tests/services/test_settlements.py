@@ -4,13 +4,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from sessions_app.models import Contact, Message, SendTally, Session
+from sessions_app.models import Contact, InboundMessage, Message, SendTally, Session
 from sessions_app.services import claims, inbound, ownership, sending, sessions, tallies
 from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
@@ -323,8 +324,12 @@ def unanswered(transactional_db: None, session: Session, me: Registration) -> li
 
 
 def in_the_order_of_receipts(claims: list[Claim], act: Callable[[], object]) -> None:
-    """A batch of receipts has locked the first message. What `act` does waits for it, and has not locked the other one yet."""
-    first, later = sorted(one.message for one in claims)
+    in_order(sorted(one.message for one in claims), act)
+
+
+def in_order(messages: list[UUID], act: Callable[[], object]) -> None:
+    """Somebody has locked the first message. What `act` does waits for it, and has not locked the other one yet."""
+    first, later = messages
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as receipts:
         lock = "SELECT id FROM message WHERE id = %s FOR UPDATE"
         receipts.execute(lock, [first])
@@ -397,3 +402,71 @@ def test_a_batch_of_events_holds_no_message_while_it_waits_for_a_session(me: Reg
         thread.join(10)
     message.session.refresh_from_db()
     assert (fresh(message).status, message.session.standing["time_lock"]["active"]) == ("delivered", True)
+
+
+@pytest.fixture
+def waiting(transactional_db: None, session: Session, me: Registration) -> list[tuple[Claimed, Message]]:
+    """Two sessions with a stranger's message each; the sessions are in the opposite order of their messages."""
+    many = linked_sessions(session.restaurant, 2)
+    terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
+    Session.objects.update(state="connected")
+    made = {one.pk: queued(one, lane=COLD, to_phone=to) for one, to in zip(reversed(many), numbers(2), strict=True)}
+    for one in many:
+        contact(one, made[one.pk].to_phone)
+    return [(terms[one.pk], made[one.pk]) for one in many]
+
+
+def test_who_writes_and_who_is_written_to_lock_in_one_order(me: Registration, waiting: list[tuple[Claimed, Message]]) -> None:
+    """Two customers write in one batch while both sessions' next messages go to them: each way, the later message is free while
+    the first one is waited for."""
+    lower, higher = sorted(message.pk for _, message in waiting)
+    told = [
+        received(message.session, phone=message.to_phone, chat=f"{n}@lid", id=f"A{n}") for n, (_, message) in enumerate(waiting)
+    ]
+    due = [Due(mine.session, mine.term) for mine, _ in waiting]
+    in_order([lower, higher], lambda: inbound.record(bridge="b", events=told))
+    assert set(Message.objects.values_list("lane", flat=True)) == {WARM}
+    in_order([lower, higher], lambda: sending.tick(worker=me.worker, settlements=[], due=due))
+    assert statuses() == {"sending"}
+
+
+def test_a_batch_of_events_waits_for_a_deletion_before_it_holds_a_message(
+    me: Registration, waiting: list[tuple[Claimed, Message]]
+) -> None:
+    """Who deletes a session holds it, and then wants its messages; what a customer writes refers to the session."""
+    _, message = waiting[0]
+    told = [received(message.session, phone=message.to_phone)]
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as deleting:
+        deleting.execute("SELECT id FROM wa_session WHERE id = %s FOR UPDATE", [message.session_id])
+        thread = Thread(target=_in_thread, args=(lambda: inbound.record(bridge="b", events=told),))
+        thread.start()
+        eventually(somebody_waits, what="that it waits for the session")
+        deleting.execute("SELECT id FROM message WHERE id = %s FOR UPDATE NOWAIT", [message.pk])
+        deleting.rollback()
+        thread.join(10)
+    assert InboundMessage.objects.count() == 1
+
+
+def test_new_customers_are_noted_in_one_order(session: Session, me: Registration) -> None:
+    """By owners as by who takes in what they write: each may be about to note one that the other has just noted."""
+    many = linked_sessions(session.restaurant, 6)
+    terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
+    Session.objects.update(state="connected")
+    for one, to in zip(reversed(many), numbers(6), strict=True):
+        queued(one, to_phone=to)
+    got = [found for one in reversed(many) if (found := claim(me, terms[one.pk]))]
+    sending.tick(worker=me.worker, settlements=[settlement(one, sent_at=NOON, on_whatsapp=True) for one in got], due=[])
+    assert noted() == sorted(noted())
+    Contact.objects.all().delete()
+    told = [
+        received(one, phone=to, lid=f"{to[1:]}@lid", chat=to, id=to) for one, to in zip(reversed(many), numbers(6), strict=True)
+    ]
+    inbound.record(bridge="b", events=told)
+    assert noted() == sorted(noted())
+
+
+def noted() -> list[tuple[UUID, str]]:
+    """Contacts in the order in which their rows were written."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT session_id, phone FROM contact ORDER BY ctid")
+        return list(cursor.fetchall())

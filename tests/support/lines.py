@@ -86,8 +86,8 @@ class Line:
 
     # --- Its messages
 
-    def send(self, text: str, to: str = "") -> str:
-        order = {"session_id": self.session, "to": to or self.customer, "text": text}
+    def send(self, text: str, to: str = "", priority: str = "normal") -> str:
+        order = {"session_id": self.session, "to": to or self.customer, "text": text, "priority": priority}
         return str(self.api.post("/api/v1/messages", order)["id"])
 
     def message(self, message: str) -> dict[str, Any]:

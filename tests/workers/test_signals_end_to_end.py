@@ -151,6 +151,33 @@ def test_a_time_lock_and_a_quota_that_are_pushed_are_noted(line: Line, stack: St
     line.sent(line.send("to somebody who is known, still"))
 
 
+@pytest.mark.parametrize(
+    ("status", "held", "goes"),
+    [
+        pytest.param("capped", ("urgent", "normal"), (), id="capped"),
+        pytest.param("second_warning", ("normal",), ("urgent",), id="second-warning"),
+        pytest.param("first_warning", (), ("normal",), id="first-warning"),
+    ],
+)
+def test_the_limit_of_new_chats_holds_strangers_until_its_cycle_ends(
+    line: Line, stack: Stack, status: str, held: tuple[str, ...], goes: tuple[str, ...]
+) -> None:
+    ends = datetime.now(UTC).replace(microsecond=0) + HOUR
+    cap = {"status": status, "total": 250, "used": 240, "cycle_ends_at": ends.isoformat()}
+    stack.network.post(f"/api/accounts/{quote(line.number)}/restrictions", {"cap": cap, "push": True})
+    eventually(lambda: line.row["standing"].get("cap", {}).get("status") == status.upper(), what="the limit")
+    regular = Line.make(stack, line.api).customer
+    line.greet()
+    line.sent(line.send("to a regular"))  # for this its owner has read the row: it knows of the limit now
+    waiting = [line.send(priority, to=regular, priority=priority) for priority in held]
+    line.sent(*(line.send(priority, to=Line.make(stack, line.api).customer, priority=priority) for priority in goes))
+    for message in waiting:
+        shown = line.api.get(f"/api/v1/messages/{message}")
+        assert (shown["status"], shown["attempts"]) == ("queued", 0)
+        assert shown["hold_reason"] in ("new_chat_cap", "new_chat_warning")
+        assert datetime.fromisoformat(shown["hold_until"]) >= ends
+
+
 def _lock(line: Line, until: datetime, *, push: bool = False, active: bool = True) -> None:
     lock = {"active": active, "until": until.isoformat(), "enforce": True}
     line.stack.network.post(f"/api/accounts/{quote(line.number)}/restrictions", {"timelock": lock, "push": push})
