@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -85,7 +85,7 @@ class Fleet:
     def shown(self, line: Line, name: str) -> list[str]:
         """What the customer's phone shows of a round, in the order of arrival."""
         messages = self.stack.network.get(f"/api/phones/{line.customer}/shown")["messages"]
-        return [message["text"] for message in messages if message["text"].startswith(f"{name} ")]
+        return [message["text"] for message in messages if f"{message['text']} ".startswith(f"{name} ")]
 
     def kill(self, *workers: str, bridges: bool = False) -> None:
         """kill -9 of all at the same moment."""
@@ -94,6 +94,20 @@ class Fleet:
             os.kill(pid, signal.SIGKILL)
         for worker in workers:
             self.stack.kill(worker)
+
+    def schedule(self, seconds: float) -> str:
+        """A message of each line that is due in a while; beat and the default worker see to it. Answers its text."""
+        self._rounds += 1
+        text, now = f"scheduled {self._rounds:03}", self._now()
+        rows = [self._message(line, text, text, now, Random(0)) for line in self.lines]
+        due = {"status": "scheduled", "not_before": now + timedelta(seconds=seconds)}
+        self._insert("message", [{**row, **due} for row in rows])
+        return text
+
+    def shown_once(self, text: str, *, timeout: float) -> None:
+        """To every customer."""
+        eventually(lambda: all(self.shown(line, text) for line in self.lines), timeout=timeout, what=f"“{text}” on every phone")
+        assert {len(self.shown(line, text)) for line in self.lines} == {1}
 
     @contextmanager
     def traffic(self, dice: Random, *, messages: int = 30, timeout: float = 90) -> Iterator[Traffic]:
@@ -115,6 +129,7 @@ class Fleet:
         happened = {name: after[name] - before[name] for name in NEVER if after[name] != before[name]}
         assert not happened, happened
         self.connected()
+        assert not self.stack.ended()
         faults = audit.two_owners(self.stack, lease_s=None if self.clock_is_set else LEASE_S)
         assert not faults, faults
 

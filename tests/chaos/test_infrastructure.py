@@ -16,15 +16,19 @@ PACE = {"PACE_MIN_DELAY_MS": 50, "PACE_MAX_DELAY_MS": 250, "TYPING_MAX_MS": 20}
 
 @pytest.fixture(scope="module")
 def fleet(make_module_stack: MakeStack) -> Fleet:
-    return Fleet(make_module_stack(start=False, own_postgres=True, **PACE), workers=2).open()
+    fleet = Fleet(make_module_stack(start=False, own_postgres=True, **PACE), workers=2).open()
+    fleet.stack.start("default", "beat")
+    return fleet
 
 
 @pytest.mark.parametrize("how", ["restarted", pytest.param("killed", marks=pytest.mark.chaos(long=True))])
 def test_postgresql_blinks(fleet: Fleet, dice: Random, how: str) -> None:
     with fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.4))
+        text = fleet.schedule(1)
         with traffic.without("postgres", kill=how == "killed") as since:
             eventually(lambda: traffic.till.refused(since), what="the API to say that it cannot take an order")
+    fleet.shown_once(text, timeout=60)
 
 
 @pytest.mark.chaos(long=True)
@@ -56,13 +60,16 @@ def test_redis_is_restarted(fleet: Fleet, dice: Random) -> None:
 
 
 def test_redis_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:
-    """Messages are accepted and sent all the while; the wake-ups are not missed, since the owners look by themselves."""
+    """Messages are accepted and sent all the while; the wake-ups are not missed, since the owners look by themselves. What
+    comes due meanwhile goes once Redis is back."""
     with fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.3))
+        text = fleet.schedule(outage_s / 2)
         with traffic.without("valkey", seconds=outage_s) as since:
             traffic.reach(1)
             eventually(lambda: traffic.till.taken(since) >= 10, what="orders to be accepted")
             traffic.goes_on(5)
+    fleet.shown_once(text, timeout=60)
 
 
 def test_web_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:

@@ -53,6 +53,10 @@ class Stack(Lab):
         """Whether it was started and neither stopped nor killed."""
         return name in self._running
 
+    def ended(self) -> list[str]:
+        """Those that have ended by themselves: nobody starts them again here."""
+        return [name for name, child in self._running.items() if not child.running]
+
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text(errors="replace")
 

@@ -1,13 +1,14 @@
 """A worker's engine on a real database: it links, heeds wishes, and answers connections that end."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
 
-from sessions_app.models import Session, SessionEvent
+from sessions_app.models import Restaurant, Session, SessionEvent
 from sessions_app.services import sessions
-from tests.support.owning import ago, linked, queued, register
+from tests.support.owning import ago, linked, linked_sessions, queued, register
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge, StubBridgeThread
 from tests.workers.conftest import MakeRunner
@@ -220,3 +221,29 @@ def test_names_that_postgresql_cannot_hold_do_no_harm(
     until_state(session, "connected")
     assert session.push_name.startswith("Lui?gi!")
     assert len(session.push_name) == 120
+
+
+# --- Logins
+
+
+def test_so_many_log_in_at_once_and_the_others_after_them(
+    restaurant: Restaurant, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    """After a restart all sessions want to: each login costs the bridge as much as twenty messages."""
+    many = linked_sessions(restaurant, 12)
+    stub.linked = {str(one.pk) for one in many}
+    stub.connects = False
+    make_runner(max_opening=4)
+    eventually(lambda: len(_opened(stub)) == 4, what="the first logins")
+    for done in range(1, 9):
+        tell(bridge, partial(stub.tell, _opened(stub)[done - 1], "connected", phone=SCANNED, lid="1@lid", name="Luigi"))
+        eventually(partial(_are_open, stub, 4 + done), what="one more login for each that is over")
+    assert len(_opened(stub)) == len(many)
+
+
+def _are_open(stub: StubBridge, count: int) -> bool:
+    return len(_opened(stub)) == count
+
+
+def _opened(stub: StubBridge) -> list[str]:
+    return [call[1] for call in stub.calls if call[0] == "PUT"]
