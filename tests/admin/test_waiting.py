@@ -53,7 +53,7 @@ def test_without_a_worker_that_is_the_reason() -> None:
 def test_scheduled_and_uncertain() -> None:
     assert "in 2 h" in why(status="scheduled", not_before=NOW + timedelta(hours=2))
     assert "shows it once" in why(status="uncertain")
-    assert "a person" in why(status="uncertain", resend=False)
+    assert "by a button" in why(status="uncertain", resend=False)
 
 
 @pytest.mark.parametrize(
