@@ -14,7 +14,7 @@ def dice(request: pytest.FixtureRequest) -> random.Random:
     `--last-failed`."""
     seed = request.config.getoption("--seed")
     if seed is None:
-        seed = _of_last_run(request) if request.config.getoption("--last-failed") else None
+        seed = _of_last_run(request) if request.config.getoption("lf", False) else None
     if seed is None:
         seed = secrets.randbits(32)
     if request.config.pluginmanager.hasplugin("cacheprovider"):
