@@ -18,6 +18,9 @@ from sessions_app.models import Restaurant
 M = TypeVar("M", bound=Model)
 
 
+ONLY_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}
+
+
 class TenantChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -54,9 +57,8 @@ class TenantAdmin(ModelAdmin[M]):
         return TenantChangeList
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
         try:
-            return super().add_view(request, form_url, {**only_save, **(extra_context or {})})
+            return super().add_view(request, form_url, {**ONLY_SAVE, **(extra_context or {})})
         except DomainError as error:  # raised inside the view's transaction, so nothing was stored
             return self.refuse(request, error, back_to=request.get_full_path())
 

@@ -4,13 +4,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Min, Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from sessions_app.admin.base import ONLY_SAVE
 from sessions_app.admin.filters import RestaurantFilter
 from sessions_app.admin.markup import badge, badge_and_why, moment, two_lines
 from sessions_app.admin.verbs import Verb, VerbsAdmin
@@ -157,16 +158,18 @@ class WebhookAdmin(VerbsAdmin[Webhook]):
     ) -> HttpResponse:
         webhook = self.get_object(request, object_id)
         panel = self._panel(request, webhook) if webhook else {}
-        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+        return super().change_view(request, object_id, form_url, {**ONLY_SAVE, **panel, **(extra_context or {})})
 
     def _panel(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
-        waiting = WebhookDelivery.objects.filter(webhook=webhook, state=WebhookDelivery.Outcome.PENDING).count()
+        pending = WebhookDelivery.objects.filter(webhook=webhook, state=WebhookDelivery.Outcome.PENDING)
+        due = pending.aggregate(at=Min("next_attempt_at"))["at"]
         return {
             "title": webhook.url,
             "webhook": webhook,
             "buttons": self.buttons(request, webhook),
             "badge": badge(webhook_badge(webhook)),
-            "waiting": waiting,
+            "waiting": pending.count(),
+            "next_at": max(due, webhook.retry_at) if due and webhook.is_active else None,
             "deliveries": [_told(row) for row in webhook.deliveries.order_by("-id")[:SHOWN]],
         }
 

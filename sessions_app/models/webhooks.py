@@ -50,7 +50,7 @@ class Webhook(UUIDModel):
         indexes = [models.Index(fields=["restaurant"], condition=Q(is_active=True), name="webhook_listening")]
 
     def __str__(self) -> str:
-        return self.url
+        return f"To {self.url}"
 
 
 class WebhookDelivery(models.Model):
