@@ -87,7 +87,7 @@ class ApiKeyAdmin(VerbsAdmin[ApiKey]):
             "original": obj,
             "title": "The new API key",
             "key": obj,
-            "plain": request.META.pop("sessions_app.plain_key"),
+            "secret": request.META.pop("sessions_app.plain_key"),
             "api_url": request.build_absolute_uri("/api/v1/messages"),
             "back": self.change_url(obj),
         }

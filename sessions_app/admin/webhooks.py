@@ -147,6 +147,7 @@ class WebhookAdmin(VerbsAdmin[Webhook]):
             "original": obj,
             "title": title,
             "webhook": obj,
+            "secret": obj.secret,
             "back": self.change_url(obj),
         }
         answer = TemplateResponse(request, "sessions_app/admin/webhook_secret.html", context)

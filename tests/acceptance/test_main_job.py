@@ -121,7 +121,7 @@ def make_key(page: Page, stack: Stack) -> str:
     page.locator("#id_name").fill("Ordering system")
     page.get_by_label("Read sessions").check()
     page.get_by_role("button", name="Save", exact=True).click()
-    return page.locator("#api-key").inner_text()
+    return page.locator("#secret").inner_text()
 
 
 def make_webhook(page: Page, stack: Stack, till: Receiver) -> str:

@@ -1,5 +1,6 @@
 """Two restaurants with everything a restaurant has, and people of every kind."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -7,9 +8,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import Browser
+from pytest_django.plugin import DjangoDbBlocker
 
 from sessions_app.models import ApiKey, Contact, InboundMessage, Membership, Message, Restaurant, Session, Webhook, Worker
 from sessions_app.services import api_keys, messages, sessions, webhooks
+from tests.admin.chromium import chromium
 
 
 @dataclass(frozen=True)
@@ -120,3 +124,17 @@ def be(session: Session, **truth: object) -> Session:
     Session.objects.filter(pk=session.pk).update(**truth)
     session.refresh_from_db()
     return session
+
+
+@pytest.fixture(scope="module")
+def beside_a_loop() -> Iterator[None]:
+    """Playwright runs a loop in the tests' thread, which makes Django refuse the ORM there without need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
+
+
+@pytest.fixture(scope="module")
+def browser(beside_a_loop: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened

@@ -9,27 +9,12 @@ from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, Request, expect
 from pytest_django.live_server_helper import LiveServer
-from pytest_django.plugin import DjangoDbBlocker
 
 from sessions_app.models import Session, Worker
-from tests.admin.chromium import Window, chromium
+from tests.admin.chromium import Window
 from tests.admin.conftest import House, be
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def beside_a_loop() -> Iterator[None]:
-    """Playwright runs a loop in the tests' thread, which makes Django refuse the ORM there without need."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield
-
-
-@pytest.fixture(scope="module")
-def browser(django_db_blocker: DjangoDbBlocker) -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_a_key_is_shown_once_and_works(manager: Client, ours: House) -> None:
         "expires_at_1": "",
     }
     answer = manager.post(f"{KEYS}add/", form)
-    plain = re.search(r'id="api-key">(rwa_[^<]+)<', answer.content.decode())
+    plain = re.search(r'id="secret">(rwa_[^<]+)<', answer.content.decode())
     assert plain and "no-store" in answer["Cache-Control"]
     key = api_keys.authenticate(token=plain[1])
     assert key and (key.name, key.scopes, key.restaurant_id) == ("Kitchen", ["messages:read"], ours.restaurant.pk)
