@@ -14,7 +14,7 @@ class Membership(UUIDModel):
         VIEWER = "viewer", "Viewer: sees everything, changes nothing"
 
     restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     role = models.CharField(max_length=16, choices=Role, default=Role.MANAGER)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -46,7 +46,7 @@ class Consent(models.Model):
 
     restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="consents")
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="consents")
-    contact = models.ForeignKey(Contact, null=True, on_delete=models.SET_NULL, related_name="consents")
+    contact = models.ForeignKey(Contact, null=True, on_delete=models.SET_NULL, related_name="consents", db_index=False)
     phone = models.CharField(max_length=16, blank=True)
     lid = models.CharField(max_length=40, blank=True)
     kind = models.CharField(max_length=8, choices=Kind)
@@ -67,8 +67,8 @@ class Consent(models.Model):
 class InboundMessage(UUIDModel):
     """What a customer wrote. WhatsApp may bring it more than once; (session, chat, sender, id) is kept once."""
 
-    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="inbound_messages")
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="inbound_messages")
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="inbound_messages", db_index=False)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="inbound_messages", db_index=False)
     contact = models.ForeignKey(Contact, null=True, on_delete=models.SET_NULL, related_name="inbound_messages")
     chat = models.CharField(max_length=80)
     sender = models.CharField(max_length=80)

@@ -22,7 +22,7 @@ class BridgeCreds(models.Model):
 
 class BridgeKey(models.Model):
     pk = models.CompositePrimaryKey("session", "kind", "name")
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+", db_index=False)
     kind = models.CharField(max_length=40)
     name = models.CharField(max_length=200)
     data = models.BinaryField()
@@ -35,7 +35,7 @@ class BridgeSentMessage(models.Model):
     """A message encoded once, stored before it touches the wire; a resend and a retry receipt take it from here."""
 
     pk = models.CompositePrimaryKey("session", "wa_id")
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="+", db_index=False)
     wa_id = models.CharField(max_length=64)
     address = models.CharField(max_length=80)
     data = models.BinaryField()

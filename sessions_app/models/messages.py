@@ -45,8 +45,8 @@ class Message(UUIDModel):
         COLD = 1, "cold"  # to a stranger we have written to before
         NEW = 2, "new"  # to a stranger, and the first one: it opens a chat, and counts for the warm-up
 
-    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="messages")
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="messages", db_index=False)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages", db_index=False)
     seq = models.BigIntegerField(db_default=NextMessageSeq(), editable=False)
     to_phone = models.CharField(max_length=16)  # E.164
     body = models.TextField()
@@ -110,7 +110,7 @@ class Message(UUIDModel):
 class MessageEvent(models.Model):
     """The timeline of a message: one row for every change, appended, never changed."""
 
-    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="events", db_index=False)
     at = models.DateTimeField()
     status = models.CharField(max_length=16, choices=Message.Status)
     detail = models.JSONField(default=dict)
@@ -127,7 +127,7 @@ class MessageEvent(models.Model):
 class IdempotencyRecord(models.Model):
     """Which message an Idempotency-Key made, and of which request, so that a retry is answered and not repeated."""
 
-    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="+")
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="+", db_index=False)
     key = models.CharField(max_length=255)
     fingerprint = models.BinaryField(max_length=32)  # SHA-256 of the request in canonical form
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")

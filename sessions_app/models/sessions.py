@@ -27,7 +27,7 @@ class Session(UUIDModel):
         OFFLINE = "offline", "Linked, but not connected"
         UNLINKED = "unlinked", "Logged out of WhatsApp"
 
-    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="sessions")
+    restaurant = models.ForeignKey(Restaurant, on_delete=models.CASCADE, related_name="sessions", db_index=False)
     name = models.CharField(max_length=80)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -62,7 +62,7 @@ class Session(UUIDModel):
     connected_at = models.DateTimeField(null=True, blank=True)
 
     # Ownership
-    owner = models.ForeignKey(Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="sessions")
+    owner = models.ForeignKey(Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="sessions", db_index=False)
     term = models.BigIntegerField(default=0)  # rises with every claim: the fencing token
     owner_incarnation = models.BigIntegerField(default=0, db_default=0)  # which process of the owner's name has claimed it
     claimed_at = models.DateTimeField(null=True, blank=True)
@@ -104,7 +104,7 @@ class SendTally(models.Model):
     """How many messages went over the wire in a quarter of an hour, by lane: what budgets are counted from. Quarters, since
     every time zone's midnight is the beginning of one."""
 
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="tallies")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="tallies", db_index=False)
     quarter = models.DateTimeField()  # its beginning
     lane = models.PositiveSmallIntegerField()  # as in Message.Lane
     sent = models.PositiveIntegerField()
@@ -120,7 +120,7 @@ class SendTally(models.Model):
 class SessionEvent(models.Model):
     """The activity log of a session: appended, never changed."""
 
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="events")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="events", db_index=False)
     at = models.DateTimeField()
     kind = models.CharField(max_length=40)  # claimed, released, state, link_requested, restart_requested, …
     detail = models.JSONField(default=dict)
