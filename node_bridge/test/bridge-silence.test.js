@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 import { Proxy } from './support/proxy.js';
@@ -40,6 +42,23 @@ describe('a connection that says nothing', { timeout: 180_000, concurrency: true
     const reader = await bridge.reread();
     assert.equal((await reader.next((one) => one.id === id)).ping_ms, after.ping_ms);
     reader.leave();
+  });
+
+  it('is given up when the server takes the connection and never answers', async () => {
+    const taken = new Set();
+    const mute = net.createServer((socket) => taken.add(socket)).listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const { port } = /** @type {net.AddressInfo} */ (mute.address());
+    const bridge = await stage.another({ WA_SOCKET_URL: `ws://127.0.0.1:${port}/` });
+    const id = await stage.db.makeSession();
+    const began = performance.now();
+    await bridge.open(id, { term: 1, link: { mode: 'qr' } });
+    const { close } = await bridge.status(id, (status) => status.state === 'closed', 60_000);
+    const took = performance.now() - began;
+    assert.deepEqual([close.reason, close.detail.cause], ['timed_out', 'the server did not answer']);
+    assert.ok(took > 15_000 && took < 40_000, `${took} ms`);
+    for (const socket of taken) socket.destroy();
+    mute.close();
   });
 
   it('survives a bridge that was frozen longer than that: the silence was its own', async () => {

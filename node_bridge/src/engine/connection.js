@@ -9,6 +9,8 @@ import { Sender } from './sender.js';
 import { closeSocket, openSocket } from './socket.js';
 import { issueToken } from './tokens.js';
 
+const ANSWER_MS = 20_000;
+
 /** @typedef {import('./session.js').SessionOptions} SessionOptions */
 /**
  * @typedef {object} Listeners
@@ -16,6 +18,7 @@ import { issueToken } from './tokens.js';
  * @property {() => void} onCreds - the credentials have changed in place
  * @property {() => void} onPasskey
  * @property {(cause: string) => void} onDead - it is dead without having ended
+ * @property {() => void} onSilent - the server has never said anything
  * @property {(httpStatus: number) => void} onRefused - something answered HTTP instead of opening the WebSocket; Baileys would wait for ever
  */
 
@@ -44,6 +47,7 @@ export class Connection {
     this.linking = creds.account ? null : new Linking({ sock, ended });
     this.restrictions = new Restrictions({ sock, tell, log });
     this.sender = this.#makeSender({ options, ended, devices });
+    this.#expectAnswer(ended, listeners.onSilent);
     this.#listen(listeners);
     holdBack(sock, { ...options, tellReceipt: (data) => tell('message.receipt', data) });
   }
@@ -58,6 +62,16 @@ export class Connection {
   close() {
     this.pulse.stop();
     closeSocket(this.#sock).catch(() => {}); // it is gone in any case
+  }
+
+  /** From the opening of the socket to the server's first word. @param {AbortSignal} ended @param {() => void} onSilent */
+  #expectAnswer(ended, onSilent) {
+    const { ws, ev } = this.#sock;
+    const late = setTimeout(onSilent, ANSWER_MS);
+    const enough = () => clearTimeout(late);
+    ws.once('frame', enough);
+    ev.on('connection.update', (/** @type {any} */ { connection }) => connection === 'close' && enough());
+    ended.addEventListener('abort', enough, { once: true });
   }
 
   /** @param {{options: SessionOptions, ended: AbortSignal, devices: import('./devices.js').DeviceCache}} parts */

@@ -165,6 +165,7 @@ export class Session {
         onCreds: () => this.#saveCreds(),
         onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
         onDead: (cause) => this.end('connection_lost', { cause }),
+        onSilent: () => this.end('timed_out', { cause: 'the server did not answer' }),
         onRefused: (code) => this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } }),
       },
     });
