@@ -79,11 +79,11 @@ class Installation:
 
 @contextmanager
 def installed(configuration: Mapping[str, object], *, data: Path | None, say: Say) -> Iterator[Installation]:
-    """In `data`, where everything is kept, or in a temporary place."""
+    """In `data`, where its parts keep everything, or in a temporary place. The network keeps nothing: its cost is not ours."""
     with tempfile.TemporaryDirectory(prefix="restaurant-wa-bench-") as temporary:
         os.chmod(temporary, 0o711)  # PostgreSQL's unprivileged user passes through
         with step("Starting an installation of its own"):
-            lab = Lab(data or Path(temporary) / "data", configuration=configuration)
+            lab = Lab(data or Path(temporary) / "data", configuration=configuration, simulator_keeps=False)
         made = Installation(lab, say)
         try:
             with step("Preparing its database"):

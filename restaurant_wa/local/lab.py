@@ -9,6 +9,7 @@ import secrets
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from restaurant_wa.local import parts
@@ -28,7 +29,9 @@ STAGES = (1, 2, 3)
 class Lab:
     """Its databases run when it has been made; `start` the rest, and `close` it in any case."""
 
-    def __init__(self, directory: Path, *, configuration: Mapping[str, object], own_postgres: bool = True) -> None:
+    def __init__(
+        self, directory: Path, *, configuration: Mapping[str, object], own_postgres: bool = True, simulator_keeps: bool = True
+    ) -> None:
         self.data = make_data(directory)
         self.logs = make_private(directory / "logs")
         self.children = Children()
@@ -38,7 +41,7 @@ class Lab:
         self._running["valkey"] = self._valkey.start(self.children)
         self._postgres = self._make_postgres(directory, password) if own_postgres else None
         self.database, bridge_database = self._make_database()
-        self.site = self._make_site(bridge_database, configuration)
+        self.site = replace(self._make_site(bridge_database, configuration), simulator_keeps=simulator_keeps)
 
     def start(self, *names: str, wait: bool = True) -> None:
         """Start parts by name; return when they are ready. Raises Problem with a part's last words when it ends meanwhile."""

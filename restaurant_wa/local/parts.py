@@ -39,6 +39,7 @@ class Site:
     data: Path
     port: int
     simulator_port: int = 0  # 0: no simulated network, the real WhatsApp
+    simulator_keeps: bool = True  # on disk, over a restart of it
 
 
 def session_worker(site: Site, number: int) -> Part:
@@ -70,7 +71,7 @@ def web(site: Site) -> Part:
 
 def simulator(site: Site) -> Part:
     """The simulated WhatsApp network; it ends last, and by itself when its parent is gone."""
-    place = ["--port", str(site.simulator_port), "--data", str(site.data / "simulator")]
+    place = ["--port", str(site.simulator_port), *(["--data", str(site.data / "simulator")] if site.simulator_keeps else [])]
     argv = [site.env["NODE_BINARY"], str(BRIDGE_DIR / "simulator" / "main.js"), *place]
     program = _program(site, "simulator", argv, extra={"SIMULATOR_EXIT_WITH_PARENT": "1"}, holds_stdin=True)
     return Part(program=program, stage=3, ready=lambda: _answers(f"http://127.0.0.1:{site.simulator_port}/api/health"))
