@@ -60,8 +60,8 @@ class Fleet:
         self.stack.start(*(name for name in self.workers if not self.stack.running(name)))
         self.connected()
 
-    def connected(self, *, timeout: float = 40) -> None:
-        eventually(lambda: not self._states(but="connected"), timeout=timeout, what="all sessions to be connected")
+    def connected(self, *, timeout: float = 90) -> None:
+        eventually(lambda: not self._states(but="connected"), timeout=timeout, every=0.2, what="all sessions to be connected")
 
     def bridge(self, worker: str) -> Process:
         """The bridge process of a worker."""
@@ -110,7 +110,7 @@ class Fleet:
         assert {len(self.shown(line, text)) for line in self.lines} == {1}
 
     @contextmanager
-    def traffic(self, dice: Random, *, messages: int = 30, timeout: float = 90) -> Iterator[Traffic]:
+    def traffic(self, dice: Random, *, messages: int = 30, silence: float = 60) -> Iterator[Traffic]:
         """Queues messages for every session and goes on ordering more; afterwards all have been shown once and in order, every
         order was accepted as soon as it could be, or this fails."""
         self.repair()
@@ -118,7 +118,7 @@ class Fleet:
         traffic = self._enqueue(dice, messages)
         with traffic.till.open():
             yield traffic
-        traffic.finish(timeout=timeout)
+        traffic.finish(silence=silence)
         self.check(traffic, before)
 
     def check(self, traffic: Traffic, before: dict[str, Any]) -> None:
@@ -132,8 +132,14 @@ class Fleet:
         assert not self.stack.ended()
         faults = audit.two_owners(self.stack, lease_s=None if self.clock_is_set else LEASE_S)
         assert not faults, faults
+        assert self._deadlocks() == 0, "two transactions waited for each other: PostgreSQL's log says which"
 
     # --- Helpers
+
+    def _deadlocks(self) -> int:
+        """Since PostgreSQL last crashed."""
+        count: int = self.stack.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0]["deadlocks"]
+        return count
 
     def _numbers(self) -> list[str]:
         return [number for line in self.lines for number in (line.number, line.customer)]
@@ -145,19 +151,19 @@ class Fleet:
 
     def _link(self) -> None:
         self.stack.sql("UPDATE wa_session SET link_until = now() + interval '5 minutes'")
-        waiting = {line.session: line for line in self.lines}
+        numbers = {line.session: line.number for line in self.lines}
+        scanned: set[str] = set()
 
         def scan(row: dict[str, Any]) -> None:
             with suppress(HttpError):  # the code has just been replaced, or a busy machine was too slow: the next one
-                self.stack.network.post(f"/api/phones/{waiting[row['id']].number}/scan", {"qr": row["qr"]})
-                del waiting[row["id"]]
+                self.stack.network.post(f"/api/phones/{numbers[row['id']]}/scan", {"qr": row["qr"]})
+                scanned.add(row["qr"])
 
-        def all_scanned() -> bool:
-            each(scan, self.stack.sql("SELECT id, qr FROM wa_session WHERE qr <> '' AND id = ANY(%s)", list(waiting)))
-            return not waiting
+        def all_connected() -> bool:
+            each(scan, self.stack.sql("SELECT id, qr FROM wa_session WHERE qr <> '' AND NOT qr = ANY(%s)", list(scanned)))
+            return not self._states(but="connected")
 
-        eventually(all_scanned, timeout=60, what="a QR code of every session")
-        self.connected()
+        eventually(all_connected, timeout=150, every=0.2, what="all sessions to be linked")
 
     def _make_keys(self, lines: list[Line]) -> dict[Line, Json]:
         """Each as the ordering system of the line's restaurant."""

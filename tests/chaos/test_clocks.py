@@ -60,7 +60,7 @@ def test_the_database_s_clock_is_set(fleet: Fleet, clocks: Clocks, dice: Random,
     with fleet.traffic(dice) as traffic:
         traffic.reach(dice.uniform(0.1, 0.4))
         clocks.database.step(step)
-        traffic.goes_on(50, timeout=90)
+        traffic.goes_on(50, silence=90)
 
 
 @LONG
@@ -81,4 +81,4 @@ def test_all_workers_die_as_the_database_s_clock_is_set(fleet: Fleet, clocks: Cl
         clocks.database.step(step)
         fleet.kill(*fleet.workers, bridges=True)
         fleet.stack.start(*fleet.workers)
-        traffic.goes_on(50, timeout=90)
+        traffic.goes_on(50, silence=90)

@@ -96,9 +96,11 @@ def _customers_write(fleet: Fleet, traffic: Traffic, *, times: int) -> set[str]:
 def _everything_came_back(fleet: Fleet, traffic: Traffic, written: set[str]) -> None:
     """Every receipt, and every customer's message once."""
     undelivered = "SELECT body, status FROM message WHERE reference = %s AND NOT status = ANY('{delivered,read}') LIMIT 3"
-    eventually(lambda: not fleet.stack.sql(undelivered, traffic.name), timeout=90, what="every receipt")
+    eventually(lambda: not fleet.stack.sql(undelivered, traffic.name), timeout=150, what="every receipt")
     received = "SELECT wa_id FROM inbound_message WHERE wa_id = ANY(%s)"
-    eventually(lambda: len(fleet.stack.sql(received, list(written))) >= len(written), timeout=60, what="every customer's message")
+    eventually(
+        lambda: len(fleet.stack.sql(received, list(written))) >= len(written), timeout=120, what="every customer's message"
+    )
     assert sorted(row["wa_id"] for row in fleet.stack.sql(received, list(written))) == sorted(written)
 
 

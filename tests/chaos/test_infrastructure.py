@@ -28,7 +28,7 @@ def test_postgresql_blinks(fleet: Fleet, dice: Random, how: str) -> None:
         text = fleet.schedule(1)
         with traffic.without("postgres", kill=how == "killed") as since:
             eventually(lambda: traffic.till.refused(since), what="the API to say that it cannot take an order")
-    fleet.shown_once(text, timeout=60)
+    fleet.shown_once(text, timeout=120)
 
 
 @pytest.mark.chaos(long=True)
@@ -69,7 +69,7 @@ def test_redis_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:
             traffic.reach(1)
             eventually(lambda: traffic.till.taken(since) >= 10, what="orders to be accepted")
             traffic.goes_on(5)
-    fleet.shown_once(text, timeout=60)
+    fleet.shown_once(text, timeout=120)
 
 
 def test_web_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:
@@ -78,7 +78,7 @@ def test_web_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:
         traffic.reach(dice.uniform(0.1, 0.3))
         with traffic.without("web", seconds=outage_s):
             traffic.reach(1)
-        eventually(lambda: _delivered(traffic) >= traffic.total, timeout=60, what="every receipt")
+        eventually(lambda: _delivered(traffic) >= traffic.total, timeout=120, what="every receipt")
 
 
 def _leases_lost(fleet: Fleet, worker: str) -> int:

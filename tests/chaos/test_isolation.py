@@ -94,17 +94,17 @@ def test_a_session_that_takes_its_bridge_down_is_kept_apart_and_the_others_lose_
     """A person then cures and restarts it, and its own messages arrive as well: `traffic` looks at all of them."""
     fleet.repair()
     if alone:
-        eventually(lambda: old_logins(fleet), what="all logins to be over for a while")
+        eventually(lambda: old_logins(fleet), timeout=90, what="all logins to be over for a while")
     sick = dice.choice(fleet.lines)
-    with fleet.traffic(dice, messages=60, timeout=120) as traffic:
+    with fleet.traffic(dice, messages=60, silence=120) as traffic:
         traffic.reach(0.05)
         poison.give(sick, how)
         if not alone:
             for owner in fleet.workers:
                 os.kill(fleet.bridge(owner).pid, signal.SIGKILL)
         restart(fleet, sick)
-        eventually(lambda: sick.session in kept_apart(fleet), timeout=150, what="the quarantine")
-        eventually(lambda: not others_left(fleet, traffic, sick), timeout=90, what="the others' messages")
+        eventually(lambda: sick.session in kept_apart(fleet), timeout=240, what="the quarantine")
+        eventually(lambda: not others_left(fleet, traffic, sick), timeout=180, what="the others' messages")
         assert kept_apart(fleet) == [sick.session]
         said = fleet.stack.sql("SELECT state, state_detail, retry_at FROM wa_session WHERE id = %s", sick.session)[0]
         assert (said["state"], said["retry_at"]) == ("blocked", None)

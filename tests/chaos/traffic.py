@@ -9,9 +9,10 @@ from typing import Any
 from tests.chaos.lengths import lasting
 from tests.chaos.lines import Line
 from tests.chaos.till import Till
-from tests.support.stack import Stack, eventually
+from tests.support.stack import Stack
 
 DONE = ("sent", "delivered", "read")
+LOOK_EVERY_S = 0.2
 
 
 @dataclass
@@ -35,15 +36,22 @@ class Traffic:
 
     # --- While it goes on
 
-    def reach(self, share: float, *, timeout: float = 60) -> None:
+    def reach(self, share: float) -> None:
         """Until that share of the messages that were queued at once has been sent."""
-        wanted = share * self.total
-        eventually(lambda: self.done(self.name) >= wanted, timeout=timeout, what=f"{share:.0%} of the messages to be sent")
+        self._until(share * self.total, self.name)
 
-    def goes_on(self, count: int, *, timeout: float = 60) -> None:
+    def goes_on(self, count: int, *, silence: float = 60) -> None:
         """Until that many more have been sent."""
-        before = self.done()
-        eventually(lambda: self.done() >= before + count, timeout=timeout, what=f"{count} more messages to be sent")
+        self._until(self.done() + count, silence=silence)
+
+    def _until(self, wanted: float, *references: str, silence: float = 60) -> None:
+        """Fails once nothing more has been sent for that many seconds: how fast the machine is, is not asked here."""
+        most, moved = -1, time.monotonic()
+        while (done := self.done(*references)) < wanted:
+            if done > most:
+                most, moved = done, time.monotonic()
+            assert time.monotonic() - moved < silence, f"{done} of {wanted:.0f} were sent, then none for {silence:g} s"
+            time.sleep(LOOK_EVERY_S)
 
     def done(self, *references: str) -> int:
         query = "SELECT count(*) AS n FROM message WHERE reference = ANY(%s) AND status = ANY(%s)"
@@ -63,12 +71,11 @@ class Traffic:
 
     # --- Afterwards
 
-    def finish(self, *, timeout: float) -> None:
-        total = self.total + sum(map(len, self.till.orders.values()))
+    def finish(self, *, silence: float) -> None:
         try:
-            eventually(lambda: self.done() >= total, timeout=timeout, what=f"all {total} messages to be sent")
+            self._until(self.total + sum(map(len, self.till.orders.values())), silence=silence)
         except AssertionError as error:
-            raise AssertionError(f"{self.name} did not end within {timeout:g} s: {self.unfinished()}") from error
+            raise AssertionError(f"{self.name} did not end: {self.unfinished()}") from error
 
     def unfinished(self) -> list[dict[str, Any]]:
         query = """

@@ -109,7 +109,7 @@ class PostgresByClock(Postgres):
         return replace(program, env={**program.env, **self.clock.environment})
 
 
-def eventually(check: Callable[[], T], *, timeout: float = 20.0, what: str = "", every: float = 0.05) -> T:
+def eventually(check: Callable[[], T], *, timeout: float = 40.0, what: str = "", every: float = 0.05) -> T:
     """The first true value of `check`, for what sends no event to wait for. Fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := check()):
