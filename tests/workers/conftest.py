@@ -15,6 +15,7 @@ from sessions_app.models import Session
 from sessions_app.policy.pacing import Pace
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge, StubBridgeThread
+from tests.workers.wire import Wire
 from workers.bridge_process import BridgeHost, BridgeProcess
 from workers.config import Config, from_settings
 from workers.runner import Runner
@@ -34,6 +35,17 @@ def bridge(stub: StubBridge) -> Iterator[StubBridgeThread]:
     host.start()
     yield host
     host.stop()
+
+
+@pytest.fixture
+def wire(stub: StubBridge) -> Wire:
+    return Wire(stub)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are found by the full look, which comes every ten seconds elsewhere."""
+    monkeypatch.setattr("workers.looks.LOOKS_FOR_ALL", 1)
 
 
 @pytest.fixture

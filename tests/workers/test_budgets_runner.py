@@ -1,0 +1,137 @@
+"""A worker's engine on a real database: limits, the warm-up and quiet hours, as the bridge sees them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from sessions_app.models import SendTally, Session
+from sessions_app.policy.local_time import wall
+from sessions_app.policy.reasons import Reason
+from sessions_app.services import outlook
+from tests.support.claiming import fresh
+from tests.support.owning import queued
+from tests.support.stack import eventually
+from tests.support.stub_bridge import StubBridge
+from tests.workers.conftest import MakeRunner
+from tests.workers.watching import online, until_state, until_status
+from tests.workers.wire import COLD, NEW, OTHER, TZ, WARM, Wire, in_seconds, old, rules, seen_for, until_sent, waiting
+
+pytestmark = pytest.mark.usefixtures("often")
+
+
+# --- Limits and the warm-up
+
+
+def test_the_warm_up_ends_the_days_new_chats_and_another_worker_knows(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(session, stub)
+    Session.objects.update(first_linked_at=timezone.now())
+    SendTally.objects.create(session=session, quarter=today_begins(), lane=NEW, sent=6)
+    strangers = waiting(session, *(f"stranger {n}" for n in range(8)), lane=NEW)
+    first = make_runner("w1@here")
+    until_sent(strangers[:4])
+    until_status(queued(session, "regular", lane=WARM, to_phone=OTHER), "sent")
+    until_status(queued(session, "known", lane=COLD, to_phone=OTHER), "sent")  # opens no chat
+    seen_for(0.5, lambda: len(wire.texts) == 6)
+    assert first.stop(10)
+    make_runner("w2@here")
+    until_status(queued(session, "regular again", lane=WARM, to_phone=OTHER), "sent")
+    seen_for(0.5, lambda: len(wire.texts) == 7)
+    assert [fresh(one).status for one in strangers] == ["sent"] * 4 + ["queued"] * 4
+    found = outlook.of_session(Session.objects.select_related("restaurant").get())
+    assert found.today(outlook.LANES[NEW]).day.used == 10
+    assert getattr(found.when(outlook.LANES[NEW]), "reason", "") == Reason.WARM_UP
+
+
+def today_begins() -> datetime:
+    return timezone.now().astimezone(TZ).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def test_the_days_limit_holds_a_lane_until_it_is_raised(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    rules(daily_limit=2, cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    regulars = waiting(session, *(f"regular {n}" for n in range(4)), lane=WARM)
+    make_runner()
+    until_sent(regulars[:2])
+    until_status(queued(session, "stranger", lane=NEW, to_phone=OTHER), "sent")
+    seen_for(0.5, lambda: wire.texts == ["regular 0", "regular 1", "stranger"])
+    rules(daily_limit=3)
+    until_status(regulars[2], "sent")
+    seen_for(0.5, lambda: len(wire.texts) == 4)
+    rules(daily_limit=None)
+    until_status(regulars[3], "sent")
+
+
+def test_an_hourly_limit_counts_what_was_sent_before_it_was_set(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    runner = make_runner()
+    until_sent(waiting(session, "one", "two", "three", lane=WARM))
+    rules(hourly_limit=4)
+    eventually(lambda: _in_the_hour(runner, session) == 3, what="the hour to be counted")
+    fourth, fifth = waiting(session, "four", "five", lane=WARM)
+    until_status(fourth, "sent")
+    seen_for(1.0, lambda: fresh(fifth).status == "queued")
+    rules(hourly_limit=5)
+    until_status(fifth, "sent")
+
+
+def test_an_operator_who_knows_the_number_ends_its_warm_up(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(session, stub)
+    Session.objects.update(first_linked_at=timezone.now())
+    SendTally.objects.create(session=session, quarter=today_begins(), lane=NEW, sent=10)
+    [stranger] = waiting(session, "stranger", lane=NEW)
+    make_runner()
+    until_state(session, "connected")
+    seen_for(0.5, lambda: wire.texts == [])
+    Session.objects.update(declared_days=5, declared_on=timezone.now().astimezone(TZ).date())
+    until_status(stranger, "sent")
+
+
+def _in_the_hour(runner: Any, session: Session) -> int:
+    owned = runner._engine.table.get(session.pk) if runner._engine else None
+    return len(owned.pacer.ledger.warm.hour) if owned else 0
+
+
+# --- Quiet hours
+
+
+def test_quiet_hours_hold_everything_and_end_by_themselves(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    ends = (in_seconds(3.5)).replace(microsecond=0)
+    begins = ends - timedelta(hours=2)
+    rules(quiet_from=wall(begins, TZ).time(), quiet_until=wall(ends, TZ).time(), urgent_through_quiet=True)
+    online(old(session), stub)
+    regular, stranger = queued(session, "regular", lane=WARM), queued(session, "stranger", lane=NEW, to_phone=OTHER)
+    make_runner()
+    until_status(queued(session, "urgent", lane=WARM, priority=0), "sent")
+    until_sent([regular, stranger])
+    assert wire.texts[0] == "urgent"
+    assert regular.sent_at and regular.sent_at >= ends
+    assert regular.sent_at < ends + timedelta(seconds=1.5) and regular.delay_ms == 0
+
+
+def test_quiet_hours_that_are_taken_back_hold_no_longer(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    now = wall(timezone.now(), TZ)
+    rules(quiet_from=(now - timedelta(hours=1)).time(), quiet_until=(now + timedelta(hours=1)).time())
+    online(old(session), stub)
+    [regular] = waiting(session, "regular", lane=WARM)
+    runner = make_runner()
+    until_state(session, "connected")
+    seen_for(0.5, lambda: wire.texts == [])
+    rules(quiet_from=None)
+    runner.wake([session.pk])
+    until_status(regular, "sent")
