@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { databaseUrl } from './support/database.js';
+import { Proxy } from './support/proxy.js';
 import { Stage, text } from './support/stage.js';
 
 /** @param {string} number */
@@ -53,6 +56,23 @@ describe('what comes back', () => {
     const { id: next } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'next' });
     await told('message.received', next);
     assert.equal(stage.web.events.filter((event) => event.type === 'message.received' && event.data.id === typed.id).length, 1);
+  });
+
+  it('a message is told once it is decrypted, although its connection ends before the receipt for it goes out', async () => {
+    const { proxy, url } = await Proxy.before(databaseUrl);
+    const bridge = await stage.another({ BRIDGE_DATABASE_URL: url });
+    const { id: own, number: from } = await stage.linked({ bridge });
+    const customer = await stage.phone();
+    const write = (/** @type {string} */ text) => stage.network.call('POST', `${path(customer)}/messages`, { to: from, text });
+    await write('hello');
+    await stage.web.event((event) => event.session === own && event.data.text === 'hello');
+    proxy.delayMs = 1_000; // the commit of the key takes its time
+    await write('I was cut off');
+    await sleep(300); // it is under way
+    const closed = bridge.call('DELETE', `/session/${own}?term=1`);
+    await stage.web.event((event) => event.session === own && event.data.text === 'I was cut off');
+    await closed;
+    proxy.close();
   });
 
   it('answers a customer by the address they wrote from, without asking who they are', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
@@ -13,7 +13,9 @@ import { Lookups } from '../src/engine/lookups.js';
 import { readReceipt } from '../src/engine/receipts.js';
 import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { repositoryWith } from '../src/engine/traps/repository.js';
+import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
+import { answerPings } from '../src/engine/traps/server-pings.js';
 import { whoIs } from '../src/engine/who-is.js';
 import { makeLog } from '../src/log.js';
 import { Signals } from '../src/signals.js';
@@ -225,9 +227,9 @@ describe('traps without a network', () => {
   });
 
   it('a number that comes back in another spelling is not taken for one that is not on WhatsApp', async () => {
-    const person = (/** @type {string} */ phone) => ({ id: `${phone.slice(1)}@s.whatsapp.net`, contact: true });
+    const person = (/** @type {string} */ phone) => ({ id: `${phone.slice(1)}@s.whatsapp.net`, contact: phone !== '+4917700000009' });
     const spelled = new Map([['+5511987654321', '+551187654321']]); // Brazil's ninth digit
-    const executeUSyncQuery = async (/** @type {{users: {phone: string}[]}} */ { users }) => ({ list: users.filter(({ phone }) => phone !== '+4917700000009').map(({ phone }) => person(spelled.get(phone) ?? phone)) });
+    const executeUSyncQuery = async (/** @type {{users: {phone: string}[]}} */ { users }) => ({ list: users.map(({ phone }) => person(spelled.get(phone) ?? phone)) });
     const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
     const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }), devices: /** @type {any} */ ({}) });
     const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).results.map(({ on_whatsapp }) => on_whatsapp);
@@ -244,7 +246,54 @@ describe('traps without a network', () => {
     });
     const content = [{ tag: 'usync', attrs: {}, content: [{ tag: 'list', attrs: {}, content: [user('491@s.whatsapp.net', 'in'), user('492@s.whatsapp.net', 'out')] }] }];
     const executeUSyncQuery = async (/** @type {import('baileys').USyncQuery} */ query) => query.parseUSyncQueryResult(/** @type {any} */ ({ tag: 'iq', attrs: { type: 'result' }, content }));
-    assert.deepEqual(await whoIs({ executeUSyncQuery }, ['+491', '+492'], { devices: true }), [{ id: '491@s.whatsapp.net', contact: true }]);
+    const answer = await whoIs({ executeUSyncQuery }, ['+491', '+492'], { devices: true });
+    assert.deepEqual(answer, { people: [{ id: '491@s.whatsapp.net', contact: true }], absent: [{ id: '492@s.whatsapp.net', contact: false }] });
+  });
+
+  it('an answer that leaves a number out is no no: it is asked for alone, and then tried', async () => {
+    /** @type {string[][]} */
+    const asked = [];
+    /** @type {Record<string, boolean>} what is said at the second question */
+    const said = { '+4915100000001': true, '+4915100000002': false };
+    const executeUSyncQuery = async (/** @type {any} */ { users, protocols }) => {
+      asked.push(users.map((/** @type {any} */ { phone }) => phone));
+      const answer = ({ phone } = /** @type {any} */ ({})) => (phone in said ? [{ id: `${phone.slice(1)}@s.whatsapp.net`, contact: said[phone] }] : []);
+      return { list: protocols.length > 1 ? [] : users.flatMap(answer) };
+    };
+    const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
+    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }), devices: /** @type {any} */ ({}) });
+    assert.equal(await directory.resolve({ phone: '+4915100000001' }), '4915100000001@s.whatsapp.net');
+    assert.deepEqual(asked, [['+4915100000001'], ['+4915100000001']]);
+    await assert.rejects(directory.resolve({ phone: '+4915100000002' }), { reason: 'not_on_whatsapp' });
+    assert.equal(await directory.resolve({ phone: '+4915100000003' }), '4915100000003@s.whatsapp.net', 'its devices will tell');
+  });
+
+  it('a server that asks whether we are there is answered', () => {
+    /** @type {any[]} */
+    const sent = [];
+    const sock = { ws: new EventEmitter(), sendNode: async (/** @type {any} */ node) => void sent.push(node) };
+    answerPings(sock);
+    sock.ws.emit('CB:iq,type:get', { tag: 'iq', attrs: { id: '7', from: 's.whatsapp.net', type: 'get', xmlns: 'urn:xmpp:ping' } });
+    sock.ws.emit('CB:iq,type:get', { tag: 'iq', attrs: { id: '8', type: 'get', xmlns: 'other' } });
+    assert.deepEqual(sent, [{ tag: 'iq', attrs: { to: 's.whatsapp.net', type: 'result', id: '7' } }]);
+  });
+
+  it('a change of devices is forgotten under the number and under the LID, and what is gone has no session', async () => {
+    /** @type {string[]} */
+    const forgotten = [];
+    /** @type {string[]} */
+    const removed = [];
+    const lidMapping = { getLIDForPN: async () => '901@lid' };
+    const signalRepository = { lidMapping, deleteSession: async (/** @type {string[]} */ jids) => void removed.push(...jids) };
+    const acked = new Promise((resolve) => {
+      const sock = { ws: new EventEmitter(), signalRepository, sendMessageAck: async (/** @type {any} */ node) => resolve(node.attrs.id) };
+      sock.ws.on('CB:notification', () => assert.fail('it is not for Baileys'));
+      heedDeviceChanges(sock, /** @type {any} */ ({ del: async (/** @type {string} */ user) => void forgotten.push(user) }));
+      const device = { tag: 'device', attrs: { jid: '49151:3@s.whatsapp.net' } };
+      sock.ws.emit('CB:notification', { tag: 'notification', attrs: { id: 'n', type: 'devices', from: '49151@s.whatsapp.net' }, content: [{ tag: 'remove', attrs: {}, content: [device] }] });
+    });
+    assert.equal(await acked, 'n');
+    assert.deepEqual([forgotten.sort(), removed], [['49151', '901'], ['49151:3@s.whatsapp.net']]);
   });
 
   it('a receipt without an id is about nothing, and one with a list about all of it', () => {
@@ -253,6 +302,7 @@ describe('traps without a network', () => {
     const ids = (/** @type {any} */ node) => readReceipt(node).map(({ id, address }) => [id, address]);
     assert.deepEqual(ids({ attrs: { from }, content: undefined }), []);
     assert.deepEqual(ids({ attrs: { from, id: 'A', type: 'read' }, content: list }), [['A', '901@lid'], ['B', '901@lid']]);
+    assert.deepEqual(ids({ attrs: { from, id: 'A', participant: from }, content: undefined }), [['A', '901@lid']]);
   });
 
   it('a time that is missing or makes no sense costs nothing but itself', () => {

@@ -10,6 +10,8 @@ import { closeSocket, openSocket } from './socket.js';
 import { issueToken } from './tokens.js';
 
 const ANSWER_MS = 20_000;
+const CLOSE_MS = 1_000;
+const LAST_WORDS = ['CB:stream:error', 'CB:failure', 'CB:xmlstreamend'];
 
 /** @typedef {import('./session.js').SessionOptions} SessionOptions */
 /**
@@ -48,6 +50,7 @@ export class Connection {
     this.restrictions = new Restrictions({ sock, tell, log });
     this.sender = this.#makeSender({ options, ended, devices });
     this.#expectAnswer(ended, listeners.onSilent);
+    this.#expectEnd();
     this.#listen(listeners);
     holdBack(sock, { ...options, tellReceipt: (data) => tell('message.receipt', data) });
   }
@@ -72,6 +75,16 @@ export class Connection {
     ws.once('frame', enough);
     ev.on('connection.update', (/** @type {any} */ { connection }) => connection === 'close' && enough());
     ended.addEventListener('abort', enough, { once: true });
+  }
+
+  /** After its last words the server closes. One that does not is left: Baileys would wait half a minute for it, and the pulse give another reason. */
+  #expectEnd() {
+    const { ws } = this.#sock;
+    const leave = () => {
+      this.pulse.stop();
+      setTimeout(() => ws.socket?.terminate(), CLOSE_MS).unref();
+    };
+    for (const words of LAST_WORDS) ws.on(words, leave);
   }
 
   /** @param {{options: SessionOptions, ended: AbortSignal, devices: import('./devices.js').DeviceCache}} parts */

@@ -37,8 +37,8 @@ export class Directory {
     if (known) return known;
     const { results: [found], reason } = await this.find([phone], { devices: true });
     if (reason) throw new NotSent(reason);
-    if (!found?.address) throw new NotSent('not_on_whatsapp');
-    return found.lid ?? found.address;
+    if (found?.on_whatsapp === false) throw new NotSent('not_on_whatsapp');
+    return found?.lid ?? found?.address ?? phoneAddress(phone); // where nothing was said, devices tell
   }
 
   /**
@@ -58,7 +58,10 @@ export class Directory {
   /** Whether a user has a device to send to; fills the device cache. @param {string} address @returns {Promise<void>} @throws {NotSent} */
   async requireDevices(address) {
     const devices = await this.devicesOf(address);
-    if (devices.some(({ user }) => user === userOf(address))) return;
+    const { id, lid } = this.#sock.authState.creds.me;
+    const own = [id, lid].filter(Boolean).map(userOf);
+    // Asked by LID a server may answer by number.
+    if (devices.some(({ user }) => user === userOf(address) || !own.includes(user))) return;
     throw new NotSent(await this.#whyNoDevices(address));
   }
 
@@ -72,14 +75,30 @@ export class Directory {
 
   /** @param {string[]} phones @param {number} now @param {boolean} devices */
   async #ask(phones, now, devices) {
-    const answer = await whoIs(this.#sock, phones, { devices });
-    if (!answer) throw new NotSent('lookup_failed');
-    await this.#note(answer);
-    const respelled = phones.length > 1 && answer.some(({ id }) => !phones.includes(phoneOf(id) ?? ''));
+    const { people, absent } = await this.#whoIs(phones, { lids: true, devices });
+    await this.#note(people);
+    const unsaid = phones.filter((phone) => ![...people, ...absent].some(({ id }) => phoneOf(id) === phone));
+    const incomplete = people.length + absent.length < phones.length;
+    const more = incomplete ? await this.#whoIs(unsaid, {}) : { people: [], absent: [] };
+    this.#learn(phones, { people: [...people, ...more.people], absent: [...absent, ...more.absent] }, now);
+  }
+
+  /** No answer is no no, nor is one that leaves the number out. @param {string[]} phones @param {import('./who-is.js').Answer} answer @param {number} now */
+  #learn(phones, { people, absent }, now) {
+    const respelled = phones.length > 1 && people.some(({ id }) => !phones.includes(phoneOf(id) ?? ''));
+    const allSaid = people.length + absent.length >= phones.length;
     for (const phone of phones) {
-      const address = match(phone, answer, phones.length === 1);
-      if (address || !respelled) this.#lookups.set(phone, address, now); // else it may be the one that came back in another spelling
+      const address = match(phone, people, phones.length === 1);
+      // Where others came back in another spelling this may be one of them.
+      if (address || (allSaid && !respelled)) this.#lookups.set(phone, address, now);
     }
+  }
+
+  /** @param {string[]} phones @param {{lids?: boolean, devices?: boolean}} also */
+  async #whoIs(phones, also) {
+    const answer = await whoIs(this.#sock, phones, also);
+    if (!answer) throw new NotSent('lookup_failed');
+    return answer;
   }
 
   /** What came with the answer is not asked for again. @param {Person[]} people */

@@ -1,3 +1,5 @@
+import { notSentBecause } from './outcomes.js';
+
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./directory.js').Directory} Directory */
 
@@ -10,11 +12,20 @@
 export async function skipUsedKeys({ sock, vault, directory }) {
   const address = await vault.lastAddress();
   if (!address) return;
-  const devices = await directory.devicesOf(address);
+  const devices = await directory.devicesOf(address).catch((error) => firstDevices(error, address));
   const { signalRepository, authState } = sock;
   await authState.keys.transaction(async () => {
     for (const { jid } of devices) {
       if ((await signalRepository.validateSession(jid)).exists) await signalRepository.encryptMessage({ jid, data: Buffer.of(0) });
     }
   }, authState.creds.me.id);
+}
+
+/**
+ * One customer for whom WhatsApp has no list must not hold up all the others. @param {unknown} error @param {string} address
+ * @returns {{jid: string}[]} the phone's own device @throws what else may be wrong
+ */
+function firstDevices(error, address) {
+  if (notSentBecause(error, false).reason !== 'lookup_failed') throw error;
+  return [{ jid: address }];
 }

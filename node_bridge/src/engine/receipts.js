@@ -9,7 +9,7 @@ const STATUS = { '': 'delivered', inactive: 'delivered', read: 'read', played: '
  */
 export function readReceipt({ attrs, content }) {
   const status = STATUS[attrs.type ?? ''];
-  if (!status || attrs.recipient || attrs.participant || !(isLidUser(attrs.from) || isPnUser(attrs.from))) return [];
+  if (!status || attrs.recipient || !(isLidUser(attrs.from) || isPnUser(attrs.from))) return [];
   const address = jidNormalizedUser(attrs.from);
   return [attrs.id, ...listed(content)].filter(Boolean).map((id) => ({ id, address, status }));
 }

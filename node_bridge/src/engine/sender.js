@@ -121,28 +121,37 @@ export class Sender {
     const { sock, ended, mayAct, ackTimeoutMs } = this.#with;
     if (!mayAct()) throw new NotSent('not_connected');
     this.#encrypted = false;
+    const late = performance.now() + ackTimeoutMs;
     const relayed = sock.relayMessage(address, message, { messageId: id });
     relayed.catch(() => {}); // it may still fail long after the session has ended
     try {
-      await this.#orEnded(relayed);
+      // A write that never ends: nothing is known of it, and no other may follow on this socket.
+      if ((await this.#orEnded(within(relayed, ackTimeoutMs))) === 'late') return { outcome: 'unknown', reason: 'ack_timeout' };
     } catch (error) {
       const because = notSentBecause(error, ended.aborted);
+      if (because.reason === 'encryption_failed' || because.reason === 'lookup_failed') this.#forgetDevices(address);
       if (!this.#encrypted || because.reason === 'encryption_failed') throw because;
       if (!(await isKept(relayed))) return { outcome: 'unknown', reason: 'connection_lost' };
     }
     // Only after `relayed`: the ratchet must be on record before the message counts as sent.
-    return this.#judge(address, await within(acked, ackTimeoutMs, ended));
+    return this.#judge(address, await within(acked, Math.max(0, late - performance.now()), ended));
   }
 
   /** @param {string} address @param {Ack | 'late' | 'ended'} ack @returns {Outcome} */
   #judge(address, ack) {
     if (ack === 'ended') return { outcome: 'unknown', reason: 'connection_lost' };
     if (ack === 'late') return { outcome: 'unknown', reason: 'ack_timeout' };
-    if (ack.stale || ack.code === STALE_DEVICES_ERROR) this.#with.devices.del(userOf(address)).catch(() => {});
+    if (ack.stale || ack.code === STALE_DEVICES_ERROR) this.#forgetDevices(address);
     if (ack.code === RESTRICTED_ERROR) this.#with.onRestricted();
     if (ack.code) return { outcome: 'rejected', code: ack.code, address };
     this.#with.onAcked(address);
     return { outcome: 'acked', address, at: ack.at };
+  }
+
+  /** One of them is gone, perhaps one of ours: the message was for both. @param {string} address */
+  #forgetDevices(address) {
+    const { me } = this.#with.sock.authState.creds;
+    for (const jid of [address, me.id, me.lid]) if (jid) this.#with.devices.del(userOf(jid)).catch(() => {});
   }
 
   /** The server refused the LID, plainly and for this message only. @param {Outcome} outcome @param {SendRequest} request */
@@ -193,18 +202,25 @@ function isKept(relayed) {
   return Promise.race([relayed.then(() => true, () => false), sleep(KEPT_WITHIN_MS, false, { ref: false })]);
 }
 
-/** What has come by the time of the end counts. @template T @param {Promise<T>} work @param {number} ms @param {AbortSignal} ended @returns {Promise<T | 'late' | 'ended'>} */
+/** What has come by the time of the end counts. @template T @param {Promise<T>} work @param {number} ms @param {AbortSignal} [ended] @returns {Promise<T | 'late' | 'ended'>} */
 function within(work, ms, ended) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const end = () => setImmediate(() => finish('ended'));
     const timer = setTimeout(() => finish('late'), ms);
-    const finish = (/** @type {T | 'late' | 'ended'} */ result) => {
+    const over = () => {
       clearTimeout(timer);
-      ended.removeEventListener('abort', end);
+      ended?.removeEventListener('abort', end);
+    };
+    const finish = (/** @type {T | 'late' | 'ended'} */ result) => {
+      over();
       resolve(result);
     };
-    ended.addEventListener('abort', end, { once: true });
-    if (ended.aborted) end();
-    work.then(finish);
+    const failed = (/** @type {unknown} */ error) => {
+      over();
+      reject(error);
+    };
+    ended?.addEventListener('abort', end, { once: true });
+    if (ended?.aborted) end();
+    work.then(finish, failed);
   });
 }

@@ -3,11 +3,14 @@ import { keyStore } from './auth-state.js';
 import { DeviceCache } from './devices.js';
 import { engineLog } from './engine-log.js';
 import { isForeign } from './inbound.js';
+import { takeDecrypted } from './traps/decrypted.js';
+import { heedDeviceChanges } from './traps/device-changes.js';
 import { takeMessagesEarly } from './traps/early-messages.js';
 import { ackMessages } from './traps/message-acks.js';
 import { guardNotifications } from './traps/notifications.js';
 import { repositoryWith } from './traps/repository.js';
 import { answerRetries } from './traps/retry-receipts.js';
+import { answerPings } from './traps/server-pings.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./client-version.js').Version} Version */
@@ -47,6 +50,9 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
   const decrypted = ackMessages(sock);
   guardNotifications(sock, onPasskey);
   answerRetries(sock, { findMessage, log });
+  heedDeviceChanges(sock, devices);
+  answerPings(sock);
+  takeDecrypted(sock, onMessage);
   takeMessagesEarly(sock.ev, ({ messages, type }) => {
     for (const message of messages.filter((one) => one.messageStubType !== HIDDEN)) {
       onMessage(message, type === 'append');

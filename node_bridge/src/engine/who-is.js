@@ -1,6 +1,7 @@
 import { getBinaryNodeChild, USyncDeviceProtocol, USyncQuery, USyncUser } from 'baileys';
 
 /** @typedef {{id: string, lid?: string, devices?: {deviceList: object[]}}} Person - somebody on WhatsApp; `id` is the address by number */
+/** @typedef {{people: Person[], absent: Person[]}} Answer - who is there, and who is said not to be; of the others nothing was said */
 
 /** What is wrong with somebody's devices says nothing of whether the number is on WhatsApp; Baileys' own parser would fail the whole answer. */
 class Devices extends USyncDeviceProtocol {
@@ -11,14 +12,16 @@ class Devices extends USyncDeviceProtocol {
 }
 
 /**
- * Those of these numbers that are on WhatsApp, with their LIDs, in one question: Baileys' `onWhatsApp`, `getLIDForPN` and
- * `getUSyncDevices` ask one each. What is missing from the answer is asked for by them as before.
- * @param {any} sock @param {string[]} phones - E.164 @param {{devices: boolean}} also @returns {Promise<Person[] | undefined>} undefined when no answer came in time
+ * Which of these numbers are on WhatsApp, with their LIDs, in one question: Baileys' `onWhatsApp`, `getLIDForPN` and
+ * `getUSyncDevices` ask one each. What is missing from the answer is asked for alone, as they do.
+ * @param {any} sock @param {string[]} phones - E.164 @param {{lids?: boolean, devices?: boolean}} also @returns {Promise<Answer | undefined>} undefined when no answer came in time
  */
-export async function whoIs(sock, phones, { devices }) {
-  const query = new USyncQuery().withContactProtocol().withLIDProtocol();
+export async function whoIs(sock, phones, { lids = false, devices = false }) {
+  const query = new USyncQuery().withContactProtocol();
+  if (lids) query.withLIDProtocol();
   if (devices) query.protocols.push(new Devices());
   for (const phone of phones) query.withUser(new USyncUser().withPhone(phone));
   const answer = await sock.executeUSyncQuery(query);
-  return answer?.list.filter((/** @type {any} */ { contact }) => contact);
+  const said = (/** @type {boolean} */ there) => answer.list.filter((/** @type {any} */ { contact }) => contact === there);
+  return answer && { people: said(true), absent: said(false) };
 }
