@@ -35,7 +35,8 @@ class Owned:
     asked_at: datetime | None = None  # when WhatsApp was last asked what it forbids the number, by the bridge itself too
     leaving: str = ""  # why it is being released
     in_flight: bool = False  # claimed and not settled
-    due: datetime | None = None  # its place in the heap
+    due: datetime | None = None  # when its queue is looked into
+    place: int = 0  # its number in the agenda
     slot: datetime | None = None  # what it is due for: a little later, since typing comes first
     held: Held | None = None  # why all that waits in it does so, beyond the pace
     later: bool = False  # it is due later than at its next slot: nothing that waits may go then
