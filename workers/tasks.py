@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 from celery import shared_task
 
-from sessions_app.services import deliveries, qr_files, sweeps, wakeups
+from sessions_app.services import deliveries, qr_files, sweeps, tallies, wakeups
 from workers import wakes, webhooks
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,7 @@ def wake_due() -> None:
 def expire() -> None:
     counts = {
         "messages": sweeps.expire_messages(),
+        "left_behind": sweeps.cancel_left_behind(),
         "links": sweeps.expire_links(),
         "unconfirmed": sweeps.fail_unconfirmed(),
     }
@@ -44,6 +45,7 @@ def tidy() -> None:
         "idempotency_records": sweeps.forget_idempotency_records(),
         "workers": sweeps.forget_workers(),
         "webhook_deliveries": deliveries.forget(),
+        "tallies": tallies.forget(),
     }
     if any(counts.values()):
         log.info("sweep.tidied", **counts)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
@@ -77,8 +78,11 @@ def record(*, bridge: str, events: Sequence[Mapping[str, Any]]) -> dict[str, int
 
 
 def _one_batch_at_a_time(bridge: str) -> None:
-    """A bridge that gave up waiting sends a batch again while its first delivery may still be at work."""
+    """A bridge that gave up waiting sends a batch again while its first delivery may still be at work. A web process that freezes
+    in the middle keeps what it has locked no longer than an owner would: owners want the same messages."""
+    lease_ms = f"{settings.WORKER_TTL_S * 1000:.0f}"
     with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [lease_ms])
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"inbound:{bridge}"])
 
 

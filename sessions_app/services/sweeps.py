@@ -65,6 +65,22 @@ def expire_messages() -> int:
     return execute(statement, {"batch": BATCH})
 
 
+def cancel_left_behind() -> int:
+    """`queued → canceled` for what came back to the queue of a session that was deleted meanwhile: nobody owns it any more."""
+    statement = """
+        WITH left_over AS (
+            SELECT m.id FROM wa_session s JOIN message m ON m.session_id = s.id AND m.status = 'queued'
+            WHERE s.deleted_at IS NOT NULL AND s.owner_id IS NULL
+            LIMIT %(batch)s FOR UPDATE OF m SKIP LOCKED
+        ), canceled AS (
+            UPDATE message m SET status = 'canceled', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL
+            FROM left_over WHERE m.id = left_over.id RETURNING m.id
+        )
+        INSERT INTO message_event (message_id, at, status, detail)
+        SELECT id, clock_timestamp(), 'canceled', '{"reason": "session_deleted"}' FROM canceled"""
+    return execute(statement, {"batch": BATCH})
+
+
 def fail_unconfirmed() -> int:
     """`uncertain → failed` when no receipt has come and no resend was confirmed in 24 hours."""
     statement = """

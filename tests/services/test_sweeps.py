@@ -2,8 +2,8 @@
 
 import pytest
 
-from sessions_app.models import IdempotencyRecord, Message, Session, Worker
-from sessions_app.services import ownership, sweeps
+from sessions_app.models import IdempotencyRecord, Message, Restaurant, Session, Worker
+from sessions_app.services import ownership, sessions, sweeps
 from tests.support.owning import ago, connected, expire, linked, queued, register, timeline
 
 
@@ -109,3 +109,15 @@ def test_a_session_whose_wake_up_was_lost_is_found(session: Session) -> None:
     Session.objects.update(next_send_at=None)
     queued(session, status="sending")
     assert sweeps.overlooked() == []  # it is at work
+
+
+def test_what_came_back_to_the_queue_of_a_deleted_session_is_canceled(session: Session, restaurant: Restaurant) -> None:
+    kept = queued(sessions.create(restaurant=restaurant, name="other"))
+    late = queued(session)
+    Session.objects.filter(pk=session.pk).update(deleted_at=ago(seconds=5))
+    assert sweeps.cancel_left_behind() == 1
+    late.refresh_from_db()
+    kept.refresh_from_db()
+    assert (late.status, kept.status) == ("canceled", "queued")
+    assert timeline(late) == ["canceled"]
+    assert sweeps.cancel_left_behind() == 0

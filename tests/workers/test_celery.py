@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from sessions_app.models import SendTally, Session
+from tests.support.owning import ago
 from workers import tasks, wakes
 from workers.celery import app
 from workers.steps import BridgeStep, RunnerStep, queue_of
@@ -61,3 +63,10 @@ def test_sweeps_run_on_an_empty_database() -> None:
     tasks.wake_due()
     tasks.expire()
     tasks.tidy()
+
+
+def test_old_tallies_are_tidied_away(session: Session) -> None:
+    for days in (1, 60):
+        SendTally.objects.create(session=session, quarter=ago(days=days), lane=0, sent=1)
+    tasks.tidy()
+    assert SendTally.objects.count() == 1
