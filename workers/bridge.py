@@ -18,6 +18,7 @@ LEASE_TIMEOUT_S = 3.0
 LOG_OUT_TIMEOUT_S = 20.0  # the bridge itself tries for 10
 SIGNAL_SILENCE_S = 15.0  # three pings missed
 MAX_SIGNAL_BYTES = 1 << 20
+MOST_TYPING_MS = 15_000  # the bridge takes no more
 
 
 class BridgeError(Exception):
@@ -161,7 +162,9 @@ class Bridge:
             answer = await self._call("POST", f"/session/{claim.session}/messages", json=body, timeout_s=timeout)
         except BridgeError as error:
             return _outcome_of_error(error)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        except TimeoutError:  # longer than the bridge itself waits: it is stuck, and so is what comes after it on this connection
+            return Outcome("unknown", "ack_timeout")
+        except (aiohttp.ClientError, OSError, ValueError):
             return Outcome("unknown", "connection_lost")
         return _outcome(answer)
 
@@ -205,7 +208,7 @@ def _send_body(claim: Claim, now: datetime, typing_ms: int) -> dict[str, Any]:
         "id": claim.wa_id,
         "to": {key: value for key, value in to.items() if value},
         "content": {"type": "text", "text": claim.body},
-        "typing_ms": typing_ms,
+        "typing_ms": min(typing_ms, MOST_TYPING_MS),
         "resend": claim.resend,
         "attempt": claim.attempt,
         **({"valid_for_ms": _left_ms(claim.expires_at, now)} if claim.expires_at else {}),

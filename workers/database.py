@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import Error, connection, connections
+from django.db import Error, InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -54,6 +54,12 @@ class Database:
                 done.set_result(function())
             except BaseException as error:
                 done.set_exception(error)
+
+
+def is_passing(error: BaseException) -> bool:
+    """The database is away, or takes no writes for the moment (SQLSTATE class 25): the same may succeed a little later."""
+    state = str(getattr(error.__cause__, "sqlstate", None) or "")
+    return isinstance(error, (OperationalError, InterfaceError)) or state.startswith("25")
 
 
 def _run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

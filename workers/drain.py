@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError
 
 from sessions_app.policy.reasons import Held
 from sessions_app.policy.retry import Next, Outcome, judge
@@ -21,7 +20,7 @@ from workers.agenda import Agenda
 from workers.bridge import Bridge
 from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
-from workers.database import Database
+from workers.database import Database, is_passing
 from workers.pacer import LANES, moment
 from workers.table import Owned, Table
 
@@ -179,7 +178,7 @@ class Drain:
     ) -> list[tuple[Owned, Settlement]]:
         """All of them when the database was away. Else one of them cannot be written: alone it is found, and its session stays
         where it is, so that the others go on."""
-        if isinstance(error, (OperationalError, InterfaceError)):
+        if is_passing(error):
             return results
         if len(results) == 1 and alone:
             owned, settlement = results[0]

@@ -93,6 +93,7 @@ class Engine:
             clock=self.clock,
             ownership=self.ownership,
             links=self.links,
+            truths=self.truths,
             drain=self.drain,
         )
         self.garbage = Garbage(lambda: len(self.table))

@@ -14,13 +14,22 @@ from workers.links import Links
 from workers.loops import GATHER_S
 from workers.ownership import Ownership
 from workers.table import Owned, Table
+from workers.truths import Truths
 
 LOOKS_FOR_ALL = 10
 
 
 class Looks:
     def __init__(
-        self, *, table: Table, database: Database, clock: DatabaseClock, ownership: Ownership, links: Links, drain: Drain
+        self,
+        *,
+        table: Table,
+        database: Database,
+        clock: DatabaseClock,
+        ownership: Ownership,
+        links: Links,
+        truths: Truths,
+        drain: Drain,
     ) -> None:
         self.woken = asyncio.Event()
         self._table = table
@@ -28,6 +37,7 @@ class Looks:
         self._clock = clock
         self._ownership = ownership
         self._links = links
+        self._truths = truths
         self._drain = drain
         self._to_wake: set[UUID] = set()
         self._upto = 0
@@ -86,6 +96,8 @@ class Looks:
             if owned := self._table.get(row.id):
                 if self._learn(owned, row):
                     learned.append(owned)
+                if row.state != owned.truth.state:  # nothing is claimed for a session whose row says otherwise
+                    self._truths.mark(owned)
                 self._links.take_wishes(row)
         try:
             await self._count_hours()

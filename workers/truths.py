@@ -6,10 +6,9 @@ from dataclasses import replace
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError
 
 from sessions_app.services import linking
-from workers.database import Database
+from workers.database import Database, is_passing
 from workers.table import Owned, Table
 
 log = structlog.get_logger(__name__)
@@ -29,6 +28,7 @@ class Truths:
         self._database = database
         self._worker = worker
         self._dirty: dict[UUID, Owned] = {}
+        self._flushing = asyncio.Lock()  # what one has taken to write, another must not write as well
 
     def mark(self, owned: Owned) -> None:
         self._dirty[owned.id] = owned
@@ -36,25 +36,29 @@ class Truths:
 
     async def flush(self) -> None:
         """Everything marked so far. Raises django.db.Error, and forgets nothing then."""
-        while batch := self._take():
-            try:
-                await self._write(batch)
-            except (OperationalError, InterfaceError):
+        async with self._flushing:
+            while batch := self._take():
+                await self._write_all(batch)
+
+    async def _write_all(self, batch: list[Owned]) -> None:
+        try:
+            await self._write(batch)
+        except Exception as error:
+            if is_passing(error):
                 self._keep(batch)
                 raise
-            except Exception:
-                log.exception("truths.unwritable", sessions=len(batch))
-                await self._write_each(batch)
+            log.exception("truths.unwritable", sessions=len(batch))
+            await self._write_each(batch)
 
     async def _write_each(self, batch: list[Owned]) -> None:
         """One of them cannot be written: the others must not wait for it."""
         for done, owned in enumerate(batch):
             try:
                 await self._write([owned])
-            except (OperationalError, InterfaceError):
-                self._keep(batch[done:])
-                raise
-            except Exception:
+            except Exception as error:
+                if is_passing(error):
+                    self._keep(batch[done:])
+                    raise
                 log.exception("truth.unwritable", session=str(owned.id))
 
     def _keep(self, batch: list[Owned]) -> None:

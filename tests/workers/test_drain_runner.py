@@ -50,6 +50,22 @@ def test_it_drains_in_order_and_says_what_it_did(session: Session, stub: StubBri
         assert timeline(message) == ["sending", "sent"]
 
 
+def test_a_row_that_denies_the_connection_is_corrected_and_its_messages_go(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    online(session, stub)
+    make_runner()
+    until_state(session, "connected")
+    Session.objects.filter(pk=session.pk).update(state="disconnected")
+    until_status(queued(session), "sent")
+    assert until_state(session, "connected")
+
+
+def test_more_typing_than_the_bridge_takes_is_no_reason_to_fail() -> None:
+    shown = _send_body(claim_until(datetime(2026, 3, 1, tzinfo=UTC)), datetime(2026, 3, 1, tzinfo=UTC), 60_000)["typing_ms"]
+    assert shown == 15_000
+
+
 def test_the_bridge_is_told_how_long_a_message_is_good_for_and_no_time_of_day(
     session: Session, stub: StubBridge, make_runner: MakeRunner
 ) -> None:
