@@ -78,8 +78,12 @@ class Traffic:
             raise AssertionError(f"{self.name} did not end: {self.unfinished()}") from error
 
     def unfinished(self) -> list[dict[str, Any]]:
+        """Those first that stand in the way of others, and how their sessions are."""
         query = """
-            SELECT body, status, error_code, attempts, not_before, (SELECT json_agg(ARRAY[e.status, e.detail::text] ORDER BY e.id)
-                FROM message_event e WHERE e.message_id = m.id) AS timeline
-            FROM message m WHERE reference = ANY(%s) AND NOT status = ANY(%s) ORDER BY body LIMIT 5"""
+            SELECT m.body, m.status, m.error_code, m.attempts, m.claimed_term, m.not_before, m.hold_reason, m.hold_until,
+                   s.id AS session, s.state, s.state_reason, s.term, s.next_send_at, w.name AS owner, w.expires_at,
+                   (SELECT json_agg(ARRAY[e.status, e.at::text, e.detail::text] ORDER BY e.id)
+                    FROM message_event e WHERE e.message_id = m.id) AS timeline
+            FROM message m JOIN wa_session s ON s.id = m.session_id LEFT JOIN worker w ON w.id = s.owner_id
+            WHERE m.reference = ANY(%s) AND NOT m.status = ANY(%s) ORDER BY m.status = 'queued', m.body LIMIT 5"""
         return self.stack.sql(query, self.references, list(DONE))
