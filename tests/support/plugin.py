@@ -24,7 +24,7 @@ from restaurant_wa.local.postgres import Postgres
 from restaurant_wa.local.valkey import Valkey
 from tests.support import databases
 
-pytest_plugins = ["tests.support.fixtures", "tests.support.options", "tests.support.reporting"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.options", "tests.support.order", "tests.support.reporting"]
 XDIST_DATABASES = 64
 # Nothing here outlives a test run: losing a machine may lose it, so the disk need not be waited for.
 POSTGRES_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
