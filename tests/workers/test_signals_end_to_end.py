@@ -327,12 +327,13 @@ def test_an_unclear_refusal_has_one_more_try_and_holds_up_nobody(
     assert (row["hold_reason"], row["error_code"], row["attempts"]) == (f"wa_{code}", f"wa_{code}", 1)
     assert wait / 2 - SECOND <= row["hold_until"] - row["status_at"] <= wait + SECOND
     line.sent(line.send("meanwhile", to=other))
-    assert line.asked("usync") == known, "a known contact costs no query"
+    own = 1 if code == 479 else 0  # it may have been one of our own devices that is gone
+    assert line.asked("usync") == known + own, "a known contact costs no query"
 
     line.hurry(refused)
     line.sent(refused)
     assert (line.message(refused)["attempts"], line.message(refused)["wa_id"]) == (2, row["wa_id"])
-    assert (line.asked("usync") > known) == (code == 479), "the devices are looked up anew, after 479 alone"
+    assert (line.asked("usync") > known + own) == (code == 479), "the devices are looked up anew, after 479 alone"
     assert line.shown() == [("before", 1), ("refused", 1)]
     assert line.shown(other) == [("before", 1), ("meanwhile", 1)]
 
