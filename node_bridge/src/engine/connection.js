@@ -6,11 +6,10 @@ import { Linking } from './linking.js';
 import { Pulse } from './pulse.js';
 import { Restrictions } from './restrictions.js';
 import { Sender } from './sender.js';
-import { closeSocket, openSocket } from './socket.js';
+import { closeSocket, cutOff, openSocket } from './socket.js';
 import { issueToken } from './tokens.js';
 
 const ANSWER_MS = 20_000;
-const CLOSE_MS = 1_000;
 const LAST_WORDS = ['CB:stream:error', 'CB:failure', 'CB:xmlstreamend'];
 
 /** @typedef {import('./session.js').SessionOptions} SessionOptions */
@@ -79,12 +78,11 @@ export class Connection {
 
   /** After its last words the server closes. One that does not is left: Baileys would wait half a minute for it, and the pulse give another reason. */
   #expectEnd() {
-    const { ws } = this.#sock;
     const leave = () => {
       this.pulse.stop();
-      setTimeout(() => ws.socket?.terminate(), CLOSE_MS).unref();
+      cutOff(this.#sock).unref();
     };
-    for (const words of LAST_WORDS) ws.on(words, leave);
+    for (const words of LAST_WORDS) this.#sock.ws.on(words, leave);
   }
 
   /** @param {{options: SessionOptions, ended: AbortSignal, devices: import('./devices.js').DeviceCache}} parts */

@@ -68,7 +68,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
  * @param {any} sock @returns {Promise<void>}
  */
 export async function closeSocket(sock) {
-  const cut = setTimeout(() => sock.ws.socket?.terminate(), CLOSE_MS);
+  const cut = cutOff(sock);
   const closed = sock.end(undefined);
   sock.ws.emit('error', new Error('the session is closed'));
   try {
@@ -76,6 +76,11 @@ export async function closeSocket(sock) {
   } finally {
     clearTimeout(cut);
   }
+}
+
+/** Cuts the connection unless it has closed in a moment. @param {any} sock */
+export function cutOff(sock) {
+  return setTimeout(() => sock.ws.socket?.terminate(), CLOSE_MS);
 }
 
 /** @param {Vault} vault @param {string} id */
