@@ -99,6 +99,7 @@ _CLAIM = f"""
                     %(cold_delay_ms)s::int[], %(gap_s)s::float8[], %(identical)s::int[])
             AS d(session, term, warm, cold, new, oldest, warm_slot, warm_delay_ms, cold_slot, cold_delay_ms, gap_s, identical)
         JOIN wa_session s ON s.id = d.session AND s.term = d.term AND s.owner_id = %(worker)s AND s.state = 'connected'
+            AND s.deleted_at IS NULL
         JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
         FOR NO KEY UPDATE OF s
     ), pick AS (

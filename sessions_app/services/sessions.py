@@ -22,6 +22,7 @@ from sessions_app.services import phones, wakeups
 from sessions_app.services.messages import WAITING
 
 MAX_NAME_CHARACTERS = 80
+CANCELED_AT_ONCE = 1_000
 Desired, State = Session.Desired, Session.State
 
 
@@ -160,7 +161,11 @@ def log_out(*, session: Session, actor: str = "") -> Session:
 
 
 def delete(*, session: Session, actor: str = "") -> None:
-    """Log out and take the session out of sight; what waits in it is canceled. Its history stays. Raises NotFound."""
+    """Log out and take the session out of sight; what waits in it is canceled. Its history stays. Raises NotFound.
+
+    From its deletion on nothing of it is claimed: what waits is canceled a part at a time, so that nobody waits for its row. What
+    an end of this process leaves behind a sweep cancels.
+    """
     with transaction.atomic():
         # FOR UPDATE waits for every `enqueue` under way (KEY SHARE), so that no message slips in behind the cancelling.
         locked = Session.objects.select_for_update().filter(pk=session.pk, deleted_at=None)
@@ -169,7 +174,8 @@ def delete(*, session: Session, actor: str = "") -> None:
         log_out(session=session, actor=actor)
         Session.objects.filter(pk=session.pk).update(deleted_at=Now())
         _note(session, "deleted", actor=actor)
-        _cancel_waiting(session)
+    while _cancel_some(session):
+        pass
     session.refresh_from_db()
 
 
@@ -205,18 +211,20 @@ def _unlink_if_unowned(session: Session, when: Q) -> None:
         session.refresh_from_db()
 
 
-def _cancel_waiting(session: Session) -> None:
-    waiting = list(Message.objects.select_for_update().filter(session=session, status__in=WAITING).values_list("pk", flat=True))
-    Message.objects.filter(pk__in=waiting).update(
-        status=Message.Status.CANCELED, status_at=Now(), hold_reason="", hold_until=None
-    )
+@transaction.atomic
+def _cancel_some(session: Session) -> bool:
+    """Whether there may be more."""
+    waiting = Message.objects.filter(session=session, status__in=WAITING)
+    some = list(waiting.order_by().values_list("pk", flat=True)[:CANCELED_AT_ONCE])
+    locked = list(waiting.select_for_update().filter(pk__in=some).order_by("pk").values_list("pk", flat=True))
+    Message.objects.filter(pk__in=locked).update(status=Message.Status.CANCELED, status_at=Now(), hold_reason="", hold_until=None)
     MessageEvent.objects.bulk_create(
         [
             MessageEvent(message_id=pk, at=Now(), status=Message.Status.CANCELED, detail={"reason": "session_deleted"})
-            for pk in waiting
-        ],
-        batch_size=1_000,
+            for pk in locked
+        ]
     )
+    return bool(some)
 
 
 def _note(session: Session, kind: str, *, actor: str, **detail: str) -> None:

@@ -134,6 +134,12 @@ def test_a_restaurant_that_is_switched_off_sends_nothing(session: Session, me: R
     assert claim(me, mine) == []
 
 
+def test_a_deleted_session_sends_nothing_before_its_owner_knows(session: Session, me: Registration, mine: Claimed) -> None:
+    queued(session)
+    Session.objects.update(deleted_at=ago(seconds=0))
+    assert claim(me, mine) == []
+
+
 def test_one_statement_claims_for_many_sessions(restaurant: Restaurant, me: Registration) -> None:
     sessions = linked_sessions(restaurant, 20)
     mine = ownership.claim(me=me, limit=100)

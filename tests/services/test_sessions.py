@@ -1,6 +1,8 @@
 from datetime import timedelta
+from threading import Event
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -8,6 +10,9 @@ from sessions_app.errors import Conflict, InvalidPhone, NotFound
 from sessions_app.models import Message, MessageEvent, Restaurant, Session, Worker
 from sessions_app.services import messages, sessions
 from sessions_app.services.sessions import InvalidName, SessionRequired
+from tests.support.owning import ago, queued, timeline
+from tests.support.stack import eventually
+from tests.support.threads import at_once, somebody_waits
 
 
 def linked(session: Session, **more: object) -> Session:
@@ -160,6 +165,33 @@ def test_deleting_cancels_what_waits_and_keeps_the_rest(session: Session) -> Non
     assert (event.message_id, event.detail) == (waiting.pk, {"reason": "session_deleted"})
     with pytest.raises(NotFound):
         sessions.get(restaurant=session.restaurant, session_id=session.pk)
+
+
+def test_a_long_queue_is_canceled_in_parts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "CANCELED_AT_ONCE", 2)
+    waiting = [queued(session) for _ in range(4)] + [queued(session, status="scheduled", not_before=ago(hours=-1))]
+    sessions.delete(session=session)
+    assert [timeline(message) for message in waiting] == [["canceled"]] * 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_for_the_row_while_its_queue_is_canceled(session: Session) -> None:
+    queued(session)
+    held = Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            list(Message.objects.select_for_update())
+            held.set()
+            eventually(somebody_waits, what="that it waits for the message")
+            assert Session.objects.select_for_update(nowait=True).get().deleted_at
+
+    def delete() -> None:
+        assert held.wait(10)
+        sessions.delete(session=session)
+
+    assert at_once(hold, delete) == [None, None]
+    assert Message.objects.get().status == "canceled"
 
 
 @pytest.mark.parametrize("verb", ["link", "stop_linking", "restart", "stop", "start", "log_out", "delete"])
