@@ -108,9 +108,7 @@ class Looks:
     def _learn(self, owned: Owned, row: linking.SessionRow) -> bool:
         """Whether its restaurant has chosen otherwise, or more is known of the number."""
         before = owned.row
-        if (row.chosen, row.standing, row.declared_on, row.declared_days) == (
-            before.chosen, before.standing, before.declared_on, before.declared_days,
-        ):  # fmt: skip
+        if _known(row) == _known(before):
             return False
         owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self._clock.now())
         if row.chosen.hourly_limit != before.chosen.hourly_limit:
@@ -126,3 +124,7 @@ class Looks:
         self._uncounted -= some
         for owned in filter(None, map(self._table.get, some)):
             owned.pacer.ledger = ledgers.recounted(owned.pacer.ledger, sent.get(owned.id, ()), self._clock.now())
+
+
+def _known(row: linking.SessionRow) -> tuple[object, ...]:
+    return row.chosen, row.standing, row.first_linked_at, row.declared_on, row.declared_days

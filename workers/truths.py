@@ -82,7 +82,7 @@ class Truths:
             del owned.truth.facts[: len(copy.facts)]
             if owned.id in written:
                 self.on_written(owned)
-                if copy.facts:
+                if copy.facts or (copy.linked and owned.row.linked_at is None):
                     self.on_told(owned)
             else:
                 self.on_lost(owned)

@@ -34,6 +34,7 @@ _TITLES = {
     "start_requested": "To be connected again",
     "log_out_requested": "To be logged out",
     "age_declared": "Counts as warmed up",
+    "number_replaced": "Another number: what was known of the one before is forgotten",
     "deleted": "Session deleted",
 }
 

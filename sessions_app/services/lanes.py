@@ -1,5 +1,6 @@
 """In which lane a message waits: its customer has written to this number, or is a stranger; and who has opted out."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Case, F, Q, Value, When
@@ -27,8 +28,14 @@ def of_recipient(*, session: Session, phone: str) -> Recipient:
     )
     for wrote_at, written_at, opted_out_at, refusals, on_whatsapp in known:
         opened = bool(written_at) and (not refusals or bool(on_whatsapp))  # WhatsApp may have refused all there was
-        return Recipient(_lane(session, bool(wrote_at), opened), opted_out_at is not None)
+        opened = opened and _to_this_number(session, written_at)
+        return Recipient(_lane(session, _to_this_number(session, wrote_at), opened), opted_out_at is not None)
     return Recipient(_lane(session, False, False), False)
+
+
+def _to_this_number(session: Session, at: datetime | None) -> bool:
+    """And not to one that was linked before it."""
+    return at is not None and (session.history_since is None or at >= session.history_since)
 
 
 def _lane(session: Session, wrote: bool, written: bool) -> Lane:

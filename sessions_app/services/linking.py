@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from sessions_app.policy.signals import Event
-from sessions_app.services import standing
+from sessions_app.services import numbers, standing
 from sessions_app.services.rules import COLUMNS, Chosen
 from sessions_app.services.sql import execute, fetch
 
@@ -124,17 +124,28 @@ class _Known(NamedTuple):
     id: UUID
 
 
+class _Written(NamedTuple):
+    id: UUID
+    replaced: bool
+
+
+# A log-out leaves the history; a number that WhatsApp changes under the same account keeps its LID.
+_REPLACED = """t.linked AND t.phone <> '' AND before.history_phone NOT IN ('', left(t.phone, 16))
+                AND (t.lid = '' OR before.lid <> left(t.lid, 40))"""
+
+
 @transaction.atomic
 def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
     """Writes them all in one statement and logs what is worth a line. Answers the sessions that were still owned: the
     others have a new owner, and nothing of theirs was changed."""
-    statement = """
+    statement = f"""
         UPDATE wa_session s SET
             state = t.state, state_reason = left(t.reason, 40), state_detail = left(t.detail, 300),
             state_changed_at = CASE WHEN s.state IS DISTINCT FROM t.state THEN clock_timestamp() ELSE s.state_changed_at END,
             retry_at = t.retry_at, failures = t.failures,
             linked_at = CASE WHEN t.linked THEN COALESCE(s.linked_at, clock_timestamp()) END,
             first_linked_at = CASE WHEN t.linked THEN COALESCE(s.first_linked_at, clock_timestamp()) ELSE s.first_linked_at END,
+            history_phone = CASE WHEN t.linked AND t.phone <> '' THEN left(t.phone, 16) ELSE s.history_phone END,
             phone = left(t.phone, 16), lid = left(t.lid, 40), push_name = left(t.push_name, 120),
             qr = t.qr, qr_generated_at = t.qr_generated_at, qr_expires_at = t.qr_expires_at,
             pairing_code = left(t.pairing_code, 16),
@@ -150,11 +161,15 @@ def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
                     %(link_ended)s::timestamptz[], %(crashes)s::int[], %(bridge_deaths)s::int[])
              AS t(session, term, state, reason, detail, retry_at, failures, linked, phone, lid, push_name, qr, qr_generated_at,
                   qr_expires_at, pairing_code, connected_at, restart_done, link_ended, crashes, bridge_deaths)
+        JOIN wa_session before ON before.id = t.session
         WHERE s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
-        RETURNING s.id"""
+        RETURNING s.id, {_REPLACED}"""
     columns = [name for name in Truth.__slots__ if name not in ("events", "facts")]
     values = {name: [getattr(truth, name) for truth in truths] for name in columns}
-    written = {row.id for row in fetch(_Known, statement, {"worker": worker, **values})}
+    rows = fetch(_Written, statement, {"worker": worker, **values})
+    written = {row.id for row in rows}
+    if replaced := [row.id for row in rows if row.replaced]:
+        numbers.begin_anew(sessions=replaced)
     told = [truth for truth in truths if truth.session in written]
     lines = [(truth.session, event) for truth in told for event in truth.events]
     _note_restrictions(lines)

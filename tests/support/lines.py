@@ -1,6 +1,6 @@
 """A restaurant's linked number and the customer it writes to, on real parts: by the API, as an ordering system would."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -60,6 +60,16 @@ class Line:
             return row if (row["state"], row["state_reason"]) == (state, reason) else {}
 
         return eventually(reached, what=f"{state} {reason}, was {self.row['state']} {self.row['state_reason']}", timeout=timeout)
+
+    def log_out(self) -> None:
+        self.api.post(f"{self._here}/log-out")
+        eventually(lambda: self.row["linked_at"] is None, what="the log-out")
+
+    def on_another_phone(self) -> "Line":
+        """The same session, to be linked to a new number."""
+        number = f"+491513{next(_numbers):07}"
+        self.stack.network.post("/api/phones", {"number": number})
+        return replace(self, number=number)
 
     def restart(self) -> None:
         self.api.post(f"{self._here}/restart")

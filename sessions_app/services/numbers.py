@@ -1,0 +1,59 @@
+"""Another number in a session's place: what was known of the one before does not hold for it."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sessions_app.services.sql import execute
+
+RANKED_ANEW = 10_000  # of each session, the next to go: hours of its pace
+
+# WhatsApp tells the times of messages in whole seconds.
+_FORGET = """
+    UPDATE wa_session s SET first_linked_at = clock_timestamp(), history_since = date_trunc('second', clock_timestamp()),
+        declared_days = NULL, declared_on = NULL, standing = '{}'
+    WHERE s.id = ANY(%(sessions)s)"""
+
+# Sent again by another number it would be another message, whatever its id: the customer may see both. Where a person is to
+# decide, it waits for them.
+_GIVE_UP = """
+    WITH unanswered AS (
+        SELECT m.id FROM message m JOIN restaurant r ON r.id = m.restaurant_id
+        WHERE m.session_id = ANY(%(sessions)s) AND m.status = 'uncertain' AND r.resend_uncertain
+        ORDER BY m.id FOR NO KEY UPDATE OF m
+    ), failed AS (
+        UPDATE message m SET status = 'failed', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL,
+            error_code = 'unconfirmed',
+            error_detail = 'Another number was linked before WhatsApp confirmed it; the customer may or may not have it.'
+        FROM unanswered WHERE m.id = unanswered.id RETURNING m.id
+    )
+    INSERT INTO message_event (message_id, at, status, detail)
+    SELECT id, clock_timestamp(), 'failed', '{"reason": "number_replaced"}' FROM failed"""
+
+# Nobody has written to this number yet.
+_TO_STRANGERS = """
+    WITH waiting AS MATERIALIZED (
+        SELECT one.id FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.protect_strangers, LATERAL (
+            (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'queued' AND m.lane < 2 AND NOT m.exempt
+             ORDER BY m.lane, m.priority, m.seq LIMIT %(most)s)
+            UNION ALL
+            (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'scheduled' AND m.lane < 2 AND NOT m.exempt)
+        ) one
+        WHERE s.id = ANY(%(sessions)s)
+    ), locked AS MATERIALIZED (
+        SELECT m.id FROM message m JOIN waiting USING (id) ORDER BY m.id FOR NO KEY UPDATE OF m
+    )
+    UPDATE message m SET lane = 2 FROM locked WHERE m.id = locked.id AND m.status IN ('queued', 'scheduled')"""
+
+_NOTE = """
+    INSERT INTO wa_session_event (session_id, at, kind, detail)
+    SELECT unnest(%(sessions)s::uuid[]), clock_timestamp(), 'number_replaced', '{}'"""
+
+
+def begin_anew(*, sessions: Sequence[UUID]) -> None:
+    """Inside the transaction that says that another number is linked, and before anything is claimed for it: its warm-up begins,
+    its customers are strangers to it, and what the number before left unanswered is not sent again."""
+    values = {"sessions": list(sessions)}
+    execute(_FORGET, values)
+    execute(_GIVE_UP, values)
+    execute(_TO_STRANGERS, {**values, "most": RANKED_ANEW})
+    execute(_NOTE, values)

@@ -1,0 +1,112 @@
+"""Another number linked into a session: nothing of the one before is held for it."""
+
+import pytest
+
+from sessions_app.models import Message, Session
+from sessions_app.services import linking
+from sessions_app.services.linking import Truth
+from sessions_app.services.ownership import Claimed, Registration
+from tests.services.test_lanes import enqueue
+from tests.support.claiming import claim, contact, fresh, sent, settle
+from tests.support.owning import ago, queued, timeline
+
+FIRST, SECOND = "+4915199999991", "+4915199999992"
+
+
+def log_out(me: Registration, mine: Claimed, phone: str = "", lid: str = "") -> None:
+    """With what is remembered of it: its number is, when its phone did it."""
+    over = Truth(session=mine.session, term=mine.term, state="unlinked", phone=phone, lid=lid)
+    linking.write_truths(worker=me.worker, truths=[over])
+
+
+def link(me: Registration, mine: Claimed, phone: str, lid: str = "") -> Session:
+    now = Truth(session=mine.session, term=mine.term, state="connected", linked=True, phone=phone, lid=lid)
+    linking.write_truths(worker=me.worker, truths=[now])
+    return Session.objects.get(pk=mine.session)
+
+
+def leave_unanswered(session: Session, me: Registration, mine: Claimed) -> Message:
+    message = queued(session)
+    got = claim(me, mine)
+    assert got is not None
+    settle(me, got, "uncertain", code="ack_timeout")
+    return fresh(message)
+
+
+def test_what_another_number_left_unanswered_is_not_sent_again(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    unanswered = leave_unanswered(session, me, mine)
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    assert claim(me, mine) is None
+    unanswered = fresh(unanswered)
+    assert (unanswered.status, unanswered.error_code) == ("failed", "unconfirmed")
+    assert unanswered.events.last().detail == {"reason": "number_replaced"}  # type: ignore[union-attr]
+
+
+def test_it_waits_for_a_person_where_one_is_to_decide(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    type(session.restaurant).objects.update(resend_uncertain=False)
+    unanswered = leave_unanswered(session, me, mine)
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    assert fresh(unanswered).status == "uncertain"
+
+
+@pytest.mark.parametrize(
+    ("kept", "phone", "lid"),
+    [
+        (("", ""), FIRST, "1@lid"),  # logged out here, and linked again
+        ((FIRST, "1@lid"), FIRST, "1@lid"),  # logged out on the phone
+        ((FIRST, "1@lid"), SECOND, "1@lid"),  # the account has moved to another number
+    ],
+)
+def test_the_same_number_goes_on(
+    session: Session, me: Registration, mine: Claimed, kept: tuple[str, str], phone: str, lid: str
+) -> None:
+    link(me, mine, FIRST, "1@lid")
+    Session.objects.update(declared_days=9, first_linked_at=(since := ago(days=40)))
+    unanswered = leave_unanswered(session, me, mine)
+    log_out(me, mine, *kept)
+    now = link(me, mine, phone, lid)
+    assert (now.declared_days, now.first_linked_at, now.history_phone) == (9, since, phone)
+    got = claim(me, mine)
+    assert got is not None and (got.message, got.resend) == (unanswered.pk, True)
+
+
+def test_its_warm_up_begins_and_no_restriction_is_inherited(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    Session.objects.update(
+        first_linked_at=ago(days=40), declared_days=9, declared_on=ago(days=1).date(), standing={"refused": []}
+    )
+    log_out(me, mine)
+    now = link(me, mine, SECOND)
+    assert now.first_linked_at is not None and now.first_linked_at > ago(minutes=1)
+    assert (now.declared_days, now.declared_on, now.standing, now.history_phone) == (None, None, {}, SECOND)
+    assert [event.kind for event in now.events.all()].count("number_replaced") == 1
+    link(me, mine, SECOND)
+    assert now.events.filter(kind="number_replaced").count() == 1
+
+
+def test_regulars_of_the_number_before_are_strangers_to_it(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    contact(session, last_inbound_at=ago(minutes=5), last_outbound_at=ago(minutes=4))
+    waiting, planned = queued(session), queued(session, status="scheduled", not_before=ago(minutes=-5))
+    answer = queued(session, exempt=True)
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    assert [fresh(one).lane for one in (waiting, planned, answer)] == [2, 2, 0]
+    session.refresh_from_db()
+    assert enqueue(session).lane == Message.Lane.NEW
+    session.contacts.update(last_inbound_at=ago(seconds=-1))
+    assert enqueue(session).lane == Message.Lane.WARM
+
+
+def test_who_does_not_protect_strangers_has_none(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    type(session.restaurant).objects.update(protect_strangers=False)
+    waiting = queued(session)
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    assert fresh(waiting).lane == Message.Lane.WARM
+    assert sent(me, mine) and timeline(waiting) == ["sending", "sent"]
