@@ -39,6 +39,6 @@ Not guaranteed: that an uncertain message was not shown already. It is sent agai
 apps show one message for each chat and id.
 
 Reading order: `celery`, `steps` (thin shells), `runner` (the thread), `engine` (what runs in it), `ownership`,
-`links` and `changes`, `drain` with its `agenda` and `answers`, `inquiries`; `bridge_lease` and `suspects` for
-bridges that hang and die.
+`links` and `changes`, `drain` with its `agenda` and `answers`, `bridge` with its `batches`, `inquiries`;
+`bridge_lease` and `suspects` for bridges that hang and die.
 """

@@ -11,6 +11,7 @@ import aiohttp
 
 from sessions_app.policy.retry import Outcome
 from sessions_app.services.claims import Claim
+from workers.batches import Batches
 from workers.clocks import steady
 
 CALL_TIMEOUT_S = 10.0
@@ -105,6 +106,7 @@ class Bridge:
         self._secret = secret
         self._ack_timeout_s = ack_timeout_s
         self._http: aiohttp.ClientSession | None = None
+        self._batches = Batches(self._post)
 
     async def __aenter__(self) -> "Bridge":
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
@@ -158,8 +160,8 @@ class Bridge:
         clock that the message's own times are by."""
         timeout = self._ack_timeout_s + typing_ms / 1000 + CALL_TIMEOUT_S
         try:
-            body = _send_body(claim, now, typing_ms)
-            answer = await self._call("POST", f"/session/{claim.session}/messages", json=body, timeout_s=timeout)
+            answer = await self._batches.send(_send_body(claim, now, typing_ms), timeout_s=timeout)
+            _raise_for_refusal(answer)
         except BridgeError as error:
             return _outcome_of_error(error)
         except TimeoutError:  # longer than the bridge itself waits: it is stuck, and so is what comes after it on this connection
@@ -167,6 +169,17 @@ class Bridge:
         except (aiohttp.ClientError, OSError, ValueError):
             return Outcome("unknown", "connection_lost")
         return _outcome(answer)
+
+    async def _post(self, sends: list[dict[str, Any]], timeout_s: float) -> AsyncIterator[dict[str, Any]]:
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CALL_TIMEOUT_S)
+        try:
+            async with self._client().post(f"{self._base()}/messages", json={"sends": sends}, timeout=timeout) as answer:
+                await _raise_for_error(answer)
+                async for line in answer.content:
+                    self.answered_at = steady()
+                    yield json.loads(line)
+        except aiohttp.ClientConnectorError as error:
+            raise BridgeAway(type(error).__name__) from error
 
     async def ask_restrictions(self, session: UUID, *, term: int) -> None:
         """WhatsApp is asked what it forbids the number; its answers come to the web side, as events."""
@@ -204,6 +217,7 @@ class Bridge:
 def _send_body(claim: Claim, now: datetime, typing_ms: int) -> dict[str, Any]:
     to = {"phone": claim.to_phone, "lid": claim.lid, "address": claim.address}
     return {
+        "session": str(claim.session),
         "term": claim.term,
         "id": claim.wa_id,
         "to": {key: value for key, value in to.items() if value},
@@ -253,6 +267,12 @@ def _outcome_of_error(error: BridgeError) -> Outcome:
     if error.code == "unauthorized":
         return Outcome("not_sent", "bridge_unavailable")
     return Outcome("not_sent", "not_connected" if error.code in _AS_NOT_CONNECTED else error.code)
+
+
+def _raise_for_refusal(answer: dict[str, Any]) -> None:
+    """Of one send among many: what the bridge would have refused it for alone."""
+    if error := answer.get("error"):
+        raise BridgeError(str(error["code"]), str(error["message"]))
 
 
 async def _raise_for_error(answer: aiohttp.ClientResponse) -> None:

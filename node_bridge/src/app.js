@@ -1,6 +1,6 @@
 import Fastify, { LogController } from 'fastify';
 import { requireSecret } from './auth.js';
-import { BridgeError } from './errors.js';
+import { BridgeError, refusalOf } from './errors.js';
 import { healthRoutes } from './routes/health.js';
 import { leaseRoutes } from './routes/lease.js';
 import { linkingRoutes } from './routes/linking.js';
@@ -24,11 +24,11 @@ export function buildApp(parts) {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: true, // GET /signals never ends by itself
-    frameworkErrors: (error, _request, reply) => answer(reply, refuse(error)),
+    frameworkErrors: (error, _request, reply) => answer(reply, refusalOf(error)),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
   });
   app.setErrorHandler((error, request, reply) => {
-    const refusal = refuse(error);
+    const refusal = refusalOf(error);
     if (refusal.status >= 500) request.log.error({ err: error, route: request.routeOptions.url }, 'a request failed');
     return answer(reply, refusal);
   });
@@ -54,19 +54,4 @@ export function buildApp(parts) {
 /** @param {any} reply @param {BridgeError} refusal */
 function answer(reply, { status, code, message, detail }) {
   return reply.code(status).send({ error: { code, message, detail: detail ?? null } });
-}
-
-/** @param {any} error @returns {BridgeError} */
-function refuse(error) {
-  if (error instanceof BridgeError) return error;
-  if (error.validation) return new BridgeError('invalid_request', 'the request is not valid', error.validation.map((/** @type {any} */ one) => problem(one, error.validationContext)));
-  if (error.statusCode >= 400 && error.statusCode < 500) return new BridgeError('invalid_request', error.message);
-  return new BridgeError('internal', 'the bridge failed; its log says why');
-}
-
-/** @param {any} error @param {string} where */
-function problem({ instancePath, params, message }, where) {
-  const name = params?.missingProperty ?? params?.additionalProperty;
-  const field = [where, ...instancePath.split('/').filter(Boolean), name].filter((part) => part !== undefined).join('.');
-  return { field, problem: message };
 }

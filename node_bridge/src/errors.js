@@ -54,3 +54,18 @@ export function firstLine(error) {
   const message = error instanceof Error ? error.message : String(error);
   return maskNumbers((message.split('\n')[0] ?? '').slice(0, 300));
 }
+
+/** What a caller is told of any error, a validation's among them. @param {any} error @returns {BridgeError} */
+export function refusalOf(error) {
+  if (error instanceof BridgeError) return error;
+  if (error.validation) return new BridgeError('invalid_request', 'the request is not valid', error.validation.map((/** @type {any} */ one) => problem(one, error.validationContext)));
+  if (error.statusCode >= 400 && error.statusCode < 500) return new BridgeError('invalid_request', error.message);
+  return new BridgeError('internal', 'the bridge failed; its log says why');
+}
+
+/** @param {any} error @param {string} where */
+function problem({ instancePath, params, message }, where) {
+  const name = params?.missingProperty ?? params?.additionalProperty;
+  const field = [where, ...instancePath.split('/').filter(Boolean), name].filter((part) => part !== undefined).join('.');
+  return { field, problem: message };
+}

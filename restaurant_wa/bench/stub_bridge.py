@@ -79,7 +79,7 @@ class StubBridge:
         app = web.Application(middlewares=[self._guard])
         app.router.add_put("/session/{id}", self._put)
         app.router.add_delete("/session/{id}", self._delete)
-        app.router.add_post("/session/{id}/messages", self._send)
+        app.router.add_post("/messages", self._send_all)
         app.router.add_post("/session/{id}/restrictions", self._ask)
         app.router.add_put("/lease", self._lease)
         app.router.add_get("/sessions", self._sessions)
@@ -128,7 +128,7 @@ class StubBridge:
 
     def _begin(self, session: str, body: Json) -> None:
         if session in self.linked:
-            self.tell(session, "connected" if self.connects else "connecting", phone="+4915112345678", lid="1@lid", name="Luigi")
+            self.tell(session, "connected" if self.connects else "connecting")  # whose number it is its row knows
         elif body["link"]["mode"] == "code":
             self.tell(session, "linking", pairing_code={"code": "ABCD1234", "expires_at": _in(60)})
         else:
@@ -142,13 +142,24 @@ class StubBridge:
         self.close(session, "requested")
         return web.json_response({"closed": True, "logged_out": log_out})
 
-    async def _send(self, request: web.Request) -> web.Response:
-        session, send = request.match_info["id"], await request.json()
+    async def _send_all(self, request: web.Request) -> web.StreamResponse:
+        lines = web.StreamResponse()
+        await lines.prepare(request)
+
+        async def send(one: Json) -> None:
+            session, message = one["session"], {name: value for name, value in one.items() if name != "session"}
+            answer = await self._send(session, message)
+            await lines.write(json.dumps({"session": session, "id": message["id"], **answer}).encode() + b"\n")
+
+        await asyncio.gather(*map(send, (await request.json())["sends"]))
+        return lines
+
+    async def _send(self, session: str, send: Json) -> Json:
         if session not in self.open or self.open[session]["state"] != "connected":
-            return web.json_response({"outcome": "not_sent", "reason": "not_connected"})
+            return {"outcome": "not_sent", "reason": "not_connected"}
         if not self.forgets:
             self.sends.append((session, send))
-        return web.json_response(await self._answered_or_cut(session, send))
+        return await self._answered_or_cut(session, send)
 
     async def _ask(self, request: web.Request) -> web.Response:
         session = request.match_info["id"]

@@ -3,7 +3,8 @@ export const TERM = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTE
 export const MAX_TEXT = 4_000; // characters
 
 const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'; // the format "uuid" lets urn:uuid:… pass
-const ID = { type: 'object', required: ['id'], properties: { id: { type: 'string', pattern: UUID } } };
+export const SESSION = { type: 'string', pattern: UUID };
+const ID = { type: 'object', required: ['id'], properties: { id: SESSION } };
 
 /** Every route of a session: its id, and a body that knows its fields. @param {Record<string, object>} properties @param {string[]} required */
 export function sessionSchema(properties, required) {
