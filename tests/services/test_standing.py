@@ -304,7 +304,10 @@ def test_a_ban_holds_everything_until_the_number_logs_in(session: Session) -> No
     assert isinstance(outlook.of_session(session).when(Lane.WARM), Ready)
 
 
-@pytest.mark.parametrize("signal", [Refused(ago(days=1)), TimeLock(ago(days=1), True, ago(hours=20))], ids=["463", "lock"])
+NOON = ago(days=1).astimezone(BERLIN).replace(hour=12)  # of the restaurant's yesterday
+
+
+@pytest.mark.parametrize("signal", [Refused(NOON), TimeLock(NOON, True, NOON + 4 * HOUR)], ids=["463", "lock"])
 def test_another_signal_costs_its_day(session: Session, signal: Event) -> None:
     Session.objects.update(first_linked_at=ago(days=3))
     before = limit(session)
