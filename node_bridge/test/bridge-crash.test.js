@@ -35,6 +35,7 @@ describe('crashes', () => {
     const bridge = await stage.another({ BRIDGE_DATABASE_URL: url });
     const { id } = await stage.linked({ bridge });
     const customer = await stage.phone();
+    await stage.settled(id, bridge);
     await bridge.send(id, text(customer, 'before'));
     const message = text(customer, 'during');
     proxy.cut();
@@ -59,6 +60,7 @@ describe('crashes', () => {
     const bridge = await stage.another({ BRIDGE_DATABASE_URL: url });
     const { id } = await stage.linked({ bridge });
     const customer = await stage.phone();
+    await stage.settled(id, bridge);
     await bridge.send(id, text(customer, 'before'));
     const issued = "SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'tctoken-issued'";
     await stage.db.until(async () => (await stage.db.rows(issued, [id])).length); // nothing else is written then
@@ -84,6 +86,7 @@ describe('crashes', () => {
     const bridge = await stage.another({ BRIDGE_DATABASE_URL: url });
     const { id, number } = await stage.linked({ bridge });
     const [customer, other] = [await stage.phone(), await stage.phone()];
+    await stage.settled(id, bridge);
     for (const to of [customer, other]) await bridge.send(id, text(to, 'before'));
     const issued = "SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'tctoken-issued'";
     await stage.db.until(async () => (await stage.db.rows(issued, [id])).length === 2); // nothing else is written then

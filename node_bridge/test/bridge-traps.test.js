@@ -43,9 +43,8 @@ describe('traps of the engine', () => {
     await first.send(own, text(customer, 'hello')); // looks them up, gets their keys, issues our token
     await stage.network.until(async () => (await stage.db.rows("SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'tctoken-issued'", [own])).length);
     const queries = async () => /** @type {Record<string, number>} by what they are about */ ((await stats()).accounts[from].asked);
-    // The login's last questions: of what is forbidden, and once the phone has shared its key, of the settings it keeps.
     await stage.web.until(() => stage.web.events.some((event) => event.session === own && event.type === 'number.chat_cap'));
-    await stage.network.until(async () => (await queries())['w:sync:app:state']);
+    await stage.settled(own, first);
     assert.ok(Object.keys(await queries()).length > 3);
     const before = await queries();
     for (let at = 0; at < 3; at += 1) await first.send(own, text(customer, `again ${at}`));

@@ -3,6 +3,7 @@ import { after, before } from 'node:test';
 import { Bridge } from './bridge.js';
 import { TestDatabase } from './database.js';
 import { Network } from './network.js';
+import { until } from './until.js';
 import { Web } from './web.js';
 
 /** A bridge, a network and a web side for the tests of one file, taken down after them. */
@@ -53,6 +54,12 @@ export class Stage {
     await this.network.scan(own, qr.text);
     await bridge.status(id, (status) => status.state === 'connected');
     return { id, number: own };
+  }
+
+  /** Until a login has asked for all that it asks for by itself, and its last write has begun: of the settings, once the phone has shared its key. @param {string} id @param {Bridge} bridge */
+  settled(id, bridge) {
+    const last = (/** @type {string} */ line) => line.includes(id) && line.includes('App state sync complete');
+    return until(async () => bridge.process.log.some(last));
   }
 }
 
