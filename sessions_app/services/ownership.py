@@ -15,6 +15,8 @@ from django.db import transaction
 from sessions_app.models.base import uuid7
 from sessions_app.services.sql import execute, fetch
 
+TAKES_BACK_WITHIN_S = 10  # what its name held before: then anybody may have it
+
 # A session needs an owner while something is left to do for it: to keep it online, to link it, to take it offline, to log it out.
 WANTED = """
     CASE s.desired
@@ -166,6 +168,12 @@ _IS_SILENT = """
             WHERE q.id = w.id AND q.at = w.heartbeat_at)"""
 
 
+# Left by a dead process of a living name, which may have its share already, or never be ready. It has the first turn.
+_LEFT_BY_NAME = f"""
+    (s.owner_incarnation <> w.incarnation
+     AND (w.bridge_ready OR w.started_at < clock_timestamp() - interval '{TAKES_BACK_WITHIN_S} seconds'))"""
+
+
 def _silence(silent: Sequence[Ahead]) -> dict[str, list[object]]:
     return {"silent": [one.worker for one in silent], "beats": [one.heartbeat_at for one in silent]}
 
@@ -177,7 +185,7 @@ def _lock_free(me: Registration, limit: int, silent: Sequence[Ahead]) -> list[_F
         SELECT s.id, s.owner_id FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
         WHERE {WANTED}
           AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR {_IS_SILENT}
-               OR (w.id = %(worker)s AND s.owner_incarnation <> %(incarnation)s))
+               OR (w.id = %(worker)s AND s.owner_incarnation <> %(incarnation)s) OR {_LEFT_BY_NAME})
           AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.incarnation = %(incarnation)s
                       AND me.expires_at > clock_timestamp() AND NOT me.draining)
         ORDER BY s.owner_id = %(worker)s DESC NULLS LAST
@@ -210,7 +218,7 @@ def _take(me: Registration, free: Sequence[_Free], *, gone: Sequence[UUID]) -> l
                 qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', updated_at = clock_timestamp()
             WHERE s.id = ANY(%(sessions)s)
               AND (s.owner_id IS NULL OR s.owner_id = ANY(%(gone)s)
-                   OR (s.owner_id = %(worker)s AND s.owner_incarnation <> %(incarnation)s))
+                   OR s.owner_incarnation <> (SELECT w.incarnation FROM worker w WHERE w.id = s.owner_id))
             RETURNING s.id, s.term
         ), log AS (
             INSERT INTO wa_session_event (session_id, at, kind, detail)

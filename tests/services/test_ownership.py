@@ -61,6 +61,29 @@ def test_a_dead_owners_sessions_are_taken_over(session: Session) -> None:
     assert (session.state, session.qr) == ("disconnected", "")
 
 
+def test_what_a_restarted_worker_does_not_take_back_is_free_for_others(restaurant: Restaurant) -> None:
+    """It may have its share already: all workers were killed, and the others were quicker."""
+    linked_sessions(restaurant, 3)
+    ownership.claim(me=register(), limit=3)
+    other = register("w2@here")
+    again = register(ready=False)
+    assert ownership.claim(me=other, limit=3) == []  # it has the first turn
+    assert ownership.renew(me=again, ttl_s=30, bridge_ready=True, bridge_detail="", draining=False)
+    assert len(ownership.claim(me=again, limit=1)) == 1
+    taken = ownership.claim(me=other, limit=3)
+    assert [one.term for one in taken] == [2, 2]
+    assert ownership.claim(me=again, limit=3) == ownership.claim(me=other, limit=3) == []
+
+
+def test_what_a_restarted_worker_held_does_not_wait_for_one_that_never_gets_ready(session: Session) -> None:
+    linked(session)
+    ownership.claim(me=register(), limit=1)
+    register(ready=False)
+    other = register("w2@here")
+    Worker.objects.filter(name="w1@here").update(started_at=ago(seconds=ownership.TAKES_BACK_WITHIN_S + 1))
+    assert ownership.claim(me=other, limit=1) == [Claimed(session.pk, 2)]
+
+
 def test_a_restarted_worker_takes_its_own_back_at_once(session: Session) -> None:
     linked(session)
     first = claim_one(session)
