@@ -52,6 +52,6 @@ export function buildApp(parts) {
 }
 
 /** @param {any} reply @param {BridgeError} refusal */
-function answer(reply, { status, code, message, detail }) {
-  return reply.code(status).send({ error: { code, message, detail: detail ?? null } });
+function answer(reply, refusal) {
+  return reply.code(refusal.status).send({ error: refusal });
 }

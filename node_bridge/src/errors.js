@@ -26,6 +26,11 @@ export class BridgeError extends Error {
     this.status = STATUS[code];
     this.detail = detail;
   }
+
+  /** As callers are told. */
+  toJSON() {
+    return { code: this.code, message: this.message, detail: this.detail ?? null };
+  }
 }
 
 /** The database could not be reached or did not answer in time. Nothing may be concluded about what it holds. */

@@ -17,5 +17,8 @@ class Migration(migrations.Migration):
             name="history_since",
             field=models.DateTimeField(blank=True, null=True),
         ),
-        migrations.RunSQL("UPDATE wa_session SET history_phone = phone WHERE phone <> ''", migrations.RunSQL.noop),
+        migrations.RunSQL(
+            "UPDATE wa_session SET history_phone = phone WHERE phone <> '' AND first_linked_at IS NOT NULL",
+            migrations.RunSQL.noop,
+        ),
     ]

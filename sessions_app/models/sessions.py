@@ -77,9 +77,7 @@ class Session(UUIDModel):
 
     # What is known of the number, and what of its queue is held because of it
     history_phone = models.CharField(max_length=16, blank=True, db_default="")  # E.164 of the number that all this is about
-    history_since = models.DateTimeField(
-        null=True, blank=True
-    )  # when that number took another one's place; null: it is the first
+    history_since = models.DateTimeField(null=True, blank=True)  # when it took another one's place; null: it is the first
     first_linked_at = models.DateTimeField(null=True, blank=True)  # that number, here; the warm-up counts from then
     declared_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="Good days the number had before it came here. Empty: it is taken for a new one."

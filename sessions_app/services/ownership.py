@@ -168,10 +168,11 @@ _IS_SILENT = """
             WHERE q.id = w.id AND q.at = w.heartbeat_at)"""
 
 
-# Left by a dead process of a living name, which may have its share already, or never be ready. It has the first turn.
-_LEFT_BY_NAME = f"""
+# By a dead process of a living name. The name has the first turn; it may have its share already, or never be ready.
+_IS_LEFT_BEHIND = f"""
     (s.owner_incarnation <> w.incarnation
-     AND (w.bridge_ready OR w.started_at < clock_timestamp() - interval '{TAKES_BACK_WITHIN_S} seconds'))"""
+     AND (w.id = %(worker)s OR w.bridge_ready
+          OR w.started_at < clock_timestamp() - interval '{TAKES_BACK_WITHIN_S} seconds'))"""
 
 
 def _silence(silent: Sequence[Ahead]) -> dict[str, list[object]]:
@@ -184,8 +185,7 @@ def _lock_free(me: Registration, limit: int, silent: Sequence[Ahead]) -> list[_F
     statement = f"""
         SELECT s.id, s.owner_id FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
         WHERE {WANTED}
-          AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR {_IS_SILENT}
-               OR (w.id = %(worker)s AND s.owner_incarnation <> %(incarnation)s) OR {_LEFT_BY_NAME})
+          AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR {_IS_SILENT} OR {_IS_LEFT_BEHIND})
           AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.incarnation = %(incarnation)s
                       AND me.expires_at > clock_timestamp() AND NOT me.draining)
         ORDER BY s.owner_id = %(worker)s DESC NULLS LAST

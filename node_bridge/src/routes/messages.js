@@ -46,9 +46,9 @@ export function messageRoutes(app, { sessions, lease, log }) {
         const { session, ...message } = one;
         return { ...named, ...(await send(session.toLowerCase(), message)) };
       } catch (error) {
-        const { status, code, message, detail } = refusalOf(error);
-        if (status >= 500) log.error({ err: error, route: '/messages' }, 'a request failed');
-        return { ...named, error: { code, message, detail: detail ?? null } };
+        const refusal = refusalOf(error);
+        if (refusal.status >= 500) log.error({ err: error, route: '/messages' }, 'a request failed');
+        return { ...named, error: refusal };
       }
     };
     reply.hijack();
