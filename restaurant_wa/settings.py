@@ -167,12 +167,12 @@ WORKER_TTL_S = env.float("WORKER_TTL_S", default=6.0)
 WORKER_LEASE_MARGIN_S = env.float("WORKER_LEASE_MARGIN_S", default=1.0)
 
 # --- Observability ------------------------------------------------------------------------------------------------
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
 ENVIRONMENT = env.str("ENVIRONMENT", default="development")  # "production" turns the insecure-default checks into errors
 RELEASE = env.str("RELEASE", default="")
 LOGGING = json_logging.configuration(LOG_LEVEL)
-json_logging.configure()
+json_logging.configure(LOG_LEVEL)
 reporting.start(dsn=SENTRY_DSN, environment=ENVIRONMENT, release=RELEASE)
 
 # --- The admin's look ---------------------------------------------------------------------------------------------

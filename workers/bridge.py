@@ -1,6 +1,5 @@
 """Client of the bridge's HTTP contract (`node_bridge/README.md`). Every call has a timeout."""
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import aiohttp
+import orjson
 
 from sessions_app.policy.retry import Outcome
 from sessions_app.services.claims import Claim
@@ -111,7 +111,9 @@ class Bridge:
     async def __aenter__(self) -> "Bridge":
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
         headers = {"Authorization": f"Bearer {self._secret}"}
-        self._http = aiohttp.ClientSession(connector=connector, headers=headers, trust_env=False)
+        self._http = aiohttp.ClientSession(
+            connector=connector, headers=headers, trust_env=False, json_serialize_bytes=orjson.dumps
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -148,7 +150,7 @@ class Bridge:
                 await _raise_for_error(answer)
                 async for line in answer.content:
                     self.answered_at = steady()
-                    raw = json.loads(line)
+                    raw = orjson.loads(line)
                     if "id" in raw:
                         yield parse_status(raw)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -177,7 +179,7 @@ class Bridge:
                 await _raise_for_error(answer)
                 async for line in answer.content:
                     self.answered_at = steady()
-                    yield json.loads(line)
+                    yield orjson.loads(line)
         except aiohttp.ClientConnectorError as error:
             raise BridgeAway(type(error).__name__) from error
 

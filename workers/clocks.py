@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 def steady() -> float:
     """Seconds that only run forward, through suspends too where the system offers that."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return time.clock_gettime(_STEADY)
 
 
 LEAST_STEP = timedelta(seconds=1)

@@ -255,9 +255,9 @@ class Drain:
         say = log.debug if verdict.next is Next.SENT else log.warning
         say(
             "message.settled",
-            session=str(claim.session),
-            restaurant=str(owned.row.restaurant),
-            message=str(claim.message),
+            session=claim.session,
+            restaurant=owned.row.restaurant,
+            message=claim.message,
             status=str(verdict.next),
             code=verdict.code,
             attempt=claim.attempt,

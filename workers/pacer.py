@@ -50,15 +50,16 @@ class Pacer:
     def due(self, session: SessionRow, at: datetime) -> Due:
         """What may be claimed for the slot at `at`."""
         open_ = gates(ledger=self.ledger, policy=self.rules.policy, number=self.number, now=at)
+        holds_strangers = self._holds_strangers(at)
         turn, self.turn = self.turn, self.turn + 1
-        warm_slot, warm_ms = self._pause(Lane.WARM, self.ledger)
-        cold_slot, cold_ms = self._pause(Lane.COLD, Ledger(cold=self.ledger.cold))
+        warm_slot, warm_ms = self._pause(Lane.WARM)
+        cold_slot, cold_ms = self._pause(Lane.COLD)
         return Due(
             session=session.id,
             term=session.term,
             warm=_upto(open_.warm),
-            cold=NOTHING if self._holds_strangers(at) else _upto(open_.cold),
-            new=NOTHING if self._holds_strangers(at) else _upto(open_.new),
+            cold=NOTHING if holds_strangers else _upto(open_.cold),
+            new=NOTHING if holds_strangers else _upto(open_.new),
             oldest=is_the_oldests(turn),
             warm_slot=warm_slot,
             warm_delay_ms=warm_ms,
@@ -78,11 +79,14 @@ class Pacer:
         self.strangers = self.strangers and replace(self.strangers, until=self.strangers.until + step)
         self.ledger = ledgers.shifted(self.ledger, step)
 
-    def _pause(self, lane: Lane, ledger: Ledger) -> tuple[datetime | None, int]:
-        """When the pause after the ledger's last message ends, and how long it is."""
-        since = ledger.latest.last_sent_at
+    def _pause(self, lane: Lane) -> tuple[datetime | None, int]:
+        """When the pause after the last message ends, and how long it is: after anybody's, or for strangers after the last
+        one to a stranger."""
+        last = self.ledger.latest if lane is Lane.WARM else self.ledger.cold
+        since = last.last_sent_at
         if since is None:
             return None, 0
+        ledger = self.ledger if lane is Lane.WARM else Ledger(cold=last)
         ends_at = slot_at(lane, ledger=ledger, policy=self.rules.policy, number=self.number, now=since)
         return ends_at, (ends_at - since) // _MS
 

@@ -55,18 +55,20 @@ def when(lane: Lane, priority: Priority, *, ledger: Ledger, policy: Policy, numb
 
 def slot_at(lane: Lane, *, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> datetime:
     """By the pace alone: the pause after the session's last message, and for a stranger that after the last stranger, too."""
-    last, cold = ledger.latest, ledger.cold
+    last = ledger.latest
     slot = next_send_at(policy.warm.pace, History(last.last_sent_at), now, last.jitter)
-    if lane is Lane.WARM:
-        return slot
-    slow = slow_until(number.known, lane)
-    return slowed_send_at(policy.cold.pace, SLOWER, slow, History(cold.last_sent_at), slot, cold.jitter)
+    return slot if lane is Lane.WARM else _strangers_slot(slot, ledger, policy, number)
 
 
 def gates(*, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Gates:
     """All lanes at once. `now` may be the instant a message would go, where it is claimed a little earlier."""
-    warm, cold, new = (_gate(lane, ledger, policy, number, now) for lane in (Lane.WARM, Lane.COLD, Lane.NEW))
-    return Gates(warm, cold, new)
+    slot = slot_at(Lane.WARM, ledger=ledger, policy=policy, number=number, now=now)
+    strangers = _strangers_slot(slot, ledger, policy, number)
+    return Gates(
+        _gate(Lane.WARM, slot, ledger, policy, number, now),
+        _gate(Lane.COLD, strangers, ledger, policy, number, now),
+        _gate(Lane.NEW, strangers, ledger, policy, number, now),
+    )
 
 
 def today(lane: Lane, *, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Budgets:
@@ -89,17 +91,22 @@ def explain(answer: Ready | Held, *, ahead: int, expected_at: datetime, now: dat
     return Held(Reason.PACE, at) if at > now else Held(Reason.NEXT, now)
 
 
+def _strangers_slot(slot: datetime, ledger: Ledger, policy: Policy, number: Number) -> datetime:
+    """`slot`: anybody's."""
+    cold, slow = ledger.cold, slow_until(number.known, Lane.COLD)
+    return slowed_send_at(policy.cold.pace, SLOWER, slow, History(cold.last_sent_at), slot, cold.jitter)
+
+
 def _answer(lane: Lane, priority: Priority, slot: datetime, spent: list[Held], policy: Policy, number: Number) -> Ready | Held:
     restricted, hours = hold(number.known, lane, priority), policy.hours_for(priority)
-    waits = [*spent, restricted] if restricted is not None and restricted.until > slot else [*spent]
-    free = max((wait.until for wait in waits), default=slot)
+    waits = [*spent, restricted] if restricted is not None and restricted.until > slot else spent
     opens = next_open(hours, slot)
-    if opens > slot:
-        waits.append(Held(_why_closed(policy, slot), opens))
-    worst = longest(waits)
-    if worst is None:
+    if not waits and opens == slot:
         return Ready(slot)
-    return Held(worst.reason, opens if free <= opens else next_open(hours, free))
+    free = max((wait.until for wait in waits), default=slot)
+    closed = [Held(_why_closed(policy, slot), opens)] if opens > slot else []
+    reason = max((*waits, *closed), key=lambda wait: wait.until).reason
+    return Held(reason, opens if free <= opens else next_open(hours, free))
 
 
 def _spent(lane: Lane, slot: datetime, ledger: Ledger, policy: Policy, number: Number) -> list[Held]:
@@ -119,9 +126,10 @@ def _why_closed(policy: Policy, slot: datetime) -> Reason:
     return Reason.QUIET_HOURS if next_open(policy.windows, slot) == slot else Reason.SEND_WINDOW
 
 
-def _gate(lane: Lane, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Priority | None:
+def _gate(lane: Lane, slot: datetime, ledger: Ledger, policy: Policy, number: Number, now: datetime) -> Priority | None:
     """The least urgent priority that may go."""
-    slot = slot_at(lane, ledger=ledger, policy=policy, number=number, now=now)
+    if slot > now:
+        return None
     spent = _spent(lane, slot, ledger, policy, number)
     for priority in _CLASSES:
         answer = _answer(lane, priority, slot, spent, policy, number)

@@ -5,7 +5,7 @@ lasts 23 or 25 hours when the clock is set. The hour slides, so that no clock ho
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,7 +44,7 @@ def counted(tally: Tally, at: datetime, jitter: float, zone: ZoneInfo, *, per_ho
     at = at if tally.last_sent_at is None else max(at, tally.last_sent_at)
     hour = (*tally.hour[bisect_right(tally.hour, at - HOUR) :], at)[-per_hour:] if per_hour else ()
     if tally.day is not None and at < tally.day.ends_at:
-        return replace(tally, last_sent_at=at, jitter=jitter, hour=hour, sent_on_day=tally.sent_on_day + budgeted)
+        return Tally(at, jitter, hour, tally.day, tally.sent_on_day + budgeted)
     return Tally(at, jitter, hour, local_day(zone, at), int(budgeted))
 
 

@@ -4,7 +4,7 @@ A new owner builds it from the tallies, and notes each send that went over the w
 hourly limit allows.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sessions_app.policy.budgets import Tally, counted
@@ -34,4 +34,4 @@ def noted(ledger: Ledger, lane: Lane, *, at: datetime, jitter: float, policy: Po
     """The ledger after a send. `jitter`: a new die, uniform over [0, 1), for the pause that follows."""
     per_hour = policy.of(lane).per_hour
     tally = counted(ledger.of(lane), at, jitter, policy.zone, per_hour=per_hour, budgeted=lane is not Lane.COLD)
-    return replace(ledger, warm=tally) if lane is Lane.WARM else replace(ledger, cold=tally)
+    return Ledger(tally, ledger.cold) if lane is Lane.WARM else Ledger(ledger.warm, tally)

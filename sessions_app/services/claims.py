@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sessions_app.policy.guards import IDENTICAL_WITHIN
 from sessions_app.policy.priorities import WAITED
-from sessions_app.services.sql import execute, fetch
+from sessions_app.services.sql import execute, fetch, records
 
 NOTHING = -1  # no priority is low enough
 RESEND_FOR_HOURS = 24  # after the first hand-over
@@ -94,10 +94,9 @@ _TEXT_KEY = r"lower(regexp_replace(btrim({}.body, E' \t\n\r'), '\s+', ' ', 'g'))
 _CLAIM = f"""
     WITH due AS (
         SELECT s.id, d.*, r.resend_uncertain
-        FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(warm)s::int[], %(cold)s::int[], %(new)s::int[], %(oldest)s::bool[],
-                    %(warm_slot)s::timestamptz[], %(warm_delay_ms)s::int[], %(cold_slot)s::timestamptz[],
-                    %(cold_delay_ms)s::int[], %(gap_s)s::float8[], %(identical)s::int[])
-            AS d(session, term, warm, cold, new, oldest, warm_slot, warm_delay_ms, cold_slot, cold_delay_ms, gap_s, identical)
+        FROM json_to_recordset(%(due)s::json)
+            AS d(session uuid, term bigint, warm int, cold int, new int, oldest bool, warm_slot timestamptz, warm_delay_ms int,
+                 cold_slot timestamptz, cold_delay_ms int, gap_s float8, identical int)
         JOIN wa_session s ON s.id = d.session AND s.term = d.term AND s.owner_id = %(worker)s AND s.state = 'connected'
             AND s.deleted_at IS NULL
         JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
@@ -175,9 +174,8 @@ _CLAIM = f"""
 
 def statement(*, worker: UUID, due: Sequence[Due]) -> tuple[str, dict[str, Any]]:
     """The claim and its values: for whoever wants it explained."""
-    values = {name: [getattr(one, name) for one in due] for name in Due.__slots__}
     limits = {"waited": WAITED.total_seconds(), "within": IDENTICAL_WITHIN.total_seconds(), "absent": NOT_ON_WHATSAPP_FOR_S}
-    return _CLAIM, {"worker": worker, **limits, **values}
+    return _CLAIM, {"worker": worker, **limits, "due": records(due)}
 
 
 def claim(*, worker: UUID, due: Sequence[Due]) -> list[Claim]:

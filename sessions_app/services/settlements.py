@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sessions_app.models.base import uuid7
-from sessions_app.services.sql import execute
+from sessions_app.services.sql import execute, records
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,29 @@ class Settlement:
     on_whatsapp: bool | None = None  # what the answer says of that
 
 
+@dataclass(frozen=True, slots=True)
+class _Customer:
+    """What a settlement says of one. `id`: of a contact that is not there yet."""
+
+    id: UUID
+    session: UUID
+    term: int
+    phone: str
+    sent_at: datetime | None
+    on_whatsapp: bool | None
+    parked_until: datetime | None
+
+
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
 # A send is counted once: a repeated settlement finds the session's last send no earlier than its own. Messages are locked in the
 # order in which receipts lock them: two batches that name the same ones wait for each other, not in a circle. So is what the same
 # transaction may send again afterwards: its ids may be lower.
 _SETTLE = """
     WITH result AS (
-        SELECT * FROM unnest(%(message)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(status)s::text[],
-                             %(at)s::timestamptz[], %(lane)s::int[], %(code)s::text[],
-                             %(detail)s::text[], %(address)s::text[], %(not_before)s::timestamptz[],
-                             %(hold_until)s::timestamptz[], %(sent_at)s::timestamptz[], %(next_send_at)s::timestamptz[],
-                             %(delay_ms)s::int[], %(cold_delay_ms)s::int[])
-            AS t(message, session, term, status, at, lane, code, detail, address, not_before, hold_until, sent_at, next_send_at,
-                 delay_ms, cold_delay_ms)
+        SELECT * FROM json_to_recordset(%(settlements)s::json)
+            AS t(message uuid, session uuid, term bigint, status text, at timestamptz, lane int, code text, detail text,
+                 address text, not_before timestamptz, hold_until timestamptz, sent_at timestamptz, next_send_at timestamptz,
+                 delay_ms int, cold_delay_ms int)
     ), own AS (
         SELECT s.id, s.last_sent_at FROM wa_session s
         JOIN result t ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
@@ -97,9 +107,8 @@ _SETTLE = """
 # settlement parks nobody for longer than it did, and so is no second refusal.
 _CUSTOMERS = """
     WITH told AS (
-        SELECT t.*, s.restaurant_id FROM unnest(%(id)s::uuid[], %(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[],
-                                                %(sent_at)s::timestamptz[], %(on_whatsapp)s::bool[], %(parked)s::timestamptz[])
-            AS t(id, session, term, phone, sent_at, on_whatsapp, parked_until)
+        SELECT t.*, s.restaurant_id FROM json_to_recordset(%(customers)s::json)
+            AS t(id uuid, session uuid, term bigint, phone text, sent_at timestamptz, on_whatsapp bool, parked_until timestamptz)
         JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
     ), known AS MATERIALIZED (
         SELECT k.id FROM contact k JOIN told t ON k.session_id = t.session AND k.phone = t.phone AND k.phone <> ''
@@ -123,37 +132,25 @@ _CUSTOMERS = """
 # The chat is open now: what waits for the same stranger opens none.
 _OPENED = """
     UPDATE message m SET lane = 1
-    FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(phone)s::text[]) AS t(session, term, phone)
+    FROM json_to_recordset(%(settlements)s::json) AS t(session uuid, term bigint, to_phone text)
     JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
-    WHERE m.restaurant_id = s.restaurant_id AND m.to_phone = t.phone AND m.session_id = s.id AND m.lane = 2
+    WHERE m.restaurant_id = s.restaurant_id AND m.to_phone = t.to_phone AND m.session_id = s.id AND m.lane = 2
       AND m.status IN ('queued', 'scheduled')"""
 
 
 def settle(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[UUID] = ()) -> None:
     """Inside the caller's transaction, which will claim for the sessions in `due`."""
-    values = {name: [getattr(one, name) for one in settlements] for name in Settlement.__slots__}
-    execute(_SETTLE, {"worker": worker, "due": list(due), **values}, often=True)
+    execute(_SETTLE, {"worker": worker, "settlements": records(settlements), "due": list(due)}, often=True)
     _note_customers(worker, [one for one in settlements if one.sent_at or one.on_whatsapp is not None])
     opened = [one for one in settlements if one.lane == 2 and one.on_whatsapp]
     if opened:
-        _open(worker, opened)
-
-
-def _open(worker: UUID, opened: Sequence[Settlement]) -> None:
-    values = {name: [getattr(one, name) for one in opened] for name in ("session", "term")}
-    execute(_OPENED, {"worker": worker, **values, "phone": [one.to_phone for one in opened]})
+        execute(_OPENED, {"worker": worker, "settlements": records(opened)})
 
 
 def _note_customers(worker: UUID, told: Sequence[Settlement]) -> None:
-    if not told:
-        return
-    values = {
-        "id": [uuid7() for _ in told],
-        "session": [one.session for one in told],
-        "term": [one.term for one in told],
-        "phone": [one.to_phone for one in told],
-        "sent_at": [one.sent_at for one in told],
-        "on_whatsapp": [one.on_whatsapp for one in told],
-        "parked": [one.parked_until for one in told],
-    }
-    execute(_CUSTOMERS, {"worker": worker, **values}, often=True)
+    if told:
+        customers = [
+            _Customer(uuid7(), one.session, one.term, one.to_phone, one.sent_at, one.on_whatsapp, one.parked_until)
+            for one in told
+        ]
+        execute(_CUSTOMERS, {"worker": worker, "customers": records(customers)}, often=True)

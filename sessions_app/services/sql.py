@@ -1,9 +1,10 @@
-"""Batched statements: a typed row for each line of the answer."""
+"""Batched statements: many rows in as one text, a typed row out for each line of the answer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+import orjson
 import psycopg
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -24,6 +25,12 @@ def execute(statement: str, parameters: Mapping[str, Any], *, often: bool = Fals
     """Runs the statement and answers how many rows it touched."""
     with _executed(statement, parameters, often) as cursor:
         return int(cursor.rowcount)
+
+
+def records(rows: Sequence[Any]) -> str:
+    """Dataclasses for `json_to_recordset`, by the names of their fields. An array for each column takes its caller twenty times
+    as much CPU, and an owner writes hundreds of rows a second."""
+    return orjson.dumps(rows).decode()
 
 
 class _Preparing(psycopg.Cursor[Any]):
