@@ -27,6 +27,7 @@ from workers.spool import SpoolDirectory, SpoolHeld
 
 log = structlog.get_logger(__name__)
 BRIDGE = Path(__file__).resolve().parent.parent / "node_bridge"
+COMPILED = BRIDGE / "node_modules" / ".cache" / "compiled"  # by V8; where it cannot be written a start takes longer
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 8.0
 STEADY_AFTER_S = 60.0
@@ -133,6 +134,7 @@ def environment(spool: Path) -> dict[str, str]:
         "SEND_ACK_TIMEOUT_S": f"{settings.SEND_ACK_TIMEOUT_S:g}",
         "LOG_LEVEL": settings.LOG_LEVEL.lower(),
         "BRIDGE_EXIT_WITH_PARENT": "1",
+        "NODE_COMPILE_CACHE": str(COMPILED),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from restaurant_wa.local.children import Program
-from restaurant_wa.local.places import BASE_DIR, BRIDGE_DIR
+from restaurant_wa.local.places import BASE_DIR, BRIDGE_DIR, COMPILED
 
 WEB_THREADS = 8
 SIMULATOR_PORT = 8099
@@ -73,7 +73,8 @@ def simulator(site: Site) -> Part:
     """The simulated WhatsApp network; it ends last, and by itself when its parent is gone."""
     place = ["--port", str(site.simulator_port), *(["--data", str(site.data / "simulator")] if site.simulator_keeps else [])]
     argv = [site.env["NODE_BINARY"], str(BRIDGE_DIR / "simulator" / "main.js"), *place]
-    program = _program(site, "simulator", argv, extra={"SIMULATOR_EXIT_WITH_PARENT": "1"}, holds_stdin=True)
+    extra = {"SIMULATOR_EXIT_WITH_PARENT": "1", "NODE_COMPILE_CACHE": str(COMPILED)}
+    program = _program(site, "simulator", argv, extra=extra, holds_stdin=True)
     return Part(program=program, stage=3, ready=lambda: _answers(f"http://127.0.0.1:{site.simulator_port}/api/health"))
 
 

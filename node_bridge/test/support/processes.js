@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 
 const READY_MS = 20_000;
+const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url));
 
 /**
  * Starts a program of this package and waits for its ready line on stdout.
@@ -13,7 +14,7 @@ const READY_MS = 20_000;
  */
 export async function start(script, { args = [], env = {} } = {}) {
   const path = fileURLToPath(new URL(`../../${script}`, import.meta.url));
-  const child = spawn(process.execPath, [path, ...args], { env: { PATH: process.env.PATH, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [path, ...args], { env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
   /** @type {string[]} */
   const log = [];
   createInterface({ input: /** @type {any} */ (child.stderr) }).on('line', (line) => log.push(line));
