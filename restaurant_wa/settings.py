@@ -24,7 +24,7 @@ INSTALLED_APPS = [
     "sessions_app",  # before Unfold: its templates extend Unfold's of the same name
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # the admin is loaded with the addresses: workers have none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -7,6 +7,8 @@ from django.views.generic import RedirectView
 
 from sessions_app.api import api, internal_urls, legacy_urls, probe_urls
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),

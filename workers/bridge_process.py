@@ -17,7 +17,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Protocol
 
-import sentry_sdk
 import structlog
 from django.conf import settings
 
@@ -283,6 +282,8 @@ def _report(line: str) -> None:
         said = json.loads(line)
     except ValueError:  # not a line of its log
         return
+    import sentry_sdk
+
     with sentry_sdk.new_scope() as scope:
         scope.set_context("bridge", said)
         sentry_sdk.capture_message(f"bridge: {said.get('msg', '')}", level="error")
