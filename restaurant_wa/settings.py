@@ -1,5 +1,6 @@
 """Settings of the Django project, read from the environment; `.env.example` lists every name with its default."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
-    "ninja",
+    # Not Ninja: only its documentation page's files are needed, and it would bring pydantic into every worker.
 ]
+_NINJA = Path(find_spec("ninja").origin).parent  # type: ignore[union-attr, arg-type]
 MIDDLEWARE = [
     "restaurant_wa.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -49,6 +51,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
+        "DIRS": [_NINJA / "templates"],
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -63,6 +66,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 STATIC_URL = "static/"
+STATICFILES_DIRS = [("ninja", _NINJA / "static" / "ninja")]
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 WHITENOISE_USE_FINDERS = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
