@@ -10,13 +10,16 @@ const GATHER_MS = 50; // a receipt can wait that long, and a request for each co
 const TIMEOUT_MS = 5_000;
 const QUICK_MS = [0, 200, 800]; // the pauses before the three quick attempts
 const SLOW_MS = [1_000, 2_000, 5_000, 10_000]; // then these, the last one for ever
-const RETRYABLE = new Set([401, 408, 429]);
+// What the web side itself says of a batch that it will never take. Whoever else answers 4xx (a proxy, another service at a wrong
+// address, the web side to a host name that it does not go by) has not read the events, and they wait.
+const NEVER_TAKEN = new Set(['malformed_json', 'invalid_request', 'body_too_large']);
 
 /** Hands the spool's events to the web side, oldest first, until they are taken. */
 export class Delivery {
   #stopping = new AbortController();
   /** @type {Promise<void>} */ #running;
   #wake = () => {};
+  #said = ''; // the web side, at the last attempt
   #spool;
   #log;
   #url;
@@ -85,7 +88,7 @@ export class Delivery {
 
   /** @param {Batch} batch @param {number} attempt */
   async #keep(batch, attempt) {
-    if (attempt + 1 === QUICK_MS.length) this.#log.warn({ events: batch.lines.length, waiting: this.#spool.count }, 'the web side does not take events: they wait on disk');
+    if (attempt + 1 === QUICK_MS.length) this.#log.warn({ events: batch.lines.length, waiting: this.#spool.count, said: this.#said }, 'the web side does not take events: they wait on disk');
     await this.#spool.sync();
   }
 
@@ -100,9 +103,12 @@ export class Delivery {
         redirect: 'error',
         signal: AbortSignal.timeout(timeoutMs),
       });
-      await response.arrayBuffer(); // frees the connection
-      return judge(response.status);
-    } catch {
+      const answer = await response.text(); // which frees the connection, too
+      this.#said = `HTTP ${response.status} ${codeOf(answer)}`;
+      return judge(response.status, answer);
+    } catch (error) {
+      const { name, cause } = /** @type {Error & {cause?: {code?: string}}} */ (error);
+      this.#said = cause?.code ?? name;
       return 'later';
     }
   }
@@ -113,10 +119,19 @@ export class Delivery {
   }
 }
 
-/** @param {number} status @returns {Answer} */
-function judge(status) {
+/** @param {number} status @param {string} body @returns {Answer} */
+function judge(status, body) {
   if (status >= 200 && status < 300) return 'taken';
-  return status >= 400 && status < 500 && !RETRYABLE.has(status) ? 'refused' : 'later';
+  return status === 422 || (status >= 400 && status < 500 && NEVER_TAKEN.has(codeOf(body))) ? 'refused' : 'later';
+}
+
+/** @param {string} body @returns {string} */
+function codeOf(body) {
+  try {
+    return String(JSON.parse(body)?.code ?? '');
+  } catch {
+    return '';
+  }
 }
 
 /** @param {number} ms */
