@@ -241,6 +241,7 @@ def _around(message: Message) -> Surroundings:
     if not waits:
         return Surroundings(ahead=0, ahead_capped=False, worker_alive=True)
     ahead, why = ahead_of(message), estimates.for_messages(messages=[message])[message.pk]
+    ahead = max(ahead, 1) if why.reason == Reason.QUEUE else ahead
     hold = None if why.reason in IN_TURN else Held(why.reason, why.until or timezone.now())
     return Surroundings(ahead=min(ahead, CAP), ahead_capped=ahead > CAP, worker_alive=usable_worker_exists(), hold=hold)
 

@@ -18,6 +18,8 @@ _FEW: dict[str, str] = {
     Reason.REFUSED: "strangers refused",
     Reason.ASKING: "asking WhatsApp why",
     Reason.CONTACT_PARKED: "WhatsApp refuses this customer",
+    Reason.NO_WORKER: "no worker is running",
+    Reason.DISCONNECTED: "reconnecting",
     Reason.NOT_LINKED: "no number linked",
     Reason.STOPPED: "number kept offline",
     Reason.LOGGED_OUT: "number logged out",

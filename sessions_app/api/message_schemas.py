@@ -10,9 +10,7 @@ from sessions_app.api.fields import STORABLE, VISIBLE, Answer, Body, PhoneText, 
 from sessions_app.models import Message, MessageEvent
 from sessions_app.models.messages import MAX_BODY_CHARACTERS
 from sessions_app.policy.reasons import sentence
-from sessions_app.services.estimates import Estimate
-
-NO_ESTIMATE = Estimate(None, None, None)
+from sessions_app.services.estimates import UNKNOWN, Estimate
 
 
 class MessageIn(Body):
@@ -78,7 +76,7 @@ class MessagePage(Answer):
 
 
 def summary(message: Message, estimate: Estimate | None) -> MessageSummary:
-    return MessageSummary(**_columns(message), **_wait(estimate or NO_ESTIMATE))
+    return MessageSummary(**_columns(message), **_wait(estimate or UNKNOWN))
 
 
 def with_estimate(message: Message, estimate: Estimate) -> MessageOut:
@@ -110,5 +108,5 @@ def _columns(message: Message) -> dict[str, Any]:
         "priority": Message.Priority(message.priority).label,
         "lane": Message.Lane(message.lane).label,
     }
-    told = {*renamed, *_wait(NO_ESTIMATE)}
+    told = {*renamed, *_wait(UNKNOWN)}
     return renamed | {name: getattr(message, name) for name in MessageSummary.model_fields if name not in told}

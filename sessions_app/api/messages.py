@@ -149,4 +149,4 @@ def _own(request: HttpRequest, message_id: UUID) -> Message:
 
 
 def _with_estimate(message: Message) -> MessageOut:
-    return with_estimate(message, estimates.for_message(message=message))
+    return with_estimate(message, estimates.of_accepted(message=message))

@@ -31,6 +31,8 @@ class Reason(StrEnum):
     ASKING = "asking_whatsapp"
     CONTACT_PARKED = "contact_parked"
     # By the state of the number
+    NO_WORKER = "no_worker"
+    DISCONNECTED = "disconnected"
     NOT_LINKED = "not_linked"
     STOPPED = "stopped"
     LOGGED_OUT = "logged_out"
@@ -57,6 +59,8 @@ _SENTENCES = {
     Reason.REFUSED: "WhatsApp has refused several messages to strangers, so this number writes to none for some hours.",
     Reason.ASKING: "WhatsApp has just refused a message to a stranger; it is being asked why.",
     Reason.CONTACT_PARKED: "WhatsApp does not let this number write to this customer now; it is tried again later.",
+    Reason.NO_WORKER: "No worker is running that could send it.",
+    Reason.DISCONNECTED: "The number's connection is down, and is made again at this time.",
     Reason.NOT_LINKED: "No WhatsApp number is linked.",
     Reason.STOPPED: "The number is kept offline because somebody asked for it.",
     Reason.LOGGED_OUT: "The phone removed this device: link the number again.",

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+import structlog
+
 from sessions_app.models import Message, Session
 from sessions_app.policy import availability, estimates
 from sessions_app.policy.availability import Ready
@@ -16,9 +18,18 @@ from sessions_app.services import outlook
 from sessions_app.services.outlook import LANES, Outlook
 from sessions_app.services.sql import fetch
 
+log = structlog.get_logger(__name__)
 MAX_COUNTED = 10_000  # messages ahead; the count stops there, so that a long queue costs a request milliseconds
 MAX_LISTED = 1_000  # the same for each message of a list
-Place = tuple[int, int, int]  # how many of each lane go before it
+
+
+class Place(NamedTuple):
+    """`ahead`: how many of each lane go before it. `unanswered_until`: when a message of its session that had no clear outcome is
+    sent again; until that is settled nothing else goes."""
+
+    ahead: tuple[int, int, int]
+    unanswered_until: datetime | None
+
 
 _WAITING = (Message.Status.QUEUED, Message.Status.SCHEDULED)
 
@@ -48,10 +59,22 @@ class Estimate:
     until: datetime | None = None
 
 
+UNKNOWN = Estimate(None, None, None)
+
+
 def for_message(*, message: Message) -> Estimate:
     if message.status not in _WAITING:
         return Estimate(None, None, message.delay_ms)
     return _waiting(message, outlook.of_session(message.session), _places([message], MAX_COUNTED)[message.pk])
+
+
+def of_accepted(*, message: Message) -> Estimate:
+    """For the answer to what has been done already: no failure here may turn that into another answer, and have it done twice."""
+    try:
+        return for_message(message=message)
+    except Exception:
+        log.exception("estimate.failed", session=message.session_id, message=message.pk)
+        return UNKNOWN
 
 
 def for_messages(*, messages: Sequence[Message]) -> dict[UUID, Estimate]:
@@ -67,11 +90,12 @@ def for_messages(*, messages: Sequence[Message]) -> dict[UUID, Estimate]:
 
 def _waiting(message: Message, known: Outlook, place: Place, most: int | None = None) -> Estimate:
     queued = message.status == Message.Status.QUEUED
-    tells = message.session.state in _SENDING_STATES and (most is None or max(place) < most)
+    tells = message.session.state in _SENDING_STATES and known.owned and (most is None or max(place.ahead) < most)
     others = _others(message, known, place)
-    ahead = place[message.lane]
-    send_at = _send_at(message, known, ahead, others) if tells else None
-    why = _why(message, known, ahead if not others else max(ahead, 1), send_at or known.now)
+    ahead = place.ahead[message.lane]
+    send_at = _send_at(message, known, place, others) if tells else None
+    blocked = bool(others) or place.unanswered_until is not None
+    why = _why(message, known, max(ahead, 1) if blocked else ahead, send_at or known.now)
     delay = _milliseconds(send_at - known.now) if send_at else None
     # What a person has to end has no end of its own.
     until = why.until if send_at or why.until > known.now else None
@@ -84,7 +108,7 @@ def _others(message: Message, known: Outlook, place: Place) -> timedelta:
     if message.lane == Message.Lane.WARM:
         return timedelta()
     total, policy = timedelta(), known.rules.policy
-    for count, lane in zip(place, LANES, strict=True):
+    for count, lane in zip(place.ahead, LANES, strict=True):
         if lane is not LANES[message.lane] and isinstance(known.when(lane, Priority(message.priority)), Ready):
             total += count * estimates.mean_pause(lane, policy, known.number, known.now)
     return total
@@ -97,24 +121,34 @@ def _why(message: Message, known: Outlook, ahead: int, expected_at: datetime) ->
         return Held(Reason.RESTAURANT_OFF, known.now)
     if (reason := _NOT_SENDING.get(State(message.session.state))) is not None:
         return Held(reason, message.session.retry_at or known.now)
+    if not known.owned:
+        return Held(Reason.NO_WORKER, known.now)
+    if (back_at := _back_at(message.session)) is not None and back_at > known.now:
+        return Held(Reason.DISCONNECTED, back_at)
     own = Held(message.hold_reason, message.hold_until) if message.hold_reason and message.hold_until else None
     answer = known.when(LANES[message.lane], Priority(message.priority))
     return availability.explain(answer, ahead=ahead, expected_at=expected_at, now=known.now, own=own)
 
 
-def _send_at(message: Message, known: Outlook, ahead: int, others: timedelta) -> datetime:
+def _back_at(session: Session) -> datetime | None:
+    return session.retry_at if session.state == State.DISCONNECTED else None
+
+
+def _send_at(message: Message, known: Outlook, place: Place, others: timedelta) -> datetime:
     """Counted from what holds the whole session, which may be more than its pace."""
+    session = message.session
+    free = [moment for moment in (session.next_send_at, _back_at(session), place.unanswered_until) if moment]
     held = [moment for moment in (message.not_before, message.hold_until) if moment]
     return estimates.estimated_send_at(
         LANES[message.lane],
         Priority(message.priority),
-        ahead=ahead,
+        ahead=place.ahead[message.lane],
         others=others,
         ready_at=max(held),
         ledger=known.ledger,
         policy=known.rules.policy,
         number=known.number,
-        now=max(known.now, message.session.next_send_at or known.now),
+        now=max([known.now, *free]),
     )
 
 
@@ -122,6 +156,7 @@ class _Counted(NamedTuple):
     message: UUID
     lane: int
     ahead: int
+    unanswered_until: datetime | None
 
 
 # The row comparison walks the partial index message_lane in order and stops at the limit.
@@ -129,7 +164,8 @@ _PLACES = """
     SELECT q.id, l.lane, (SELECT count(*) FROM (
         SELECT 1 FROM message m
         WHERE m.session_id = q.session AND m.lane = l.lane AND m.status = 'queued' AND (m.priority, m.seq) < (q.priority, q.seq)
-        LIMIT %(most)s) AS ahead)
+        LIMIT %(most)s) AS ahead),
+        (SELECT max(u.not_before) FROM message u WHERE u.session_id = q.session AND u.status = 'uncertain')
     FROM unnest(%(id)s::uuid[], %(session)s::uuid[], %(priority)s::int[], %(seq)s::bigint[]) AS q(id, session, priority, seq),
         generate_series(0, 2) AS l(lane)"""
 
@@ -142,8 +178,14 @@ def _places(messages: Sequence[Message], most: int) -> dict[UUID, Place]:
         "seq": [one.seq for one in messages],
         "most": most,
     }
-    counted = {(row.message, row.lane): row.ahead for row in fetch(_Counted, _PLACES, values)}
-    return {one.pk: (counted[one.pk, 0], counted[one.pk, 1], counted[one.pk, 2]) for one in messages}
+    counted = {(row.message, row.lane): row for row in fetch(_Counted, _PLACES, values)}
+    return {one.pk: _place(one, *(counted[one.pk, lane] for lane in range(len(LANES)))) for one in messages}
+
+
+def _place(message: Message, warm: _Counted, cold: _Counted, new: _Counted) -> Place:
+    """Where nothing is sent again by itself, what had no outcome holds nobody up: it waits for a person."""
+    resends = message.session.restaurant.resend_uncertain
+    return Place((warm.ahead, cold.ahead, new.ahead), warm.unanswered_until if resends else None)
 
 
 def _milliseconds(span: timedelta) -> int:

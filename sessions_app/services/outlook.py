@@ -1,15 +1,16 @@
 """What a number may send next and why not more: told from its row as its owner tells it, for the API and the admin."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from sessions_app.models import Session
+from sessions_app.models import Session, Worker
 from sessions_app.policy import availability, risk
 from sessions_app.policy.availability import Budgets, Ready
 from sessions_app.policy.lanes import Lane
@@ -32,12 +33,13 @@ RISK_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """All that decides when a session sends, as of `now`."""
+    """All that decides when a session sends, as of `now`. `owned`: by a worker that lives."""
 
     rules: Rules
     number: Number
     ledger: Ledger
     now: datetime
+    owned: bool = True
 
     def when(self, lane: Lane, priority: Priority = Priority.NORMAL) -> Ready | Held:
         return availability.when(lane, priority, ledger=self.ledger, policy=self.rules.policy, number=self.number, now=self.now)
@@ -47,17 +49,18 @@ class Outlook:
 
 
 def of_sessions(sessions: Sequence[Session], *, now: datetime | None = None) -> dict[UUID, Outlook]:
-    """One query for all of them; their restaurants have been fetched."""
+    """Two queries for all of them; their restaurants have been fetched."""
     at = now or timezone.now()
     sent = tallies.recent(sessions=[session.pk for session in sessions])
-    return {session.pk: _of(session, sent.get(session.pk, ()), at) for session in sessions}
+    alive = set(Worker.objects.filter(expires_at__gt=Now()).values_list("pk", flat=True))
+    return {session.pk: _of(session, sent.get(session.pk, ()), at, alive) for session in sessions}
 
 
 def of_session(session: Session, *, now: datetime | None = None) -> Outlook:
     return of_sessions([session], now=now)[session.pk]
 
 
-def _of(session: Session, quarters: Sequence[tallies.Quarter], now: datetime) -> Outlook:
+def _of(session: Session, quarters: Sequence[tallies.Quarter], now: datetime, alive: Container[UUID]) -> Outlook:
     chosen = rules.of_restaurant(session.restaurant)
     number = rules.number(
         standing=standing.read(session.standing),
@@ -67,7 +70,9 @@ def _of(session: Session, quarters: Sequence[tallies.Quarter], now: datetime) ->
         zone=ZoneInfo(session.restaurant.time_zone),
         now=now,
     )
-    return Outlook(chosen, number, ledgers.of_session(session, quarters, policy=chosen.policy, now=now), now)
+    # Only an owner says that it is connected, and takes that back when it lets go.
+    owned = session.owner_id in alive if session.owner_id else session.state == Session.State.CONNECTED
+    return Outlook(chosen, number, ledgers.of_session(session, quarters, policy=chosen.policy, now=now), now, owned)
 
 
 # --- Risk

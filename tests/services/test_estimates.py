@@ -5,8 +5,9 @@ from pytest_django import Settings
 
 from sessions_app.models import Contact, Message, Restaurant, SendTally, Session
 from sessions_app.services import estimates, messages
+from tests.support import owning
 from tests.support.claiming import pile_up
-from tests.support.owning import queued
+from tests.support.owning import expire, queued, register
 
 SECOND = timedelta(seconds=1)
 TO = "+4915112345678"
@@ -113,3 +114,39 @@ def test_what_a_person_has_to_end_has_no_end_in_a_list_either(session: Session) 
     waiting = queued(session)
     listed = estimates.for_messages(messages=[waiting])[waiting.pk]
     assert (listed.reason, listed.until, listed.send_at) == ("not_linked", None, None)
+
+
+def test_without_a_worker_nobody_knows_when(session: Session) -> None:
+    """Nobody is left to say that it is not connected any more."""
+    owning.connected(session, register())
+    session.refresh_from_db()
+    message = queued(session)
+    assert estimates.for_message(message=message).send_at is not None
+    expire()
+    estimate = estimates.for_message(message=message)
+    assert (estimate.reason, estimate.send_at, estimate.until) == ("no_worker", None, None)
+    Session.objects.update(owner=None, state="disconnected")  # the last one has let go
+    message = Message.objects.get()
+    assert estimates.for_message(message=message).reason == "no_worker"
+
+
+def test_a_connection_that_is_made_again_later_holds_it_until_then(session: Session) -> None:
+    owning.connected(session, register())
+    later = timezone.now() + timedelta(minutes=30)
+    Session.objects.update(state="disconnected", retry_at=later)
+    session.refresh_from_db()
+    estimate = estimates.for_message(message=queued(session, lane=Message.Lane.WARM))
+    assert (estimate.reason, estimate.until) == ("disconnected", later)
+    assert estimate.send_at is not None and estimate.send_at >= later
+
+
+def test_nothing_goes_before_a_message_without_an_answer_is_sent_again(session: Session, restaurant: Restaurant) -> None:
+    connected(session)
+    later = timezone.now() + timedelta(minutes=4)
+    queued(session, status="uncertain", not_before=later, sending_at=timezone.now())
+    behind = queued(session, lane=Message.Lane.WARM)
+    estimate = estimates.for_message(message=behind)
+    assert (estimate.reason, estimate.position) == ("queue", 1)
+    assert estimate.send_at is not None and estimate.send_at >= later
+    Restaurant.objects.update(resend_uncertain=False)  # then it waits for a person, and holds up nobody
+    assert estimates.for_message(message=Message.objects.get(pk=behind.pk)).reason == "next"

@@ -125,13 +125,13 @@ def test_the_hour_is_told_from_quarters_and_never_too_low(session: Session) -> N
     assert (cold.used, cold.left) == (3, 7) and found.today(Lane.COLD).hour == cold
 
 
-def test_many_sessions_cost_one_query(restaurant: Restaurant) -> None:
+def test_many_sessions_cost_two_queries(restaurant: Restaurant) -> None:
     made = linked_sessions(restaurant, 20)
     for n, one in enumerate(made):
         tally(one, midnight(), WARM, n + 1)
     with CaptureQueriesContext(connection) as queries:
         found = outlook.of_sessions(made)
-    assert len(queries) == 1
+    assert len(queries) == 2
     assert [found[one.pk].today(Lane.WARM).day.used for one in made] == list(range(1, 21))
 
 
