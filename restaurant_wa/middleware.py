@@ -1,4 +1,4 @@
-"""Each request has an id, in its log lines and its answer, and one line in the access log."""
+"""Each request has its caller's address; and an id, in its log lines and its answer, and one line in the access log."""
 
 import re
 import time
@@ -6,12 +6,30 @@ import uuid
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 log = structlog.get_logger("restaurant_wa.access")
 _USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 QUIET_PATHS = frozenset({"/livez", "/readyz", "/health"})
+
+
+class ClientAddressMiddleware:
+    """Behind a proxy: REMOTE_ADDR is what it has put last into X-Forwarded-For; what stands before that anybody can write."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        if not settings.BEHIND_TLS_PROXY:
+            raise MiddlewareNotUsed
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        address = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        if _ADDRESS.fullmatch(address):
+            request.META["REMOTE_ADDR"] = address
+        return self.get_response(request)
 
 
 class RequestIdMiddleware:

@@ -36,6 +36,7 @@ INSTALLED_APPS = [
 ]
 _NINJA = Path(find_spec("ninja").origin).parent  # type: ignore[union-attr, arg-type]
 MIDDLEWARE = [
+    "restaurant_wa.middleware.ClientAddressMiddleware",
     "restaurant_wa.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -70,12 +71,15 @@ STATICFILES_DIRS = [("ninja", _NINJA / "static" / "ninja")]
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 WHITENOISE_USE_FINDERS = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTHENTICATION_BACKENDS = ["sessions_app.admin.sign_in.SignIn"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+SECURE_REDIRECT_EXEMPT = ["^internal/", "^(livez|readyz|health)$"]  # bridges and health checks come without the proxy
+BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a message of 4,000 characters fits many times over
 

@@ -1,14 +1,15 @@
 """Who is asking: an API key as `Authorization: Bearer …` or `X-API-Key: …`, its scopes and its rate limit."""
 
+import hmac
+
 import structlog
 from django.conf import settings
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader, HttpBearer
 
-from sessions_app.api import counters
 from sessions_app.api.problems import ProblemError
 from sessions_app.models import ApiKey, Restaurant
-from sessions_app.services import api_keys
+from sessions_app.services import api_keys, counters
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,11 @@ def sent_token(request: HttpRequest) -> str:
     """What the caller showed, valid or not; empty when nothing."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "").strip()
+
+
+def is_bridges_secret(shown: str) -> bool:
+    known: str = settings.WHATSAPP_SECRET
+    return bool(known) and hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), known.encode())
 
 
 def _limit(key: ApiKey) -> None:

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from ninja import Router
 from ninja.responses import Status
 
-from sessions_app.api.counters import redis_answers
 from sessions_app.api.fields import Answer
 from sessions_app.models import Session, Worker
+from sessions_app.services.counters import redis_answers
 
 router = Router()
 

@@ -1,5 +1,6 @@
-"""Counters in Redis: rate limits and refusals. Without Redis nothing is counted, and nobody waits for it."""
+"""Counters in Redis: rate limits, refusals, failed sign-ins. Without Redis nothing is counted, and nobody waits for it."""
 
+import hashlib
 import time
 
 import redis
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 TIMEOUT_S = 0.4
 MINUTE_S = 60
 REFUSALS_KEPT_S = 8 * 24 * 3600
+SIGN_INS_KEPT_S = 15 * 60  # from the first failure
 
 _client = redis.Redis.from_url(
     settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
@@ -38,11 +40,32 @@ def count_refusal() -> int:
     return _count(f"api:refused:{timezone.now():%Y-%m-%d}", keep_s=REFUSALS_KEPT_S)
 
 
+def count_failed_sign_in(user: str, address: str) -> int:
+    """One more of this name from this address; how many there have been within SIGN_INS_KEPT_S, 0 when Redis is away."""
+    return _count(_sign_ins(user, address), keep_s=SIGN_INS_KEPT_S)
+
+
+def failed_sign_ins(user: str, address: str) -> int:
+    if not redis_breaker.allows():
+        return 0
+    try:
+        counted = _client.get(_sign_ins(user, address))
+    except (RedisError, OSError):
+        redis_breaker.failed()
+        return 0
+    redis_breaker.succeeded()
+    return int(counted) if isinstance(counted, bytes) else 0
+
+
 def redis_answers() -> bool:
     try:
         return bool(_client.ping())
     except (RedisError, OSError):
         return False
+
+
+def _sign_ins(user: str, address: str) -> str:
+    return "admin:failed:" + hashlib.sha256(f"{user}\n{address}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _count(name: str, *, keep_s: int) -> int:
@@ -55,7 +78,7 @@ def _count(name: str, *, keep_s: int) -> int:
         counted, _ = pipeline.execute()
     except (RedisError, OSError) as error:
         if redis_breaker.failed():
-            log.warning("api.redis_away", error=type(error).__name__)
+            log.warning("counters.redis_away", error=type(error).__name__)
         return 0
     redis_breaker.succeeded()
     return int(counted)

@@ -1,0 +1,78 @@
+"""Signing in to the admin."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+from structlog.testing import capture_logs
+
+from sessions_app.admin import sign_in
+from sessions_app.services import counters
+
+PATH = "/admin/login/"
+
+
+@pytest.fixture(autouse=True)
+def nobody_failed_before() -> Iterator[None]:
+    yield
+    for name in counters._client.scan_iter("admin:failed:*"):
+        counters._client.delete(name)
+
+
+@pytest.fixture
+def lucia(db: None) -> User:
+    return User.objects.create_user("lucia", password="a long password", is_staff=True)
+
+
+def enter(password: str, *, client: Client | None = None, **headers: str) -> bool:
+    """Whether it opened."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = (client or Client()).post(PATH, {"username": "lucia", "password": password}, headers=named)
+    return answer.status_code == 302
+
+
+def test_guessing_ends_after_ten_failures_of_one_name_from_one_address(lucia: User) -> None:
+    assert not any(enter(f"guess {number}") for number in range(sign_in.MOST_FAILURES))
+    assert not enter("a long password")
+    assert enter("a long password", client=Client(REMOTE_ADDR="192.0.2.7"))
+
+
+def test_a_few_failures_are_forgiven(lucia: User) -> None:
+    assert not enter("guess") and enter("a long password")
+
+
+def test_a_failure_is_told_with_its_address_and_without_what_was_typed(lucia: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "log", structlog.get_logger("test"))  # one that was used before keeps its processors
+    with capture_logs() as logs:
+        enter("guess", client=Client(REMOTE_ADDR="192.0.2.7"))
+    [told] = [entry for entry in logs if entry["event"] == "admin.sign_in_failed"]
+    assert (told["address"], told["failures"]) == ("192.0.2.7", 1)
+    assert not {"guess", "lucia"} & {str(value) for value in told.values()}
+
+
+@pytest.mark.parametrize(
+    ("behind", "forwarded", "address"),
+    [
+        (False, "192.0.2.1", "127.0.0.1"),
+        (True, "192.0.2.1", "192.0.2.1"),
+        (True, "203.0.113.9, 2001:db8::1", "2001:db8::1"),
+        (True, "", "127.0.0.1"),
+        (True, "unknown", "127.0.0.1"),
+    ],
+)
+def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_has_added(
+    lucia: User, settings: Settings, monkeypatch: pytest.MonkeyPatch, behind: bool, forwarded: str, address: str
+) -> None:
+    settings.BEHIND_TLS_PROXY = behind
+    monkeypatch.setattr(sign_in, "log", structlog.get_logger("test"))
+    with capture_logs() as logs:
+        enter("guess", X_Forwarded_For=forwarded)
+    assert _addresses(logs) == [address]
+
+
+def _addresses(logs: Any) -> list[str]:
+    return [entry["address"] for entry in logs if entry["event"] == "admin.sign_in_failed"]
