@@ -1,9 +1,7 @@
 """The bridges' door: POST /internal/bridge/events (node_bridge/README.md)."""
 
-import hmac
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
@@ -32,22 +30,17 @@ urls = [path("internal/bridge/events", bridge_events)]
 
 
 def _sent_token_or_body(request: HttpRequest) -> dict[str, Any]:
-    """The body, once the caller has proved to be a bridge; a secret in a header spares reading a stranger's body."""
+    """The body, once the caller has proved to be a bridge: by a header, or by `secret` in a body as large as any other's."""
     token = auth.sent_token(request)
-    if token and not _is_secret(token):
+    if token and not auth.is_bridges_secret(token):
         raise _refused(request, "invalid")
     sent = parser.parse(request.read(MAX_INTERNAL_BODY_BYTES + 1))
     if not isinstance(sent, dict):
         raise ProblemError(400, "invalid_request", "The body has to be an object.") if token else _refused(request, "missing")
     secret = sent.get("secret")
-    if not token and not (isinstance(secret, str) and _is_secret(secret)):
+    if not token and not (isinstance(secret, str) and auth.is_bridges_secret(secret)):
         raise _refused(request, "invalid" if secret else "missing")
     return sent
-
-
-def _is_secret(shown: str) -> bool:
-    known: str = settings.WHATSAPP_SECRET
-    return bool(known) and hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), known.encode())
 
 
 def _refused(request: HttpRequest, reason: str) -> ProblemError:

@@ -1,6 +1,7 @@
 """The outer edge of /api and /internal: whatever leaves here as an error is a problem, inside ninja or not."""
 
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -9,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from sessions_app.api import problems
+from sessions_app.api import auth, problems
 from sessions_app.api.problems import ProblemError
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,13 @@ class ApiBoundaryMiddleware:
         response.headers.setdefault("Cache-Control", "no-store")  # customers' numbers and messages
         return response
 
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], *_: Any) -> HttpResponse | None:
+        """The form of a page is read before its view, to find the CSRF token, and files in it go to a disk of any size."""
+        if getattr(view, "csrf_exempt", False):
+            return None
+        refusal = refuse_body(request)
+        return None if refusal is None else problems.response(refusal)
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if request.path_info.startswith(("/api/", "/internal/")):
             return from_exception(request, exception)
@@ -52,7 +60,8 @@ def refuse_body(request: HttpRequest) -> ProblemError | None:
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
         return ProblemError(411, "length_required", "Send the body with a Content-Length.")
-    limit = MAX_INTERNAL_BODY_BYTES if request.path_info.startswith("/internal/") else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    from_bridge = request.path_info.startswith("/internal/") and auth.is_bridges_secret(auth.sent_token(request))
+    limit = MAX_INTERNAL_BODY_BYTES if from_bridge else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     if length.isdecimal() and int(length) > limit:
         return ProblemError(413, "body_too_large", f"The body is larger than {limit} bytes.", headers={"Connection": "close"})
     return None
@@ -80,5 +89,5 @@ def from_exception(request: HttpRequest, exc: Exception) -> HttpResponse:
 
 
 def database_unavailable() -> ProblemError:
-    detail = "The database cannot be reached just now. Nothing was changed; try again."
+    detail = "The database cannot be reached just now. Try again; with an Idempotency-Key no message is made twice."
     return ProblemError(503, "database_unavailable", detail, headers={"Retry-After": str(DATABASE_RETRY_S)})

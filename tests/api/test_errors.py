@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.test import Client
@@ -56,6 +58,14 @@ def test_a_body_that_is_too_large_is_refused_by_its_length_alone(client: ApiClie
     raw = b'"' + b"x" * settings.DATA_UPLOAD_MAX_MEMORY_SIZE + b'"'
     for asking in (client, ApiClient()):
         problem(asking.post("/messages", raw), 413, "body_too_large")
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/livez"])
+def test_a_form_that_is_too_large_is_not_read_either(db: None, path: str) -> None:
+    """Looking for its CSRF token would write the files in it to disk, whatever their size."""
+    file = SimpleUploadedFile("large", b"x" * settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    answer = Client(enforce_csrf_checks=True).post(path, {"file": file})
+    assert answer.status_code == 413
 
 
 def test_a_body_without_a_length_is_refused() -> None:
@@ -110,6 +120,21 @@ def test_a_database_that_does_not_answer_in_time_is_a_503_with_retry_after(clien
     problem(answer, 503, "database_unavailable")
     assert int(answer.headers["Retry-After"]) > 0 and b"lock" not in answer.content
     assert not Message.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_accepted_is_accepted_though_nothing_can_be_said_of_when(client: ApiClient, session: Session) -> None:
+    """Whoever got an error would send it again."""
+
+    def cut(execute: Any, query: str, *given: Any) -> Any:
+        if "send_tally" in query and Message.objects.exists():
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(query, *given)
+
+    with connection.execute_wrapper(cut):
+        answer = client.post("/messages", {"to": "+4915112345678", "text": "hi"})
+    assert answer.status_code == 202
+    assert (answer.json()["status"], answer.json()["estimated_send_at"]) == ("queued", None)
 
 
 @contextmanager

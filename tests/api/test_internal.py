@@ -52,6 +52,14 @@ def test_the_secret_in_the_body_opens(db: None) -> None:
     assert post({**batch(), "secret": settings.WHATSAPP_SECRET}).status_code == 200
 
 
+def test_only_a_bridge_may_send_much(db: None) -> None:
+    """Who shows no secret in a header has a body of any other request's size read, to look for it there."""
+    large = {**batch(*["x" * 4_000] * 100), "secret": settings.WHATSAPP_SECRET}
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        problem(post(large, headers), 413, "body_too_large")
+    assert post(large, SECRET).status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": "Bearer wrong"}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer Ω"}]
 )
