@@ -33,7 +33,7 @@ class LegacySend(BaseModel):
     session: str | int | None = Field(None, validation_alias=AliasChoices("sessionId", "restaurant_id"))
 
 
-@route("GET", Scope.SESSIONS_READ)
+@route("GET", Scope.SESSIONS_WRITE)
 def get_qr(request: HttpRequest, body: Body, session: str) -> dict[str, Any]:
     found = _session(restaurant_of(request), session)
     shown = qr.shown(found)
@@ -120,7 +120,7 @@ def _described(session: Session) -> dict[str, Any]:
 
 def _accepted(message: Message) -> dict[str, Any]:
     """`delay`: milliseconds until it will probably go out; null while its session cannot send."""
-    estimate = estimates.for_message(message=message)
+    estimate = estimates.of_accepted(message=message)
     return {
         "messageId": str(message.pk),
         "sessionId": str(message.session_id),

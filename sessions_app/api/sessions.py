@@ -26,7 +26,7 @@ from sessions_app.api.session_schemas import (
 )
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import ApiKey, Message, Session, Worker
-from sessions_app.services import estimates, outlook, qr_codes, sessions
+from sessions_app.services import estimates, messages, outlook, qr_codes, sessions
 
 router = Router()
 
@@ -78,7 +78,7 @@ def get_session_status(request: HttpRequest, session_id: UUID) -> SessionStatus:
         pairing_code=session.pairing_code,
         has_worker=Worker.objects.filter(sessions=session, expires_at__gt=Now()).exists(),
         waiting=waiting.order_by()[: estimates.MAX_COUNTED + 1].count(),
-        oldest_waiting_at=waiting.order_by("priority", "seq").values_list("created_at", flat=True).first(),
+        oldest_waiting_at=messages.oldest_waiting_at(session=session),
     )
 
 
@@ -90,9 +90,12 @@ def get_session_limits(request: HttpRequest, session_id: UUID) -> SessionLimits:
     return session_schemas.limits(known, outlook.risk_of(session, known))
 
 
-@router.get("/{uuid:session_id}/qr", auth=_read, response={200: QrOut}, openapi_extra=_PNG)
+@router.get("/{uuid:session_id}/qr", auth=_write, response={200: QrOut}, openapi_extra=_PNG)
 def get_qr(request: HttpRequest, session_id: UUID) -> QrOut | HttpResponse:
-    """The QR code to scan: JSON, or the picture itself with `Accept: image/png`. 404 while none is shown."""
+    """The QR code to scan: JSON, or the picture itself with `Accept: image/png`. 404 while none is shown.
+
+    For `sessions:write`: whoever sees the code can link a phone of their own.
+    """
     shown = qr.shown(_own(request, session_id))
     if request.get_preferred_type(["application/json", "image/png"]) == "image/png":
         return HttpResponse(base64.b64decode(shown.image), content_type="image/png")

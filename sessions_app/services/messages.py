@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -14,6 +14,7 @@ from sessions_app.models import IdempotencyRecord, Message, MessageEvent, Restau
 from sessions_app.models.messages import MAX_BODY_CHARACTERS
 from sessions_app.policy.text import is_storable
 from sessions_app.services import lanes, phones, wakeups
+from sessions_app.services.sql import fetch
 
 WAITING = (Message.Status.SCHEDULED, Message.Status.QUEUED)
 MAX_AHEAD = timedelta(days=366)  # of `not_before` and `expires_at`
@@ -141,6 +142,24 @@ def _decide(message: Message, status: Message.Status, reason: str, by: str, **mo
 def timeline(*, message: Message) -> QuerySet[MessageEvent]:
     """Every change of the message, first one first."""
     return message.events.order_by("id")
+
+
+class _Oldest(NamedTuple):
+    created_at: datetime
+
+
+def oldest_waiting_at(*, session: Session) -> datetime | None:
+    """When what has waited longest in the queue was accepted: the first line of an index for each lane and priority, however
+    many wait."""
+    statement = """
+        SELECT h.created_at FROM generate_series(0, 2) AS l(lane), generate_series(0, 3) AS p(priority),
+            LATERAL (SELECT m.created_at, m.seq FROM message m
+                     WHERE m.session_id = %(session)s AND m.status = 'queued' AND m.lane = l.lane
+                       AND m.priority BETWEEN p.priority AND p.priority
+                     ORDER BY m.priority, m.seq LIMIT 1) h
+        ORDER BY h.seq LIMIT 1"""
+    oldest = fetch(_Oldest, statement, {"session": session.pk})
+    return oldest[0].created_at if oldest else None
 
 
 def _checked_body(body: str) -> str:

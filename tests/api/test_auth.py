@@ -10,9 +10,9 @@ from django.utils import timezone
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from sessions_app.api import auth, counters
+from sessions_app.api import auth
 from sessions_app.models import ApiKey, Message, Restaurant, Session
-from sessions_app.services import api_keys
+from sessions_app.services import api_keys, counters
 from tests.api.client import ApiClient, problem
 from tests.api.conftest import MakeClient
 
@@ -26,7 +26,7 @@ ROUTES = [
     ("GET", "/sessions", "sessions:read"),
     ("GET", "/sessions/{id}", "sessions:read"),
     ("GET", "/sessions/{id}/status", "sessions:read"),
-    ("GET", "/sessions/{id}/qr", "sessions:read"),
+    ("GET", "/sessions/{id}/qr", "sessions:write"),
     ("POST", "/sessions/{id}/link", "sessions:write"),
     ("POST", "/sessions/{id}/restart", "sessions:write"),
     ("POST", "/sessions/{id}/stop", "sessions:write"),
@@ -117,3 +117,12 @@ def test_counters_end_by_themselves() -> None:
     name = f"api:test:{uuid.uuid4()}"
     assert [counters._count(name, keep_s=100) for _ in range(2)] == [1, 2]
     assert 0 < int(str(counters._client.ttl(name))) <= 100
+
+
+def test_a_restaurant_that_is_switched_off_is_answered_and_its_messages_wait(
+    client: ApiClient, restaurant: Restaurant, session: Session
+) -> None:
+    Restaurant.objects.filter(pk=restaurant.pk).update(is_active=False)
+    answer = client.post("/messages", {"to": "+4915112345678", "text": "hi"})
+    assert answer.status_code == 202 and answer.json()["hold_reason"] == "restaurant_off"
+    assert client.get("/messages").status_code == 200

@@ -22,7 +22,7 @@ from sessions_app.models import ApiKey, Message, Restaurant, Session
 from sessions_app.services import api_keys, sessions
 
 ROUTES = [
-    ("GET", "/qr/{id}", "sessions:read"),
+    ("GET", "/qr/{id}", "sessions:write"),
     ("GET", "/session/{id}/status", "sessions:read"),
     ("DELETE", "/session/{id}", "sessions:write"),
     ("GET", "/sessions", "sessions:read"),

@@ -127,7 +127,7 @@ def test_an_unlinked_session_has_nothing_to_restart(client: ApiClient, session: 
 
 def test_status_tells_the_queue(client: ApiClient, session: Session) -> None:
     first = messages.enqueue(session=session, to="+4915112345678", body="hi").message
-    messages.enqueue(session=session, to="+4915112345678", body="hi")
+    messages.enqueue(session=session, to="+4915112345678", body="hi", priority="urgent")
     shown = body(client.get(f"/sessions/{session.pk}/status"))
     assert (shown["waiting"], shown["has_worker"]) == (2, False)
     assert shown["oldest_waiting_at"][:23] == first.created_at.isoformat()[:23]
