@@ -14,6 +14,7 @@ class Contact(UUIDModel):
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="contacts")
     phone = models.CharField(max_length=16, blank=True)  # E.164; empty while only the LID is known
     lid = models.CharField(max_length=40, blank=True)
+    address = models.CharField(max_length=80, blank=True, default="", db_default="")  # whom the last send to `phone` reached
     name = models.CharField(max_length=120, blank=True)  # as the customer calls themself
     on_whatsapp = models.BooleanField(null=True)  # null: never asked
     checked_at = models.DateTimeField(null=True, blank=True)
@@ -31,6 +32,7 @@ class Contact(UUIDModel):
             models.UniqueConstraint(fields=["session", "lid"], condition=~Q(lid=""), name="contact_lid_once"),
             models.CheckConstraint(condition=~Q(phone="", lid=""), name="contact_has_an_address"),
         ]
+        indexes = [models.Index(fields=["session", "address"], condition=~Q(address=""), name="contact_address")]
 
     def __str__(self) -> str:
         return self.name or self.phone or self.lid

@@ -1,9 +1,14 @@
 """The customers a session hears from. WhatsApp names them by phone number, by LID, or by both; two rows that turn out to be
-one person become one."""
+one person become one.
+
+Some numbers WhatsApp spells otherwise than they are dialled (Brazil, Mexico and wherever numbers have grown since an account
+was made), and of some customers it tells no number at all. Whom we have written to we know all the same: by the address that
+the message reached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -11,11 +16,12 @@ from django.db.models import Q
 
 from sessions_app.models import Consent, Contact, InboundMessage
 from sessions_app.services import lanes
+from sessions_app.services.phones import same_subscriber
 
 _ATTEMPTS = 3
 _LEARNED = [
-    "phone", "lid", "name", "last_inbound_at", "last_outbound_at", "on_whatsapp", "checked_at", "opted_out_at", "refusals",
-    "parked_until",
+    "phone", "lid", "address", "name", "last_inbound_at", "last_outbound_at", "on_whatsapp", "checked_at", "opted_out_at",
+    "refusals", "parked_until",
 ]  # fmt: skip
 
 
@@ -29,6 +35,11 @@ class Sighting:
     lid: str
     name: str
     at: datetime
+
+    @property
+    def addresses(self) -> list[str]:
+        """Those that a message to this customer may have gone to."""
+        return [self.lid] * bool(self.lid) + [f"{self.phone.removeprefix('+')}@s.whatsapp.net"] * bool(self.phone)
 
 
 def note_inbound(sightings: Sequence[Sighting]) -> list[UUID]:
@@ -53,13 +64,14 @@ def _note(sightings: Sequence[Sighting]) -> list[UUID]:
 
 def _known(sightings: Sequence[Sighting]) -> list[Contact]:
     named = Q(phone__in={s.phone for s in sightings} - {""}) | Q(lid__in={s.lid for s in sightings} - {""})
-    in_session = Contact.objects.filter(named, session_id__in={s.session_id for s in sightings})
+    reached = Q(address__in={address for s in sightings for address in s.addresses})
+    in_session = Contact.objects.filter(named | reached, session_id__in={s.session_id for s in sightings})
     return list(in_session.select_for_update().order_by("pk"))
 
 
 @dataclass
 class _Book:
-    """The contacts at hand, found by either name."""
+    """The contacts at hand, found by either name, or by the address that a message to them reached."""
 
     known: list[Contact]
     _by: dict[tuple[UUID, str, str], Contact] = field(default_factory=dict)
@@ -79,12 +91,21 @@ class _Book:
         if by_phone and seen.lid and by_phone.lid not in ("", seen.lid):
             self._give_up_phone(by_phone)
             by_phone = None
-        if by_phone and by_lid and by_phone is not by_lid:
-            contact = self._merge(by_phone, by_lid)
-        else:
-            contact = by_phone or by_lid or self._make(seen)
-        self._learn(contact, seen)
+        reached = self._reached(seen)
+        dialled = reached.phone if reached else ""
+        contact = self._one_of(by_phone, by_lid, reached) or self._make(seen)
+        self._learn(contact, seen, phone=dialled if same_subscriber(dialled, seen.phone or dialled) else seen.phone)
         return contact
+
+    def _reached(self, seen: Sighting) -> Contact | None:
+        """Whom we have written to at one of these addresses, unless that is somebody else by now."""
+        found = [self._by.get((seen.session_id, "address", address)) for address in seen.addresses]
+        return next((one for one in found if one and (not seen.lid or one.lid in ("", seen.lid))), None)
+
+    def _one_of(self, *found: Contact | None) -> Contact | None:
+        """They are one person."""
+        people = list(dict.fromkeys(contact for contact in found if contact))
+        return reduce(self._merge, people) if people else None
 
     def final(self, contact: Contact) -> Contact:
         while contact.pk in self._merged:
@@ -99,7 +120,7 @@ class _Book:
         # A number may go from row to row within one batch: all let go of theirs before any takes a new one.
         for pk, contact in self._changed.items():
             if self._was[pk] not in ("", contact.phone):
-                Contact.objects.filter(pk=pk).update(phone="", lid=contact.lid)
+                Contact.objects.filter(pk=pk).update(phone="", lid=contact.lid or pk.hex)  # one or the other it has to have
         for contact in self._changed.values():
             contact.save(update_fields=_LEARNED)
         # In the order in which owners make theirs: each may be about to make one that the other has just made.
@@ -122,7 +143,7 @@ class _Book:
         return keeper
 
     def _absorb(self, keeper: Contact, gone: Contact) -> None:
-        keeper.name = keeper.name or gone.name
+        keeper.name, keeper.address = keeper.name or gone.name, keeper.address or gone.address
         keeper.last_inbound_at = _latest(keeper.last_inbound_at, gone.last_inbound_at)
         keeper.last_outbound_at = _latest(keeper.last_outbound_at, gone.last_outbound_at)
         keeper.opted_out_at = _latest(keeper.opted_out_at, gone.opted_out_at)
@@ -135,9 +156,9 @@ class _Book:
         self._forget(gone)
         self._merged[gone.pk] = keeper
 
-    def _learn(self, contact: Contact, seen: Sighting) -> None:
+    def _learn(self, contact: Contact, seen: Sighting, *, phone: str) -> None:
         self._forget(contact)
-        contact.phone = seen.phone or contact.phone
+        contact.phone = phone or contact.phone
         contact.lid = seen.lid or contact.lid
         contact.name = seen.name or contact.name
         contact.last_inbound_at = _latest(contact.last_inbound_at, seen.at)
@@ -159,8 +180,8 @@ class _Book:
 
 
 def _names(contact: Contact) -> list[tuple[UUID, str, str]]:
-    both = (("phone", contact.phone), ("lid", contact.lid))
-    return [(contact.session_id, kind, value) for kind, value in both if value]
+    all_of_them = (("phone", contact.phone), ("lid", contact.lid), ("address", contact.address))
+    return [(contact.session_id, kind, value) for kind, value in all_of_them if value]
 
 
 def _latest(one: datetime | None, other: datetime | None) -> datetime | None:

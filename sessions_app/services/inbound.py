@@ -21,7 +21,7 @@ from sessions_app.policy import signals
 from sessions_app.policy.text import storable
 from sessions_app.services import contacts, optouts, receipts, standing, wakeups
 from sessions_app.services.contacts import Sighting
-from sessions_app.services.phones import E164
+from sessions_app.services.phones import E164, canonical
 from sessions_app.services.receipts import Fact
 from sessions_app.services.sql import fetch
 
@@ -179,7 +179,7 @@ def _sighting(event: Event, data: ReceivedData, restaurants: dict[UUID, UUID]) -
     return Sighting(
         restaurant_id=restaurants[event.session],
         session_id=event.session,
-        phone=phone if E164.fullmatch(phone) else "",
+        phone=canonical(phone) if E164.fullmatch(phone) else "",
         lid=(data.lid or "")[:40],
         name=(data.name or "")[:120],
         at=min(data.sent_at.astimezone(UTC), timezone.now()),

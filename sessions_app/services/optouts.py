@@ -66,7 +66,7 @@ def _decide(contact_id: UUID, kind: Consent.Kind, *, text: str, at: datetime, wa
         restaurant=contact.restaurant, session=contact.session, contact=contact, phone=contact.phone, lid=contact.lid,
         kind=kind, text=text[:200], wa_id=wa_id, by=by, at=at,
     )  # fmt: skip
-    if not changed:
+    if not changed or Consent.objects.filter(contact=contact, at__gt=at).exists():  # what was asked later has come first
         return False
     contact.opted_out_at = at if kind == Consent.Kind.STOP else None
     contact.save(update_fields=["opted_out_at"])

@@ -35,10 +35,33 @@ def normalise(text: str, region: str) -> str:
     number = _parse(written, region)
     if number.extension:
         raise _invalid("it has an extension, which WhatsApp does not know", region)
+    dialled = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if (usual := canonical(dialled)) != dialled:
+        number = _parse(usual, region)
     if not phonenumbers.is_valid_number(number):
         length = phonenumbers.is_possible_number_with_reason(number)
         raise _invalid(_LENGTHS.get(length, "no such number is in use in its country"), region)
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+# As WhatsApp spells mobile numbers of accounts that are older than the digit which others have today, and as it always did.
+_OTHER_SPELLINGS = (
+    (re.compile(r"\+521(\d{10})"), r"+52\1"),
+    (re.compile(r"\+55(\d{2})([6-9]\d{7})"), r"+55\g<1>9\2"),
+)
+
+
+def canonical(phone: str) -> str:
+    """The spelling by which a number (E.164) is dialled today, where WhatsApp has another of its own; any other as it is."""
+    for spelling, dialled in _OTHER_SPELLINGS:
+        if match := spelling.fullmatch(phone):
+            return match.expand(dialled)
+    return phone
+
+
+def same_subscriber(one: str, other: str) -> bool:
+    """Whether these (E.164) may be spellings of one number: plans grow by a digit or two before the subscriber's own."""
+    return bool(one) and one[:3] == other[:3] and one[-7:] == other[-7:]
 
 
 def _is_dialled(character: str) -> bool:

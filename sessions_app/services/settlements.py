@@ -45,11 +45,13 @@ class _Customer:
     session: UUID
     term: int
     phone: str
+    address: str  # whom it reached there
     sent_at: datetime | None
     on_whatsapp: bool | None
     parked_until: datetime | None
 
 
+# What is queued again surely did not go: the day for which it may be sent again has not begun.
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
 # A send is counted once: a repeated settlement finds the session's last send no earlier than its own. Messages are locked in the
 # order in which receipts lock them: two batches that name the same ones wait for each other, not in a circle. So is what the same
@@ -73,6 +75,7 @@ _SETTLE = """
         UPDATE message m SET
             status = CASE WHEN m.status = 'sending' THEN t.status ELSE m.status END,
             status_at = CASE WHEN m.status = 'sending' THEN t.at ELSE m.status_at END,
+            sending_at = CASE WHEN m.status = 'sending' AND t.status = 'queued' THEN NULL ELSE m.sending_at END,
             sent_at = CASE WHEN t.status = 'sent' THEN COALESCE(m.sent_at, LEAST(t.at, m.delivered_at)) ELSE m.sent_at END,
             address = CASE WHEN m.address = '' THEN left(t.address, 80) ELSE m.address END,
             not_before = CASE WHEN m.status = 'sending' THEN COALESCE(t.not_before, m.not_before) ELSE m.not_before END,
@@ -108,21 +111,23 @@ _SETTLE = """
 _CUSTOMERS = """
     WITH told AS (
         SELECT t.*, s.restaurant_id FROM json_to_recordset(%(customers)s::json)
-            AS t(id uuid, session uuid, term bigint, phone text, sent_at timestamptz, on_whatsapp bool, parked_until timestamptz)
+            AS t(id uuid, session uuid, term bigint, phone text, address text, sent_at timestamptz, on_whatsapp bool,
+                 parked_until timestamptz)
         JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
     ), known AS MATERIALIZED (
         SELECT k.id FROM contact k JOIN told t ON k.session_id = t.session AND k.phone = t.phone AND k.phone <> ''
         ORDER BY k.id FOR NO KEY UPDATE OF k
     )
-    INSERT INTO contact AS k (id, restaurant_id, session_id, phone, lid, name, on_whatsapp, checked_at, last_outbound_at,
-                              refusals, parked_until, created_at)
-    SELECT id, restaurant_id, session, phone, '', '', on_whatsapp,
+    INSERT INTO contact AS k (id, restaurant_id, session_id, phone, lid, address, name, on_whatsapp, checked_at,
+                              last_outbound_at, refusals, parked_until, created_at)
+    SELECT id, restaurant_id, session, phone, '', left(address, 80), '', on_whatsapp,
            CASE WHEN on_whatsapp IS NOT NULL THEN clock_timestamp() END, sent_at,
            CASE WHEN parked_until IS NULL THEN 0 ELSE 1 END, parked_until, clock_timestamp()
     FROM told, (SELECT count(*) FROM known) AS locked
     ORDER BY session, phone COLLATE "C"
     ON CONFLICT (session_id, phone) WHERE phone <> '' DO UPDATE SET
         last_outbound_at = GREATEST(k.last_outbound_at, EXCLUDED.last_outbound_at),
+        address = COALESCE(NULLIF(EXCLUDED.address, ''), k.address),
         on_whatsapp = COALESCE(EXCLUDED.on_whatsapp, k.on_whatsapp),
         checked_at = COALESCE(EXCLUDED.checked_at, k.checked_at),
         refusals = CASE WHEN EXCLUDED.parked_until > COALESCE(k.parked_until, '-infinity') THEN k.refusals + 1
@@ -150,7 +155,11 @@ def settle(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[UUI
 def _note_customers(worker: UUID, told: Sequence[Settlement]) -> None:
     if told:
         customers = [
-            _Customer(uuid7(), one.session, one.term, one.to_phone, one.sent_at, one.on_whatsapp, one.parked_until)
+            _Customer(uuid7(), one.session, one.term, one.to_phone, _reached(one), one.sent_at, one.on_whatsapp, one.parked_until)
             for one in told
         ]
         execute(_CUSTOMERS, {"worker": worker, "customers": records(customers)}, often=True)
+
+
+def _reached(one: Settlement) -> str:
+    return one.address if one.on_whatsapp else ""

@@ -15,7 +15,7 @@ from sessions_app.services.optouts import REPLIES
 from sessions_app.services.ownership import Claimed, Registration
 from tests.api.client import ApiClient, blamed, problem
 from tests.services.test_inbound import LID, PHONE, START, received
-from tests.support.claiming import claim, contact, fresh, sent
+from tests.support.claiming import acked, claim, contact, fresh, sent
 from tests.support.owning import ago, connected, queued, register, timeline
 from tests.support.threads import at_once
 
@@ -284,6 +284,43 @@ def test_who_stops_under_a_lid_is_out_under_the_number_too(session: Session, me:
         enqueue(session)
 
 
+def test_who_was_written_to_is_known_by_the_address_that_was_reached(session: Session, me: Registration, mine: Claimed) -> None:
+    """Of whom WhatsApp tells no number, too."""
+    waiting = queued(session)
+    acked(me, claim(me, mine) or pytest.fail("nothing to claim"), address=LID)
+    second = queued(session)
+    writes(session, "STOP", lid=LID)
+    who = Contact.objects.get()
+    assert (who.phone, who.lid, who.opted_out_at) == (PHONE, LID, START)
+    assert answers() == [REPLIES[STOP]] and [fresh(one).status for one in (waiting, second)] == ["sent", "suppressed"]
+    with pytest.raises(OptedOut):
+        enqueue(session)
+
+
+@pytest.mark.parametrize("met_before", [False, True])
+def test_whatsapps_own_spelling_of_a_number_makes_nobody_else_of_it(session: Session, met_before: bool) -> None:
+    """Where numbers have grown by a digit, accounts keep the number they were made with."""
+    dialled, spelled = "+2250712345678", "+22512345678"
+    if met_before:
+        writes(session, "hello", phone=spelled, lid=LID)
+    contact(session, dialled, last_outbound_at=ago(days=1), address=LID)
+    writes(session, "STOP", phone=spelled, lid=LID)
+    who = Contact.objects.get()
+    assert (who.phone, who.lid, is_out(dialled)) == (dialled, LID, True)
+
+
+def test_who_has_a_new_number_is_written_to_there(session: Session) -> None:
+    contact(session, last_outbound_at=ago(days=1), address=LID)
+    writes(session, "STOP", phone=OTHER, lid=LID)
+    assert is_out(OTHER)
+
+
+def test_an_address_that_is_somebody_elses_by_now_says_nothing(session: Session) -> None:
+    contact(session, last_outbound_at=ago(days=1), lid="9@lid", address=f"{OTHER[1:]}@s.whatsapp.net")
+    writes(session, "STOP", phone=OTHER, lid=LID)
+    assert is_out(OTHER) and not is_out(PHONE)
+
+
 def test_a_merge_keeps_the_proofs_of_both(session: Session) -> None:
     writes(session, "STOP", phone=PHONE)
     writes(session, "stop", lid=LID)
@@ -339,3 +376,16 @@ def test_a_stop_and_a_message_at_one_moment_leave_nothing_to_be_sent(session: Se
         while (what := sent(me, mine)) != "nothing":
             assert what in ("suppressed", REPLIES[STOP])
     assert not Message.objects.filter(body="offer").exclude(status="suppressed").exists()
+
+
+# --- Told late
+
+
+def test_a_start_that_comes_after_a_later_stop_changes_nothing(session: Session) -> None:
+    """Two bridges' spools are told in any order."""
+    writes(session, "STOP", at=START)
+    writes(session, "STOP", at=START + timedelta(hours=2))
+    writes(session, "START", at=START + timedelta(hours=1))
+    assert is_out() and [kind for kind, _ in proofs()] == ["stop", "stop", "start"]
+    writes(session, "START", at=START + timedelta(hours=3))
+    assert not is_out()

@@ -17,6 +17,9 @@ from sessions_app.services.phones import E164, mask, normalise
         (" +1 (415) 555-2671 ", "DE", "+14155552671"),
         ("\u202a+49151\u00a012345678\u202c", "DE", "+4915112345678"),  # as copied from a contact card
         ("٠١٥١١٢٣٤٥٦٧٨", "DE", "+4915112345678"),
+        ("+551187654321", "DE", "+5511987654321"),  # as WhatsApp spells them
+        ("+5215512345678", "DE", "+525512345678"),
+        ("+551133334444", "DE", "+551133334444"),  # a landline has no more digits than that
     ],
 )
 def test_it_reads_numbers_as_people_write_them(written: str, region: str, e164: str) -> None:

@@ -162,6 +162,26 @@ def test_a_first_message_makes_its_contact(session: Session, me: Registration, m
     assert made.checked_at and made.checked_at > ago(minutes=1)
 
 
+def test_a_contact_keeps_whom_the_last_send_reached(session: Session, me: Registration, mine: Claimed) -> None:
+    for address, kept in (("1@lid", "1@lid"), ("", "1@lid"), ("2@lid", "2@lid")):
+        queued(session)
+        acked(me, claim(me, mine) or pytest.fail("nothing to claim"), address=address)
+        assert Contact.objects.get().address == kept
+
+
+def test_the_day_for_resending_begins_with_the_attempt_that_may_have_gone(
+    session: Session, me: Registration, mine: Claimed
+) -> None:
+    message = queued(session)
+    settle(me, claim(me, mine) or pytest.fail("nothing to claim"), "queued", code="not_connected")
+    assert fresh(message).sending_at is None
+    again = claim(me, mine) or pytest.fail("nothing to claim")
+    first = fresh(message).sending_at
+    settle(me, again, "uncertain", code="connection_lost", not_before=ago(seconds=1))
+    assert first is not None and fresh(message).sending_at == first
+    assert (claim(me, mine) or pytest.fail("it is not sent again")).resend
+
+
 def test_a_known_contact_keeps_what_it_is(session: Session, me: Registration, mine: Claimed) -> None:
     contact(session, lid="7@lid", name="Ada", last_inbound_at=NOON, last_outbound_at=NOON, opted_out_at=None)
     send(session, me, mine, at=NOON + HOUR)
