@@ -35,11 +35,12 @@ worker_enable_remote_control = True
 
 beat_schedule_filename = str(Path(settings.DATA_DIR) / "celerybeat-schedule")
 beat_schedule = {
-    # `expires` keeps a backlog from building up while no default worker runs.
-    "wake-due": {"task": "workers.wake_due", "schedule": 2.0, "options": {"expires": 2}},
-    "expire": {"task": "workers.expire", "schedule": 5.0, "options": {"expires": 5}},
-    "deliver-webhooks": {"task": "workers.deliver_webhooks", "schedule": 1.0, "options": {"expires": 1}},
+    # `expires` keeps a backlog from building up while no default worker runs. It is a time by the clock of beat's machine: clocks
+    # that differ by seconds must not end what they are for.
+    "wake-due": {"task": "workers.wake_due", "schedule": 2.0, "options": {"expires": 30}},
+    "expire": {"task": "workers.expire", "schedule": 5.0, "options": {"expires": 30}},
+    "deliver-webhooks": {"task": "workers.deliver_webhooks", "schedule": 1.0, "options": {"expires": 30}},
     "tidy": {"task": "workers.tidy", "schedule": 300.0, "options": {"expires": 300}},
 }
 if settings.QR_FILES:
-    beat_schedule["qr-files"] = {"task": "workers.qr_files", "schedule": 2.0, "options": {"expires": 2}}
+    beat_schedule["qr-files"] = {"task": "workers.qr_files", "schedule": 2.0, "options": {"expires": 30}}

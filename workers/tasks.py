@@ -1,15 +1,23 @@
 """Celery carries hints and sweeps: nothing here is needed for a message to be sent, only for it to be sent promptly."""
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
 from celery import shared_task
+from django.db import DatabaseError
 
 from sessions_app.services import deliveries, qr_files, sweeps, tallies, wakeups
 from workers import wakes, webhooks
 
 log = structlog.get_logger(__name__)
+_FORGOTTEN = {
+    "idempotency_records": sweeps.forget_idempotency_records,
+    "workers": sweeps.forget_workers,
+    "webhook_deliveries": deliveries.forget,
+    "tallies": tallies.forget,
+}
 
 
 @shared_task(name="workers.wake", acks_late=False)
@@ -41,14 +49,18 @@ def expire() -> None:
 
 @shared_task(name="workers.tidy")
 def tidy() -> None:
-    counts = {
-        "idempotency_records": sweeps.forget_idempotency_records(),
-        "workers": sweeps.forget_workers(),
-        "webhook_deliveries": deliveries.forget(),
-        "tallies": tallies.forget(),
-    }
+    counts = {name: _forgotten(name, forget) for name, forget in _FORGOTTEN.items()}
     if any(counts.values()):
         log.info("sweep.tidied", **counts)
+
+
+def _forgotten(name: str, forget: Callable[[], int]) -> int:
+    """One that fails keeps none of the others from being done."""
+    try:
+        return forget()
+    except DatabaseError:
+        log.exception("sweep.failed", what=name)
+        return 0
 
 
 @shared_task(name="workers.deliver_webhooks")

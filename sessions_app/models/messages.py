@@ -6,6 +6,7 @@ from sessions_app.models.restaurants import Restaurant
 from sessions_app.models.sessions import Session
 
 MAX_BODY_CHARACTERS = 4_000
+ENDED_UNSENT = ["canceled", "expired", "failed", "suppressed"]
 
 
 class NextMessageSeq(models.Func):
@@ -89,6 +90,8 @@ class Message(UUIDModel):
             models.Index(fields=["session", "seq"], condition=Q(status__in=["sending", "uncertain"]), name="message_unsettled"),
             # Sweeps by time: scheduled messages that have come due, waiting ones that have expired.
             models.Index(fields=["not_before"], condition=Q(status__in=["scheduled", "queued"]), name="message_due"),
+            # The first of these without the whole backlog of what is due.
+            models.Index(fields=["not_before"], condition=Q(status="scheduled"), name="message_scheduled"),
             models.Index(
                 fields=["expires_at"],
                 condition=Q(status__in=["scheduled", "queued"], expires_at__isnull=False),
@@ -98,6 +101,10 @@ class Message(UUIDModel):
             models.Index(fields=["restaurant", "-seq"], name="message_recent"),
             models.Index(fields=["session", "-seq"], name="message_session_recent"),
             models.Index(fields=["restaurant", "to_phone", "-seq"], name="message_to"),
+            # The same pages of what ended otherwise than on the phone: few among many.
+            models.Index(
+                fields=["restaurant", "status", "-seq"], condition=Q(status__in=ENDED_UNSENT), name="message_ended_unsent"
+            ),
             # Searching by the caller's own reference; most have one, those without cost nothing.
             models.Index(fields=["reference"], condition=~Q(reference=""), name="message_reference"),
         ]

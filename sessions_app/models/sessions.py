@@ -114,6 +114,7 @@ class SendTally(models.Model):
     class Meta:
         db_table = "send_tally"
         constraints = [models.UniqueConstraint(fields=["session", "quarter", "lane"], name="send_tally_once")]
+        indexes = [models.Index(fields=["quarter"], name="send_tally_age")]  # for forgetting
 
     def __str__(self) -> str:
         return f"{self.quarter:%Y-%m-%d %H:%M} {self.sent}"

@@ -90,7 +90,7 @@ _TEXT_KEY = r"lower(regexp_replace(btrim({}.body, E' \t\n\r'), '\s+', ' ', 'g'))
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
 # others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes: for a day,
 # then it is never sent again. What is taken may be getting its receipt at this moment, or its customer may be writing: it is
-# locked in the order in which those lock.
+# locked in the order in which those lock, what was handed over before what waits.
 _CLAIM = f"""
     WITH due AS (
         SELECT s.id, d.*, r.resend_uncertain
@@ -131,7 +131,7 @@ _CLAIM = f"""
                 SELECT x.sent_at + make_interval(secs => %(within)s) FROM message x
                 WHERE x.session_id = m.session_id AND x.lane > 0 AND x.to_phone <> m.to_phone
                   AND {_TEXT_KEY.format("x")} = {_TEXT_KEY.format("m")}
-                  AND x.sent_at > clock_timestamp() - make_interval(secs => %(within)s)
+                  AND x.sent_at > statement_timestamp() - make_interval(secs => %(within)s)
                 ORDER BY x.sent_at DESC OFFSET pick.identical - 1 LIMIT 1) END AS identical_until
         FROM pick JOIN message m ON m.id = pick.message
         LEFT JOIN contact k ON k.session_id = m.session_id AND k.phone = m.to_phone AND k.phone <> ''
@@ -139,7 +139,7 @@ _CLAIM = f"""
         SELECT judged.*, CASE WHEN verdict = 'sending' AND until > statement_timestamp() THEN until END AS held
         FROM judged, LATERAL (SELECT GREATEST(gap_until, parked_until, identical_until) AS until) AS longest
     ), locked AS MATERIALIZED (
-        SELECT m.id FROM ruled JOIN message m ON m.id = ruled.message ORDER BY m.id FOR NO KEY UPDATE OF m
+        SELECT m.id FROM ruled JOIN message m ON m.id = ruled.message ORDER BY m.status = 'queued', m.id FOR NO KEY UPDATE OF m
     ), claimed AS (
         UPDATE message m SET
             status = CASE WHEN ruled.held IS NULL THEN ruled.verdict ELSE m.status END,
@@ -230,6 +230,7 @@ def give_back(*, worker: UUID, sessions: Sequence[tuple[UUID, int]]) -> int:
             ORDER BY m.id FOR NO KEY UPDATE OF m
         ), back AS (
             UPDATE message m SET status = lost.status, status_at = clock_timestamp(),
+                sending_at = CASE WHEN lost.status = 'queued' THEN NULL ELSE m.sending_at END,
                 not_before = LEAST(m.not_before, clock_timestamp())
             FROM lost WHERE m.id = lost.id RETURNING m.id, m.status
         )

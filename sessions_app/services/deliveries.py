@@ -172,13 +172,13 @@ def _hurry(row: Webhook, under_way: Collection[int]) -> None:
 _GIVE_UP = """
     UPDATE webhook_delivery SET state = 'failed', error = 'It could not be told for days.', finished_at = clock_timestamp()
     WHERE id IN (SELECT id FROM webhook_delivery
-                 WHERE state = 'pending' AND created_at < clock_timestamp() - make_interval(days => %(days)s)
+                 WHERE state = 'pending' AND created_at < statement_timestamp() - make_interval(days => %(days)s)
                  ORDER BY created_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED)"""
 
 _FORGET = """
     DELETE FROM webhook_delivery
     WHERE id IN (SELECT id FROM webhook_delivery
-                 WHERE finished_at < clock_timestamp() - make_interval(days => %(days)s) LIMIT %(batch)s)"""
+                 WHERE finished_at < statement_timestamp() - make_interval(days => %(days)s) LIMIT %(batch)s)"""
 
 
 def forget() -> int:

@@ -201,7 +201,7 @@ def _restricted(sessions: Sequence[UUID]) -> set[UUID]:
     """Those that WhatsApp had restricted, or banned for a while, in the days before: a log-out may be what came of it."""
     statement = """
         SELECT DISTINCT session_id FROM wa_session_event
-        WHERE session_id = ANY(%(sessions)s) AND at > clock_timestamp() - make_interval(days => %(days)s)
+        WHERE session_id = ANY(%(sessions)s) AND at > statement_timestamp() - make_interval(days => %(days)s)
           AND (kind = 'number_restricted' AND detail->'active' = 'true' OR detail->>'reason' = ANY(%(reasons)s))"""
     values = {"sessions": list(sessions), "days": RESTRICTION_DAYS, "reasons": list(RESTRICTIONS)}
     return {row.id for row in fetch(_Known, statement, values)}

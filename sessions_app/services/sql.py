@@ -1,4 +1,8 @@
-"""Batched statements: many rows in as one text, a typed row out for each line of the answer."""
+"""Batched statements: many rows in as one text, a typed row out for each line of the answer.
+
+A time that an index is to be searched by is compared with `statement_timestamp()`: PostgreSQL takes no volatile function, such as
+`clock_timestamp()`, for the bound of a search, and reads the index from its one end.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

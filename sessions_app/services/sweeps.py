@@ -22,7 +22,7 @@ def release_scheduled() -> list[UUID]:
     """`scheduled → queued` for messages whose time has come. Answers their sessions."""
     statement = """
         WITH due AS (
-            SELECT id FROM message WHERE status = 'scheduled' AND not_before <= clock_timestamp()
+            SELECT id FROM message WHERE status = 'scheduled' AND not_before <= statement_timestamp()
             ORDER BY not_before LIMIT %(batch)s FOR UPDATE SKIP LOCKED
         ), queued AS (
             UPDATE message m SET status = 'queued', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL
@@ -35,15 +35,17 @@ def release_scheduled() -> list[UUID]:
 
 
 def overlooked() -> list[UUID]:
-    """Connected sessions that could have sent something seconds ago: a wake-up was lost, and their owner has not looked."""
+    """Connected sessions with something that came due seconds ago and could have gone: a wake-up was lost, and their owner has
+    not looked. What has waited for longer than that policy holds, or its owner has seen."""
     statement = """
-        SELECT s.id FROM wa_session s JOIN worker w ON w.id = s.owner_id AND w.expires_at > clock_timestamp()
-        WHERE s.state = 'connected' AND s.desired = 'online'
-          AND COALESCE(s.next_send_at, '-infinity') < clock_timestamp() - interval '5 seconds'
-          AND EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND m.status = 'queued'
-                      AND m.not_before < clock_timestamp() - interval '5 seconds'
-                      AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp()))
-          AND NOT EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND m.status IN ('sending', 'uncertain'))
+        SELECT DISTINCT s.id FROM message m
+        JOIN wa_session s ON s.id = m.session_id AND s.state = 'connected' AND s.desired = 'online'
+            AND COALESCE(s.next_send_at, '-infinity') < statement_timestamp() - interval '5 seconds'
+        JOIN worker w ON w.id = s.owner_id AND w.expires_at > statement_timestamp()
+        WHERE m.status = 'queued' AND m.not_before > statement_timestamp() - interval '30 seconds'
+          AND m.not_before < statement_timestamp() - interval '5 seconds'
+          AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
+          AND NOT EXISTS (SELECT 1 FROM message u WHERE u.session_id = s.id AND u.status IN ('sending', 'uncertain'))
         LIMIT %(batch)s"""
     return [row.id for row in fetch(_Session, statement, {"batch": BATCH})]
 
@@ -53,7 +55,7 @@ def expire_messages() -> int:
     statement = """
         WITH old AS (
             SELECT id FROM message
-            WHERE status IN ('scheduled', 'queued') AND expires_at IS NOT NULL AND expires_at <= clock_timestamp()
+            WHERE status IN ('scheduled', 'queued') AND expires_at IS NOT NULL AND expires_at <= statement_timestamp()
             ORDER BY expires_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED
         ), expired AS (
             UPDATE message m SET status = 'expired', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL,
@@ -122,7 +124,7 @@ def expire_links() -> int:
 def forget_idempotency_records() -> int:
     statement = """
         DELETE FROM idempotency_record WHERE id IN (
-            SELECT id FROM idempotency_record WHERE created_at < clock_timestamp() - make_interval(days => %(days)s)
+            SELECT id FROM idempotency_record WHERE created_at < statement_timestamp() - make_interval(days => %(days)s)
             ORDER BY created_at LIMIT %(batch)s)"""
     return execute(statement, {"days": IDEMPOTENCY_DAYS, "batch": 50 * BATCH})
 

@@ -30,7 +30,7 @@ def recent(*, sessions: Sequence[UUID]) -> dict[UUID, list[Quarter]]:
     """Of the last day and a little more, oldest first."""
     statement = """
         SELECT session_id, quarter, lane, sent FROM send_tally
-        WHERE session_id = ANY(%(sessions)s) AND quarter > clock_timestamp() - make_interval(hours => %(hours)s)
+        WHERE session_id = ANY(%(sessions)s) AND quarter > statement_timestamp() - make_interval(hours => %(hours)s)
         ORDER BY session_id, quarter"""
     found: dict[UUID, list[Quarter]] = defaultdict(list)
     for row in fetch(_Row, statement, {"sessions": list(sessions), "hours": HOURS}):
@@ -41,5 +41,5 @@ def recent(*, sessions: Sequence[UUID]) -> dict[UUID, list[Quarter]]:
 def forget() -> int:
     statement = """
         DELETE FROM send_tally WHERE id IN (
-            SELECT id FROM send_tally WHERE quarter < clock_timestamp() - make_interval(days => %(days)s) LIMIT %(batch)s)"""
+            SELECT id FROM send_tally WHERE quarter < statement_timestamp() - make_interval(days => %(days)s) LIMIT %(batch)s)"""
     return execute(statement, {"days": KEPT_DAYS, "batch": BATCH})

@@ -5,6 +5,9 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.models.signals import pre_migrate
 
 from tests.support import databases
 
@@ -32,3 +35,20 @@ def test_it_sees_no_other(bridge: "psycopg.Connection[tuple[object, ...]]", tabl
 def test_it_makes_nothing(bridge: "psycopg.Connection[tuple[object, ...]]") -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         bridge.execute("CREATE TABLE public.mine ()")
+
+
+def test_migrations_take_the_time_they_need_and_requests_do_not(db: None) -> None:
+    """An index of a large table takes longer than any request may."""
+    seen: list[str] = []
+    pre_migrate.connect(lambda **_: seen.append(_limit()), weak=False, dispatch_uid="test")
+    try:
+        call_command("migrate", "sessions_app", verbosity=0)
+    finally:
+        pre_migrate.disconnect(dispatch_uid="test")
+    assert set(seen) == {"0"} and _limit() == "15s"
+
+
+def _limit() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        return str(cursor.fetchone()[0])

@@ -443,6 +443,15 @@ def test_a_long_queue_makes_no_claim_slow(session: Session, me: Registration, mi
         assert rows_read(nodes, "message") < 40 and rows_read(nodes, "contact") < 5, due
 
 
+def test_years_of_strangers_make_no_claim_slow(session: Session, me: Registration, mine: Claimed) -> None:
+    """Who had the same text within an hour is asked of that hour alone."""
+    pile_up(session, 50_000, status="'read'", sent_at="now() - n * interval '10 minutes'", lane="1", body="'offer ' || n")
+    know_many(session, 1)
+    queued(session, "hello", lane=NEW)
+    nodes = explained(lambda: claim(me, mine, identical=10))
+    assert rows_read(nodes, "message") < 40
+
+
 def test_long_queues_of_one_kind_make_no_claim_slow(restaurant: Restaurant, me: Registration) -> None:
     """As most are: all to customers who have written, none more urgent than another. Who looks for the oldest finds most lanes
     empty, and must not look through all that the session ever sent for each."""

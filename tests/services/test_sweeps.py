@@ -4,6 +4,7 @@ import pytest
 
 from sessions_app.models import IdempotencyRecord, Message, Restaurant, Session, Worker
 from sessions_app.services import ownership, sessions, sweeps
+from tests.support.claiming import explained, know_many, pile_up, rows_read
 from tests.support.owning import ago, connected, expire, linked, queued, register, timeline
 
 
@@ -107,8 +108,19 @@ def test_a_session_whose_wake_up_was_lost_is_found(session: Session) -> None:
     Session.objects.update(next_send_at=ago(seconds=-3))
     assert sweeps.overlooked() == []  # it keeps its pace
     Session.objects.update(next_send_at=None)
+    Message.objects.update(not_before=ago(seconds=40))
+    assert sweeps.overlooked() == []  # something holds it: its owner has looked many times
+    Message.objects.update(not_before=ago(seconds=6))
     queued(session, status="sending")
     assert sweeps.overlooked() == []  # it is at work
+
+
+def test_a_backlog_makes_no_sweep_slow(session: Session) -> None:
+    """What waits for its turn is not looked through for what waits for a time."""
+    pile_up(session, 20_000, expires_at="now() + interval '1 hour'")
+    know_many(session, 1)
+    for sweep in (sweeps.release_scheduled, sweeps.expire_messages):
+        assert rows_read(explained(sweep), "message") < 10, sweep
 
 
 def test_what_came_back_to_the_queue_of_a_deleted_session_is_canceled(session: Session, restaurant: Restaurant) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError, connection
 
 from sessions_app.models import SendTally, Session
 from tests.support.owning import ago
@@ -70,3 +71,17 @@ def test_old_tallies_are_tidied_away(session: Session) -> None:
         SendTally.objects.create(session=session, quarter=ago(days=days), lane=0, sent=1)
     tasks.tidy()
     assert SendTally.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_sweep_that_fails_keeps_none_of_the_others_from_being_done(session: Session) -> None:
+    SendTally.objects.create(session=session, quarter=ago(days=60), lane=0, sent=1)
+
+    def cut(execute: Any, query: str, *given: Any) -> Any:
+        if "webhook_delivery" in query:
+            raise OperationalError("canceling statement due to statement timeout")
+        return execute(query, *given)
+
+    with connection.execute_wrapper(cut):
+        tasks.tidy()
+    assert not SendTally.objects.exists()
