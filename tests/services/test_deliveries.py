@@ -195,6 +195,17 @@ def test_a_ban_is_told_with_its_reason(webhook: Webhook, session: Session, me: R
     ]
 
 
+def test_a_move_to_another_worker_is_no_news(webhook: Webhook, session: Session, me: Registration, mine: Claimed) -> None:
+    """The new owner's row says `connecting`, then `connected`; nobody was told that it was gone."""
+    for before, state in (("x", "connected"), ("disconnected", "connecting"), ("connecting", "connected")):
+        change = {"from": before, "to": state}
+        linking.write_truths(worker=me.worker, truths=[truth(mine, state, events=[change])])
+    assert [data["state"] for _, data in told()] == ["connected"]
+    for before, state in (("connected", "disconnected"), ("connecting", "connected")):
+        linking.write_truths(worker=me.worker, truths=[truth(mine, state, events=[{"from": before, "to": state}])])
+    assert [data["state"] for _, data in told()] == ["disconnected", "connected"]
+
+
 # --- Attempts
 
 
