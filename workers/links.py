@@ -77,7 +77,8 @@ class Links:
         if action is Action.NOTHING or (action is not Action.RELEASE and not self._bridge.may_open):
             return
         if action in _OPENS:
-            if len(self._changes.opening) >= self._max_opening or not self._suspects.admit(owned):
+            most = self._max_opening * (2 if owned.being_linked else 1)  # a person who waits for a code waits for no logins
+            if len(self._changes.opening) >= most or not self._suspects.admit(owned):
                 return
             self._changes.opening.add(owned.id)
         owned.acting = True

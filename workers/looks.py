@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import Iterable
 from uuid import UUID
 
+import structlog
+
 from sessions_app.services import ledgers, linking, rules, tallies
 from workers import pacer
 from workers.clocks import DatabaseClock
@@ -16,6 +18,7 @@ from workers.ownership import Ownership
 from workers.table import Owned, Table
 from workers.truths import Truths
 
+log = structlog.get_logger(__name__)
 LOOKS_FOR_ALL = 10
 
 
@@ -41,6 +44,7 @@ class Looks:
         self._drain = drain
         self._to_wake: set[UUID] = set()
         self._upto = 0
+        self._looks = 0
         self._uncounted: set[UUID] = set()
 
     def wake(self, sessions: Iterable[UUID]) -> None:
@@ -67,9 +71,12 @@ class Looks:
         worker = self._ownership.worker
         if worker is None:
             return
-        believed = {owned.id: owned for owned in self._table}
-        if await self._database.call(linking.count, worker=worker) != len(believed):
+        believed, unreadable = {owned.id: owned for owned in self._table}, self._ownership.unreadable
+        self._looks += 1
+        again = bool(unreadable) and self._looks % LOOKS_FOR_ALL == 0
+        if again or await self._database.call(linking.count, worker=worker) != len(believed) + len(unreadable):
             rows, looked_at = await self._database.call(linking.load, worker=worker), list(believed)
+            unreadable &= {row.id for row in rows}
             await self._ownership.adopt(rows)
         else:
             looked_at = self._next_few(list(believed))
@@ -94,8 +101,11 @@ class Looks:
         learned = []
         for row in rows:
             if owned := self._table.get(row.id):
-                if self._learn(owned, row):
-                    learned.append(owned)
+                try:
+                    if self._learn(owned, row):
+                        learned.append(owned)
+                except Exception:  # of a later version; it goes by what it knew
+                    log.exception("session.cannot_be_read", session=str(row.id))
                 if row.state != owned.truth.state:  # nothing is claimed for a session whose row says otherwise
                     self._truths.mark(owned)
                 self._links.take_wishes(row)

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -59,6 +59,7 @@ class Ownership:
         self._beats = beats
         self._work = work
         self._ahead: dict[ownership.Ahead, float] = {}  # since when, on the steady clock, each has been seen unchanged
+        self.unreadable: set[UUID] = set()  # owned, and in no table: their rows say what this worker does not understand
         self._no_claims_until = 0.0  # steady clock
         self._told_ready = False  # whether the last renewal told the others that this worker takes its share
         self._bridge_away_since: float | None = None
@@ -182,10 +183,18 @@ class Ownership:
         sent = await self._work.call(tallies.recent, sessions=[row.id for row in fresh]) if fresh else {}
         for row in fresh:
             if self._table.get(row.id) is None:  # another look may have been as quick
-                owned = adopt(row, pacer.of_row(row, sent.get(row.id, ()), self._clock.now()))
-                self._table.add(owned)
-                self._truths.mark(owned)
-                self._links.consider(owned)
+                self.unreadable.discard(row.id)
+                try:
+                    self._take(row, sent.get(row.id, ()))
+                except Exception:  # such as one with a later version's time zone: it holds up no other
+                    log.exception("session.cannot_be_read", session=str(row.id))
+                    self.unreadable.add(row.id)
+
+    def _take(self, row: linking.SessionRow, sent: Sequence[tallies.Quarter]) -> None:
+        owned = adopt(row, pacer.of_row(row, sent, self._clock.now()))
+        self._table.add(owned)
+        self._truths.mark(owned)
+        self._links.consider(owned)
 
     async def _give_up(self, surplus: int, reason: str) -> None:
         """A few at a time, those first that can move within a pause. Each goes when its send has been settled and its socket is

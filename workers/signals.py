@@ -38,6 +38,8 @@ class Signals:
                 continue
             if (status := statuses.get(session)) is None:
                 self._links.closed(owned, "connection_lost")
+            elif status.state == "closed":  # the stream tells it, when it is over
+                continue
             elif not (owned.settled and status.state == "connected"):  # nothing new: not a row is written
                 self._links.take_status(status)
         for status in statuses.values():

@@ -241,6 +241,19 @@ def test_so_many_log_in_at_once_and_the_others_after_them(
     assert len(_opened(stub)) == len(many)
 
 
+def test_who_waits_for_a_code_waits_for_no_logins(
+    restaurant: Restaurant, session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    many = linked_sessions(restaurant, 12)
+    stub.linked = {str(one.pk) for one in many}
+    stub.connects = False
+    make_runner(max_opening=4)
+    eventually(lambda: len(_opened(stub)) == 4, what="the first logins")
+    sessions.link(session=session)
+    eventually(partial(_are_open, stub, 5), what="the code")
+    assert _opened(stub)[4] == str(session.pk)
+
+
 def _are_open(stub: StubBridge, count: int) -> bool:
     return len(_opened(stub)) == count
 

@@ -134,6 +134,20 @@ def test_comparing_with_the_bridge_writes_nothing_while_nothing_changes(
     assert len(set(compared[begun:])) == 1
 
 
+def test_a_row_that_cannot_be_read_holds_up_no_other(
+    restaurant: Restaurant, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    """A web process of a later version may know time zones that this worker does not."""
+    later = Restaurant.objects.create(name="Later", default_region="DE", time_zone="Mars/Olympus")
+    [odd] = linked_sessions(later, 1)
+    many = linked_sessions(restaurant, 5)
+    stub.linked = {str(one.pk) for one in (odd, *many)}
+    make_runner()
+    for one in many:
+        until_state(one, "connected")
+    assert fresh(odd).state != "connected"
+
+
 def test_a_claim_whose_answer_was_lost_is_found(session: Session, stub: StubBridge, make_runner: MakeRunner) -> None:
     make_runner()
     eventually(lambda: Worker.objects.filter(bridge_ready=True).exists(), what="the worker")
