@@ -1,6 +1,7 @@
 """Filters that offer, and accept, only what the person may see."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Model, QuerySet
@@ -50,7 +51,7 @@ class SessionStateFilter(DropdownFilter):  # type: ignore[misc]
         return [(state, session_badge(state).text) for state in Session.State.values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Session]) -> QuerySet[Session]:
-        return queryset.filter(state=self.value()) if self.value() else queryset
+        return by_choice(queryset, "state", self.value(), Session.State.values)
 
 
 class MessageStatusFilter(DropdownFilter):  # type: ignore[misc]
@@ -61,7 +62,13 @@ class MessageStatusFilter(DropdownFilter):  # type: ignore[misc]
         return [(status, message_badge(status).text) for status in Message.Status.values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> QuerySet[Message]:
-        return queryset.filter(status=self.value()) if self.value() else queryset
+        return by_choice(queryset, "status", self.value(), Message.Status.values)
+
+
+def by_choice(rows: QuerySet[Any], path: str, value: str | None, choices: Sequence[str]) -> QuerySet[Any]:
+    if not value:
+        return rows
+    return rows.filter(**{path: value}) if value in choices else rows.none()
 
 
 def by_id(rows: QuerySet[Any], path: str, value: str | None) -> QuerySet[Any]:

@@ -217,3 +217,9 @@ def test_no_page_asks_for_anything_from_elsewhere(boss: Client, ours: House) -> 
     for url in ("/admin/", SESSIONS, f"{SESSIONS}{ours.session.pk}/link/", MESSAGES, f"{KEYS}add/"):
         html = html_of(boss, url)
         assert not re.findall(r'(?:src|<link[^>]*href)="(https?:)?//', html), url
+
+
+@pytest.mark.parametrize("path", ["message/?status=%00", "message/?status=nope", "session/?state=%00"])
+def test_a_filter_that_nobody_offers_finds_nothing(manager: Client, path: str) -> None:
+    answer = manager.get(f"/admin/sessions_app/{path}")
+    assert answer.status_code == 200 and answer.context["cl"].result_count == 0
