@@ -25,7 +25,7 @@ class SetClock:
         self.step(0)
 
     def step(self, seconds: int) -> None:
-        """Forward, or back when negative. Whole or not at all, since the file is read at every look."""
+        """Forward, or back when negative; noticed within a second. Whole or not at all, since it may be read at any moment."""
         self._ahead_s += seconds
         unfinished = self._file.with_suffix(".new")
         unfinished.write_text(f"{self._ahead_s:+d}\n")
@@ -37,7 +37,12 @@ class SetClock:
         library = faketime()
         assert library, "look before"
         no_monotonic = dict.fromkeys(("FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"), "1")
-        return {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self._file), "FAKETIME_NO_CACHE": "1", **no_monotonic}
+        return {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_CACHE_DURATION": "1",
+            **no_monotonic,
+        }
 
     def wrap(self, program: str, script: Path) -> str:
         """A script that runs the program by this clock, for a parent that passes no environment on."""
