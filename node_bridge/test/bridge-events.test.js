@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -81,6 +81,22 @@ describe('the outbox', () => {
     assert.equal(JSON.parse(readFileSync(join(dir, 'rejected.ndjson'), 'utf8')).data.id, 'M0');
   });
 
+  it('loses none of a batch for those in it that cannot be read', async (t) => {
+    const web = await startWeb(t);
+    const dir = scratch();
+    const spool = new Spool({ dir, maxBytes: 1_000_000, log });
+    const torn = [70, 71, 199];
+    for (let at = 0; at < 250; at += 1) spool.append(torn.includes(at) ? `{"torn": ${at}` : JSON.stringify({ data: { id: `M${at}` } }));
+    spool.close();
+    const outbox = outboxTo(t, web.url, dir);
+    await web.until(() => web.events.length === 247);
+    assert.deepEqual(ids(web), Array.from({ length: 250 }, (_, at) => at).filter((at) => !torn.includes(at)).map((at) => `M${at}`));
+    assert.equal(readFileSync(join(dir, 'rejected.ndjson'), 'utf8'), '{"torn": 70\n{"torn": 71\n{"torn": 199\n');
+    assert.ok(web.requests.length < 50, `${web.requests.length} requests`);
+    await outbox.close();
+    assert.equal(outbox.waiting, 0);
+  });
+
   it('keeps what was not taken for the next process, and tells it before anything new', async (t) => {
     const gone = await Web.start();
     const { port } = gone;
@@ -145,6 +161,21 @@ describe('the spool', () => {
     const spool = new Spool({ dir: scratch(), maxBytes: 10_000_000, log });
     assert.deepEqual(['a', 'x'.repeat(1_100_000), 'b'].map((line) => spool.append(line)), [true, false, true]);
     assert.deepEqual(lines(spool), ['a', 'b']);
+  });
+
+  it('keeps the first that were refused, and counts aloud what has no room', () => {
+    const dir = scratch();
+    /** @type {any[]} */
+    const errors = [];
+    const loud = Object.assign(Object.create(log), { error: (/** @type {any} */ fields) => errors.push(fields) });
+    const spool = new Spool({ dir, maxBytes: 100, log: loud });
+    for (let at = 0; at < 20; at += 1) spool.reject([`refused ${at}`]);
+    assert.equal(readFileSync(join(dir, 'rejected.ndjson'), 'utf8'), Array.from({ length: 10 }, (_, at) => `refused ${at}\n`).join(''));
+    assert.deepEqual([errors.length, errors.at(-1).dropped], [10, 10]);
+    renameSync(join(dir, 'rejected.ndjson'), join(dir, 'looked-at'));
+    spool.reject(['room again']);
+    assert.equal(readFileSync(join(dir, 'rejected.ndjson'), 'utf8'), 'room again\n');
+    spool.close();
   });
 
   it('takes no room once everything was taken', () => {

@@ -58,7 +58,8 @@ export class Delivery {
         if (this.#spool.count === 0) await woken;
         if (this.#spool.count < BATCH) await this.#pause(GATHER_MS);
         const batch = this.#spool.peek(BATCH);
-        if (batch) await this.#deliver(batch);
+        const aside = batch ? await this.#deliver(batch) : 0;
+        if (aside > 0) this.#log.error({ events: aside, of: batch?.lines.length }, 'the web side refuses events: they are put aside in rejected.ndjson');
       } catch (err) {
         this.#log.error({ err }, 'the event spool cannot be read');
         await this.#pause(SLOW_MS[1] ?? 0);
@@ -66,24 +67,39 @@ export class Delivery {
     }
   }
 
-  /** @param {Batch} batch */
+  /** @param {Batch} batch @returns {Promise<number>} how many of its events were put aside */
   async #deliver(batch) {
     for (let attempt = 0; !this.#stopping.signal.aborted; attempt += 1) {
       await this.#pause(QUICK_MS[attempt] ?? jittered(SLOW_MS[Math.min(attempt - QUICK_MS.length, SLOW_MS.length - 1)] ?? 0));
-      if (this.#stopping.signal.aborted) return;
+      if (this.#stopping.signal.aborted) return 0;
       const answer = await this.#post(batch, TIMEOUT_MS);
-      if (answer !== 'later') return this.#finish(batch, answer);
+      if (answer === 'refused') return this.#sift(batch);
+      if (answer === 'taken') {
+        this.#spool.advance(batch);
+        return 0;
+      }
       if (attempt + 1 >= QUICK_MS.length) await this.#keep(batch, attempt);
     }
+    return 0;
   }
 
-  /** @param {Batch} batch @param {Answer} answer */
-  #finish(batch, answer) {
-    if (answer === 'refused') {
-      this.#log.error({ events: batch.lines.length }, 'the web side refuses a batch of events: it is put aside in rejected.ndjson');
+  /**
+   * One event that cannot be read must not take the others with it: what was refused is sent again in halves, until it is one event alone.
+   * @param {Batch} batch @returns {Promise<number>} how many of its events were put aside
+   */
+  async #sift(batch) {
+    const count = batch.lines.length;
+    if (count === 1) {
       this.#spool.reject(batch.lines);
+      this.#spool.advance(batch);
+      return 1;
     }
-    this.#spool.advance(batch);
+    let aside = 0;
+    for (const most of [Math.ceil(count / 2), Math.floor(count / 2)]) {
+      const half = this.#spool.peek(most);
+      if (half) aside += await this.#deliver(half);
+    }
+    return aside;
   }
 
   /** @param {Batch} batch @param {number} attempt */

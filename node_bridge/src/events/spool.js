@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { Rejected } from './rejected.js';
 
 /** @typedef {import('../log.js').Log} Log */
 /** @typedef {{path: string, bytes: number, fd?: number}} Segment */
@@ -30,6 +31,7 @@ export class Spool {
   #dir;
   #maxBytes;
   #segmentBytes; // room is had back by whole segments
+  #rejected;
   #log;
   /** Events that wait. */
   count = 0;
@@ -39,6 +41,7 @@ export class Spool {
     this.#dir = dir;
     this.#maxBytes = maxBytes;
     this.#segmentBytes = Math.min(SEGMENT_BYTES, Math.max(SMALLEST_SEGMENT_BYTES, maxBytes / 4));
+    this.#rejected = new Rejected({ dir, maxBytes, log });
     this.#log = log;
     this.#adopt();
   }
@@ -92,14 +95,7 @@ export class Spool {
 
   /** Puts lines aside that the web side will never take. @param {string[]} lines */
   reject(lines) {
-    const file = path.join(this.#dir, 'rejected.ndjson');
-    try {
-      const size = fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-      if (size > SEGMENT_BYTES) fs.renameSync(file, path.join(this.#dir, 'rejected.old.ndjson'));
-      fs.appendFileSync(file, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 });
-    } catch (err) {
-      this.#log.error({ err, events: lines.length }, 'refused events could not be put aside: they are gone');
-    }
+    this.#rejected.put(lines);
   }
 
   /** @returns {Promise<void>} */

@@ -65,11 +65,20 @@ export class Web {
   async #serve(request, response) {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    const batch = JSON.parse(Buffer.concat(chunks).toString());
-    const status = this.answers.shift() ?? 200;
+    const batch = parsed(Buffer.concat(chunks).toString());
+    const status = batch ? (this.answers.shift() ?? 200) : 400;
     this.requests.push({ status, authorization: request.headers.authorization, batch });
     if (status === 200) this.events.push(...batch.events);
-    response.writeHead(status).end('{}');
+    response.writeHead(status).end(batch ? '{}' : '{"code":"malformed_json"}');
     for (const check of this.#listeners) check();
+  }
+}
+
+/** @param {string} body @returns {any} null when it is no JSON */
+function parsed(body) {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
   }
 }
