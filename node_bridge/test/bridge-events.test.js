@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -119,6 +119,23 @@ describe('the outbox', () => {
 
 describe('the spool', () => {
   const lines = (/** @type {Spool} */ spool) => spool.peek(1_000)?.lines ?? [];
+  const segments = (/** @type {string} */ dir) => readdirSync(dir).filter((file) => /^\d.*\.ndjson$/.test(file)).sort().map((file) => join(dir, file));
+  /** @param {Spool} spool */
+  const drained = (spool) => {
+    const all = [];
+    for (let batch = spool.peek(4); batch; batch = spool.peek(4)) {
+      all.push(...batch.lines);
+      spool.advance(batch);
+    }
+    return all;
+  };
+  /** A spool of three segments with 10, 10 and 5 lines, and those lines. @param {string} dir */
+  const inThree = (dir) => {
+    const spool = new Spool({ dir, maxBytes: 400_000, log });
+    const all = Array.from({ length: 25 }, (_, at) => `${at}`.padEnd(9_999, ' '));
+    for (const line of all) spool.append(line);
+    return { spool, all, files: segments(dir) };
+  };
 
   it('goes on where the last process stopped', () => {
     const dir = scratch();
@@ -161,6 +178,56 @@ describe('the spool', () => {
     const spool = new Spool({ dir: scratch(), maxBytes: 10_000_000, log });
     assert.deepEqual(['a', 'x'.repeat(1_100_000), 'b'].map((line) => spool.append(line)), [true, false, true]);
     assert.deepEqual(lines(spool), ['a', 'b']);
+  });
+
+  for (const [which, ...kept] of /** @type {[number, ...[number, number][]][]} */ ([[0, [10, 25]], [1, [0, 10], [20, 25]], [2, [0, 20]]])) {
+    it(`goes on without the file that somebody removed, number ${which} of three`, () => {
+      const { spool, all, files } = inThree(scratch());
+      assert.equal(files.length, 3);
+      rmSync(files[which] ?? '');
+      assert.deepEqual(drained(spool), kept.flatMap((part) => all.slice(...part)));
+      assert.deepEqual([spool.count, spool.append('next'), spool.count, drained(spool)], [0, true, 1, ['next']]);
+      spool.close();
+    });
+  }
+
+  it('writes nothing more into a file that somebody removed, and forgets what was under way of it', () => {
+    const dir = scratch();
+    const spool = new Spool({ dir, maxBytes: 10_000, log });
+    for (const line of ['a', 'b', 'c']) spool.append(line);
+    const batch = spool.peek(2);
+    segments(dir).forEach((file) => rmSync(file));
+    spool.append('d');
+    assert.deepEqual([spool.count, segments(dir).length], [1, 1]);
+    spool.advance(/** @type {any} */ (batch));
+    assert.deepEqual([spool.count, lines(spool)], [1, ['d']]);
+    spool.close();
+    assert.deepEqual(lines(new Spool({ dir, maxBytes: 10_000, log })), ['d']);
+  });
+
+  for (const when of ['at its start', 'later']) {
+    it(`puts a file aside that cannot be read ${when}`, () => {
+      const dir = scratch();
+      const { spool: first, all, files } = inThree(dir);
+      const broken = files[1] ?? '';
+      rmSync(broken);
+      mkdirSync(broken); // it opens, and cannot be read
+      if (when === 'at its start') first.close();
+      const spool = when === 'at its start' ? new Spool({ dir, maxBytes: 400_000, log }) : first;
+      assert.deepEqual(drained(spool), [...all.slice(0, 10), ...all.slice(20)]);
+      assert.deepEqual([spool.count, existsSync(broken), existsSync(`${broken}.unreadable`)], [0, false, true]);
+      spool.close();
+    });
+  }
+
+  it('goes on after somebody has cut its file', () => {
+    const dir = scratch();
+    const spool = new Spool({ dir, maxBytes: 10_000, log });
+    spool.append('a');
+    truncateSync(segments(dir)[0] ?? '');
+    assert.deepEqual([spool.peek(10), spool.count], [null, 0]);
+    assert.deepEqual([spool.append('b'), lines(spool)], [true, ['b']]);
+    spool.close();
   });
 
   it('keeps the first that were refused, and counts aloud what has no room', () => {

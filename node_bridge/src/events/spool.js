@@ -2,17 +2,18 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { Rejected } from './rejected.js';
+import { countLines, readLines, setAside } from './segment-files.js';
 
 /** @typedef {import('../log.js').Log} Log */
-/** @typedef {{path: string, bytes: number, fd?: number}} Segment */
-/** @typedef {{lines: string[], bytes: number}} Batch */
+/** @typedef {{path: string, bytes: number, lines: number, fd?: number}} Segment - `lines`: those that wait */
+/** @typedef {{lines: string[], bytes: number, segment: Segment}} Batch */
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 const SMALLEST_SEGMENT_BYTES = 64 * 1024;
 const READ_BYTES = 1024 * 1024;
 const LOUD_EVERY_MS = 10_000;
-const NEWLINE = 10;
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
+const PASSING = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 const SEGMENT_NAME = /^\d{15}-\d{6}-[0-9a-f]{8}\.ndjson$/; // sorts by time and order
 
 /**
@@ -33,8 +34,6 @@ export class Spool {
   #segmentBytes; // room is had back by whole segments
   #rejected;
   #log;
-  /** Events that wait. */
-  count = 0;
 
   /** @param {{dir: string, maxBytes: number, log: Log}} options */
   constructor({ dir, maxBytes, log }) {
@@ -46,18 +45,24 @@ export class Spool {
     this.#adopt();
   }
 
+  /** Events that wait. */
+  get count() {
+    return this.#segments.reduce((sum, { lines }) => sum + lines, 0);
+  }
+
   /** @param {string} line - without its newline @returns {boolean} false when there is no room for it */
   append(line) {
     const bytes = Buffer.from(`${line}\n`);
     if (bytes.length > READ_BYTES) return this.#refuse('an event is larger than 1 MiB'); // nothing behind it could ever be read
     if (this.#bytes + bytes.length > this.#maxBytes) return this.#refuse('the event spool is full');
     try {
-      this.#write(this.#open(), bytes);
+      const segment = this.#open();
+      this.#write(segment, bytes);
+      segment.lines += 1;
     } catch (error) {
       return this.#refuse(`the event spool cannot be written: ${/** @type {Error} */ (error).message}`);
     }
     this.#bytes += bytes.length;
-    this.count += 1;
     return true;
   }
 
@@ -74,10 +79,11 @@ export class Spool {
     }
   }
 
-  /** The oldest lines, at most `max`; null when none wait. @param {number} max @returns {Batch | null} */
+  /** The oldest lines, at most `max`; null when none wait. @param {number} max @returns {Batch | null} @throws what may pass */
   peek(max) {
     while (this.#segments.length > 0) {
       const batch = this.#read(this.#first(), max);
+      if (!batch) continue; // on with the next one
       if (batch.lines.length > 0) return batch;
       if (this.#segments.length === 1) return null;
       this.#retire();
@@ -86,9 +92,10 @@ export class Spool {
   }
 
   /** Gives up what `peek` returned. @param {Batch} batch */
-  advance(batch) {
-    this.#offset += batch.bytes;
-    this.count -= batch.lines.length;
+  advance({ segment, lines, bytes }) {
+    if (segment !== this.#first()) return; // it has disappeared meanwhile
+    this.#offset += bytes;
+    segment.lines = Math.max(0, segment.lines - lines.length);
     if (this.#segments.length === 1 && this.#offset >= this.#first().bytes) this.#startOver();
     else this.#remember();
   }
@@ -121,11 +128,26 @@ export class Spool {
       return;
     }
     const names = fs.readdirSync(this.#dir).filter((name) => SEGMENT_NAME.test(name)).sort();
-    this.#segments = names.map((name) => ({ path: path.join(this.#dir, name), bytes: fs.statSync(path.join(this.#dir, name)).size }));
+    for (const name of names) this.#take(path.join(this.#dir, name));
     this.#bytes = this.#segments.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#newest = Number.parseInt(names.at(-1) ?? '0', 10);
-    this.#offset = this.#recall(names[0]);
-    this.count = this.#segments.reduce((sum, segment) => sum + countLines(segment.path), 0) - countLines(this.#segments[0]?.path, this.#offset);
+    const [first] = this.#segments;
+    if (!first) return;
+    this.#offset = this.#recall(path.basename(first.path));
+    first.lines -= countLines(first.path, this.#offset);
+  }
+
+  /** @param {string} file */
+  #take(file) {
+    /** @type {Segment} */
+    const segment = { path: file, bytes: 0, lines: 0 };
+    this.#segments.push(segment);
+    try {
+      segment.lines = countLines(file);
+      segment.bytes = fs.statSync(file).size;
+    } catch (err) {
+      this.#forget(segment, err);
+    }
   }
 
   /** A line is written whole or not at all: half a line would spoil the next one. @param {Segment} segment @param {Buffer} bytes */
@@ -152,15 +174,19 @@ export class Spool {
   /** The segment that is written to. It is begun when it is needed: a full disk must not keep the bridge from starting. @returns {Segment} */
   #open() {
     const last = this.#segments.at(-1);
-    return last?.fd !== undefined && last.bytes < this.#segmentBytes ? last : this.#begin(last);
+    if (last?.fd === undefined || last.bytes >= this.#segmentBytes) return this.#begin();
+    if (fs.fstatSync(last.fd).nlink > 0) return last;
+    this.#forget(last, new Error('somebody removed it')); // the file is there as long as it is open, and nobody would find it
+    return this.#begin();
   }
 
-  /** @param {Segment | undefined} before @returns {Segment} */
-  #begin(before) {
+  /** @returns {Segment} */
+  #begin() {
     this.#newest = Math.max(this.#newest, Date.now());
     const name = `${pad(this.#newest, 15)}-${pad(this.#serial++, 6)}-${randomBytes(4).toString('hex')}.ndjson`;
     const file = path.join(this.#dir, name);
-    const segment = { path: file, bytes: 0, fd: fs.openSync(file, 'ax', 0o600) };
+    const segment = { path: file, bytes: 0, lines: 0, fd: fs.openSync(file, 'ax', 0o600) };
+    const before = this.#segments.at(-1);
     if (before) this.#finish(before);
     this.#segments.push(segment);
     return segment;
@@ -182,6 +208,18 @@ export class Spool {
     fs.rmSync(done.path, { force: true });
   }
 
+  /** What has disappeared, or can never be read, must hold up nothing that follows. @param {Segment} segment @param {unknown} err @throws what may pass */
+  #forget(segment, err) {
+    if (PASSING.has(/** @type {any} */ (err).code)) throw err;
+    const file = path.basename(segment.path);
+    this.#log.error({ err, file, events: segment.lines }, 'a file of the event spool is gone or cannot be read (then it is put aside as .unreadable): its events are not told');
+    this.#finish(segment);
+    if (segment === this.#first()) this.#offset = 0;
+    this.#segments.splice(this.#segments.indexOf(segment), 1);
+    this.#bytes -= segment.bytes;
+    setAside(segment.path);
+  }
+
   /** Everything has been taken: the segment starts over, if it is one that is written to. */
   #startOver() {
     const last = this.#first();
@@ -192,16 +230,16 @@ export class Spool {
     this.#remember();
   }
 
-  /** @param {Segment} segment @param {number} max @returns {Batch} */
+  /** @param {Segment} segment @param {number} max @returns {Batch | null} null: it had to be forgotten @throws what may pass */
   #read(segment, max) {
-    const chunk = readAt(segment.path, this.#offset, READ_BYTES);
-    const lines = [];
-    let from = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0 && lines.length < max; end = chunk.indexOf(NEWLINE, from)) {
-      lines.push(chunk.toString('utf8', from, end));
-      from = end + 1;
+    try {
+      const batch = { ...readLines(segment.path, { offset: this.#offset, bytes: READ_BYTES, max }), segment };
+      if (batch.lines.length > 0 || segment.lines === 0) return batch;
+      throw new Error('somebody has cut it');
+    } catch (err) {
+      this.#forget(segment, err);
+      return null;
     }
-    return { lines, bytes: from };
   }
 
   /** Without it, events are told twice after a restart: not worth stopping for. */
@@ -238,25 +276,6 @@ export class Spool {
   #first() {
     return /** @type {Segment} */ (this.#segments[0]);
   }
-}
-
-/** @param {string} file @param {number} offset @param {number} length */
-function readAt(file, offset, length) {
-  const fd = fs.openSync(file, 'r');
-  try {
-    const buffer = Buffer.allocUnsafe(Math.min(length, Math.max(0, fs.fstatSync(fd).size - offset)));
-    return buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, offset));
-  } finally {
-    fs.closeSync(fd);
-  }
-}
-
-/** @param {string | undefined} file @param {number} [upTo] */
-function countLines(file, upTo = Infinity) {
-  if (file === undefined || upTo === 0) return 0;
-  let lines = 0;
-  for (const byte of fs.readFileSync(file).subarray(0, upTo)) if (byte === NEWLINE) lines += 1;
-  return lines;
 }
 
 /** @param {number} number @param {number} length */
