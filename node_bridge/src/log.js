@@ -1,10 +1,13 @@
 import pino from 'pino';
 import { firstLine } from './errors.js';
+import { maskNumbers } from './mask.js';
 
 /** @typedef {pino.Logger} Log */
 
-/** JSON lines on stderr: stdout carries the one ready line and nothing else. @param {string} level @returns {Log} */
-export function makeLog(level) {
+const FRAMES = 5;
+
+/** JSON lines on stderr: stdout carries the one ready line and nothing else. @param {string} level @param {pino.DestinationStream} [to] @returns {Log} */
+export function makeLog(level, to = pino.destination({ fd: 2, sync: true })) {
   return pino(
     {
       level,
@@ -13,14 +16,14 @@ export function makeLog(level) {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describe },
     },
-    pino.destination({ fd: 2, sync: true }),
+    to,
   );
 }
 
-/** Errors may quote stanzas, numbers or values: type, code and the masked first line are enough. @param {unknown} error */
+/** Errors may quote stanzas, numbers or values: type, code, the masked first line and the frames are enough; a stack begins with all lines of the message. @param {unknown} error */
 function describe(error) {
   if (!(error instanceof Error)) return { message: firstLine(error) };
   const { code } = /** @type {{code?: unknown}} */ (error);
-  const stack = error.stack?.split('\n').slice(1, 6).map((line) => line.trim());
+  const stack = error.stack?.split('\n').filter((line) => /^\s+at /.test(line)).slice(0, FRAMES).map((line) => maskNumbers(line.trim()));
   return { type: error.name, code, message: firstLine(error), stack };
 }

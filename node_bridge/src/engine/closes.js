@@ -1,3 +1,4 @@
+import { firstLine } from '../errors.js';
 import { isoOf } from './times.js';
 
 /** @typedef {import('../sessions.js').Close} Close */
@@ -42,5 +43,5 @@ function ban(attrs, now) {
 
 /** @param {{message?: string}} boom */
 function cause(boom) {
-  return boom.message ? { cause: boom.message.slice(0, 200) } : null;
+  return boom.message ? { cause: firstLine(boom.message) } : null;
 }

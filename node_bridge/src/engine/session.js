@@ -1,7 +1,7 @@
 import { initAuthCreds } from 'baileys';
 import { EventEmitter, once } from 'node:events';
 import { onAccountOf } from '../attribution.js';
-import { BridgeError, StaleTerm } from '../errors.js';
+import { BridgeError, firstLine, StaleTerm } from '../errors.js';
 import { lidOf, phoneOf } from './addresses.js';
 import { classify } from './closes.js';
 import { Connection } from './connection.js';
@@ -64,7 +64,7 @@ export class Session {
     this.term = options.term;
     this.#creds = options.creds ?? initAuthCreds();
     this.#state = options.creds ? 'connecting' : 'linking';
-    options.vault.onBroken = (error) => this.end(error instanceof StaleTerm ? 'stale_term' : 'store_unavailable', { cause: error.message });
+    options.vault.onBroken = (error) => this.end(error instanceof StaleTerm ? 'stale_term' : 'store_unavailable', { cause: firstLine(error) });
   }
 
   open() {
@@ -74,7 +74,7 @@ export class Session {
         this.#connect();
       });
     } catch (error) {
-      this.end('connect_failed', { cause: /** @type {Error} */ (error).message });
+      this.end('connect_failed', { cause: firstLine(error) });
     }
   }
 
@@ -198,7 +198,7 @@ export class Session {
     if (!first || link?.mode !== 'code') return;
     this.requestPairingCode(link.phone).catch((err) => {
       log.warn({ err }, 'no pairing code could be had');
-      this.end('connect_failed', { cause: err.message });
+      this.end('connect_failed', { cause: firstLine(err) });
     });
   }
 

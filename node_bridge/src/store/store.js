@@ -1,4 +1,4 @@
-import { BridgeError, StaleTerm, StoreUnavailable, Unreadable } from '../errors.js';
+import { BridgeError, firstLine, StaleTerm, StoreUnavailable, Unreadable } from '../errors.js';
 import { decode } from './codec.js';
 import { Database } from './database.js';
 import { GroupReader } from './reader.js';
@@ -59,7 +59,7 @@ export class Store {
     try {
       return decode(this.ring.open(`${session}/creds/creds`, sealed).toString());
     } catch (error) {
-      throw new Unreadable(/** @type {Error} */ (error).message);
+      throw new Unreadable(firstLine(error));
     }
   }
 
@@ -103,7 +103,7 @@ export class Store {
     } catch (error) {
       if (error instanceof StoreUnavailable) throw error;
       if (/** @type {any} */ (error).code === FOREIGN_KEY_VIOLATION) throw new BridgeError('not_found', 'there is no such session');
-      throw new StoreUnavailable(`the database refused: ${/** @type {Error} */ (error).message}`);
+      throw new StoreUnavailable(`the database refused: ${firstLine(error)}`);
     }
   }
 }

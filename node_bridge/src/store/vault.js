@@ -1,4 +1,4 @@
-import { BridgeError, StaleTerm, StoreUnavailable } from '../errors.js';
+import { BridgeError, firstLine, StaleTerm, StoreUnavailable } from '../errors.js';
 import { decode, encode } from './codec.js';
 import { Lru } from './lru.js';
 
@@ -184,7 +184,7 @@ export class Vault {
   /** @param {unknown} error @returns {Error} */
   #break(error) {
     const known = error instanceof StaleTerm || error instanceof StoreUnavailable;
-    const reason = known ? error : new StoreUnavailable(/** @type {Error} */ (error).message);
+    const reason = known ? error : new StoreUnavailable(firstLine(error));
     if (!this.#broken) {
       this.#broken = reason;
       this.onBroken(reason);
