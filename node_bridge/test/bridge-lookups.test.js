@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { Directory } from '../src/engine/directory.js';
+import { Lookups } from '../src/engine/lookups.js';
 import { TokenBucket } from '../src/engine/token-bucket.js';
 import { Stage, text } from './support/stage.js';
 
@@ -77,6 +79,22 @@ describe('the limit of lookups', () => {
     assert.deepEqual([again.results.length, again.reason], [2, 'lookup_throttled']);
     const { id: other } = await stage.linked();
     assert.equal((await check(other, await phones(2))).reason, undefined);
+  });
+});
+
+describe('a number whose LID WhatsApp did not name', () => {
+  it('is told without it, and asked for once: a second question would go past the limit', async () => {
+    const [phone, address] = ['+4915100000001', '4915100000001@s.whatsapp.net'];
+    let asked = 0;
+    const executeUSyncQuery = async () => {
+      asked += 1;
+      return { list: [{ id: address, contact: true }] };
+    };
+    const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => assert.fail('asked past the limit') } } };
+    const vault = /** @type {any} */ ({ get: async () => ({}) });
+    const directory = new Directory({ sock, vault, lookups: new Lookups({ burst: 1, everyMs: 60_000 }), devices: /** @type {any} */ ({}) });
+    for (let times = 0; times < 2; times += 1) assert.deepEqual(await directory.find([phone]), { results: [{ phone, on_whatsapp: true, address, lid: null }] });
+    assert.equal(asked, 1);
   });
 });
 

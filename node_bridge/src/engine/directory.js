@@ -112,9 +112,9 @@ export class Directory {
     await Promise.all([signalRepository.lidMapping.storeLIDPNMappings(known), told.length > 0 && devicesMutex.mutex(() => this.#devices.mset(told))]);
   }
 
-  /** @param {string} phone @param {string | null | undefined} address - undefined: WhatsApp did not say @returns {Promise<Found>} */
+  /** A LID that is not on record is not asked for: no token was taken for that. @param {string} phone @param {string | null | undefined} address - undefined: WhatsApp did not say @returns {Promise<Found>} */
   async #describe(phone, address) {
-    const lid = address ? ((await this.#mapped(address)) ?? (await this.#askLid(address))) : null;
+    const lid = address ? await this.#mapped(address) : null;
     return { phone, on_whatsapp: address === undefined ? null : Boolean(address), address: address ?? null, lid };
   }
 
@@ -123,12 +123,6 @@ export class Directory {
     const user = userOf(address);
     const mapped = (await this.#vault.get('lid-mapping', [user]))[user];
     return typeof mapped === 'string' ? lidAddress(mapped) : null;
-  }
-
-  /** @param {string} address @returns {Promise<string | null>} */
-  async #askLid(address) {
-    const lid = await this.#sock.signalRepository.lidMapping.getLIDForPN(address);
-    return lid ? lid.replace(/:\d+@/, '@') : null;
   }
 
   /** getUSyncDevices cannot tell an unanswered query from an empty answer. @param {string} address */
