@@ -10,7 +10,7 @@ import { Store } from './store/store.js';
 /** @typedef {import('./config.js').Config} Config */
 /** @typedef {import('./log.js').Log} Log */
 
-const PRUNE_EVERY_MS = 60 * 60 * 1000;
+const TIDY_EVERY_MS = 60 * 60 * 1000;
 const GIVE_UP_MS = 4_000;
 
 /**
@@ -30,11 +30,15 @@ export async function startServer(config, log) {
   const { socketUrl, ackTimeoutMs, lookupLimit } = config;
   const sessions = new Sessions({ store, outbox, signals, clientVersion, mayAct, socketUrl, ackTimeoutMs, lookupLimit, log });
   const app = buildApp({ secret: config.secret, log, sessions, lease, signals, outbox, clientVersion });
-  const pruning = setInterval(() => prune(store, log), PRUNE_EVERY_MS * (0.9 + Math.random() / 5));
+  const tidy = () => {
+    sessions.sweep();
+    prune(store, log);
+  };
+  const tidying = setInterval(tidy, TIDY_EVERY_MS * (0.9 + Math.random() / 5));
   await app.listen({ port: config.port, host: '127.0.0.1' });
 
   const stop = async () => {
-    clearInterval(pruning);
+    clearInterval(tidying);
     lease.close();
     await atMost(GIVE_UP_MS, sessions.closeAll().then(() => store.close()));
     signals.close();

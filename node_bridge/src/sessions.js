@@ -1,8 +1,7 @@
 import { BridgeError, firstLine, StaleTerm, Unreadable } from './errors.js';
-import { SessionMemory } from './engine/memory.js';
+import { Memories } from './engine/memory.js';
 import { Session } from './engine/session.js';
 import { Leavings } from './leavings.js';
-import { Lru } from './store/lru.js';
 
 /** @typedef {{code: number, reason: string, detail: unknown}} Close */
 /** @typedef {{mode: 'qr'} | {mode: 'code', phone: string}} Link */
@@ -26,14 +25,12 @@ import { Lru } from './store/lru.js';
 /** @typedef {import('./signals.js').Signals} Signals */
 /** @typedef {import('./log.js').Log} Log */
 
-const REMEMBERED_SESSIONS = 10_000;
-
 /** The sessions that are open here. What is done to one session happens one after the other; sessions do not wait for each other. */
 export class Sessions {
   /** @type {Map<string, Session>} */ #open = new Map();
   /** @type {Map<string, Promise<unknown>>} */ #turns = new Map();
-  /** @type {Lru<SessionMemory>} */ #memories = new Lru(REMEMBERED_SESSIONS);
   #leavings = new Leavings();
+  #memories;
   #with;
 
   /**
@@ -43,6 +40,7 @@ export class Sessions {
    */
   constructor(options) {
     this.#with = options;
+    this.#memories = new Memories(options);
   }
 
   /** @returns {Status[]} */
@@ -100,6 +98,11 @@ export class Sessions {
     await Promise.all([...this.#open.values()].map((session) => session.end(reason)));
   }
 
+  /** Forgets what is out of date; to be called now and then. */
+  sweep() {
+    this.#memories.sweep();
+  }
+
   /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Session>} */
   async #start({ id, owner, term, link }) {
     const { store, outbox, signals, clientVersion, mayAct, socketUrl, ackTimeoutMs } = this.#with;
@@ -113,7 +116,7 @@ export class Sessions {
       vault,
       creds: creds?.account ? creds : null,
       link,
-      memory: this.#memory(id),
+      memory: this.#memories.of(id),
       clientVersion,
       socketUrl,
       ackTimeoutMs,
@@ -135,7 +138,10 @@ export class Sessions {
 
   /** @param {string} id @param {Session} session */
   #closed(id, session) {
-    if (this.#open.get(id) === session) this.#open.delete(id);
+    if (this.#open.get(id) === session) {
+      this.#open.delete(id);
+      this.#memories.closed(id);
+    }
     this.#leavings.closed(this.#open.size);
   }
 
@@ -163,13 +169,6 @@ export class Sessions {
     this.#with.log.error({ err: error, session: id, term }, 'a session crashed');
     const session = this.#open.get(id);
     if (session?.term === term) session.end('crashed', { cause: firstLine(error) });
-  }
-
-  /** @param {string} id */
-  #memory(id) {
-    const memory = this.#memories.get(id) ?? new SessionMemory(this.#with.lookupLimit);
-    this.#memories.set(id, memory);
-    return memory;
   }
 
   /** @template T @param {string} id @param {() => Promise<T>} work @returns {Promise<T>} */

@@ -4,6 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { after, before, describe, it } from 'node:test';
 import { ClientVersion } from '../src/engine/client-version.js';
+import { Lookups } from '../src/engine/lookups.js';
+import { Memories } from '../src/engine/memory.js';
 import { Outbox } from '../src/events/outbox.js';
 import { makeLog } from '../src/log.js';
 import { Sessions } from '../src/sessions.js';
@@ -72,5 +74,33 @@ describe('memory', { timeout: 120_000 }, () => {
     // One that a session leaves behind would be there 40 times; a few of sockets and pools come and go.
     assert.ok(after.timers < before.timers + CYCLES / 2, `${before.timers} timers, then ${after.timers}`);
     assert.equal(sessions.size, 0);
+  });
+});
+
+describe('what is remembered', () => {
+  const lookupLimit = { burst: 1, everyMs: 0 };
+  const HOUR_MS = 60 * 60 * 1000;
+
+  it('of numbers goes when it is out of date, asked for again or not', () => {
+    const lookups = new Lookups(lookupLimit);
+    for (const [phone, address] of /** @type {const} */ ([['+491', 'a'], ['+492', null], ['+493', null]])) lookups.set(phone, address, 0);
+    assert.deepEqual([lookups.get('+492', 6 * HOUR_MS), lookups.size], [undefined, 2]);
+    lookups.sweep(6 * HOUR_MS);
+    assert.deepEqual([lookups.get('+491', 6 * HOUR_MS), lookups.size], ['a', 1]);
+  });
+
+  it('of a session goes a day after it has closed, unless it was opened again', () => {
+    let now = 0;
+    const memories = new Memories({ lookupLimit, now: () => now });
+    const [kept, open] = [memories.of('closed'), memories.of('open')];
+    memories.of('gone');
+    open.lookups.set('+491', 'a', now);
+    for (const id of ['closed', 'gone']) memories.closed(id);
+    now = 24 * HOUR_MS;
+    memories.sweep();
+    assert.deepEqual([memories.size, memories.of('closed') === kept, open.lookups.size], [3, true, 0]);
+    now += 1;
+    memories.sweep();
+    assert.deepEqual([memories.size, memories.of('closed') === kept, memories.of('open') === open], [2, true, true]);
   });
 });

@@ -25,7 +25,18 @@ export class Lookups {
   /** @param {string} phone @param {number} now @returns {string | null | undefined} its address, null when it is not on WhatsApp, undefined when unknown */
   get(phone, now) {
     const entry = this.#known.get(phone);
-    return entry && entry.until > now ? entry.address : undefined;
+    if (entry && entry.until > now) return entry.address;
+    this.#known.delete(phone);
+    return undefined;
+  }
+
+  /** Forgets what is out of date. @param {number} now */
+  sweep(now) {
+    for (const [phone, { until }] of this.#known.entries()) if (until <= now) this.#known.delete(phone);
+  }
+
+  get size() {
+    return this.#known.size;
   }
 
   /** @param {string} phone @param {string | null} address @param {number} now */

@@ -8,6 +8,15 @@ export class Lru {
     this.#size = size;
   }
 
+  get size() {
+    return this.#entries.size;
+  }
+
+  /** The least recently used first; what is deleted meanwhile disturbs nothing. */
+  entries() {
+    return this.#entries.entries();
+  }
+
   /** @param {string} key @returns {V | undefined} */
   get(key) {
     const value = this.#entries.get(key);
