@@ -40,7 +40,7 @@ export async function startServer(config, log) {
   const stop = async () => {
     clearInterval(tidying);
     lease.close();
-    await atMost(GIVE_UP_MS, sessions.closeAll().then(() => store.close()));
+    await atMost(GIVE_UP_MS, sessions.stop().then(() => store.close()));
     signals.close();
     await atMost(GIVE_UP_MS / 4, Promise.all([app.close(), outbox.close()]));
   };

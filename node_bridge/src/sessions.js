@@ -30,6 +30,8 @@ export class Sessions {
   /** @type {Map<string, Session>} */ #open = new Map();
   /** @type {Map<string, Promise<unknown>>} */ #turns = new Map();
   #leavings = new Leavings();
+  #closings = 0; // how often all was closed
+  #stopping = false;
   #memories;
   #with;
 
@@ -73,29 +75,38 @@ export class Sessions {
 
   /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Status>} */
   open(wish) {
+    const closings = this.#closings;
     return this.#inTurn(wish.id, async () => {
       const before = this.#open.get(wish.id);
       if (before && before.term > wish.term) throw new StaleTerm(wish.id, wish.term);
       if (before && before.term === wish.term) return before.status;
       await before?.end('stale_term', { cause: `taken over under term ${wish.term}` });
-      return (await this.#start(wish)).status;
+      return (await this.#start({ ...wish, closings })).status;
     });
   }
 
   /** @param {string} id @param {number} term @param {boolean} logout @returns {Promise<{closed: true, logged_out: boolean}>} */
   close(id, term, logout) {
+    const closings = this.#closings;
     return this.#inTurn(id, async () => {
       const session = this.#open.get(id);
       if (session && session.term > term) throw new StaleTerm(id, term);
-      if (logout) return { closed: true, logged_out: await this.#logout(session, id, term) };
+      if (logout) return { closed: true, logged_out: await this.#logout(session, { id, term, closings }) };
       await session?.end('requested');
       return { closed: true, logged_out: false };
     });
   }
 
-  /** Closes every socket; the links stay. Nothing is sent any more once this was called. */
+  /** Closes every socket; the links stay. Nothing is sent any more once this was called, and what is just being opened is not. */
   async closeAll(reason = 'requested') {
+    this.#closings += 1;
     await Promise.all([...this.#open.values()].map((session) => session.end(reason)));
+  }
+
+  /** Closes every socket, and opens none any more. */
+  async stop() {
+    this.#stopping = true;
+    await this.closeAll();
   }
 
   /** Forgets what is out of date; to be called now and then. */
@@ -103,10 +114,11 @@ export class Sessions {
     this.#memories.sweep();
   }
 
-  /** @param {{id: string, owner: string, term: number, link?: Link}} wish @returns {Promise<Session>} */
-  async #start({ id, owner, term, link }) {
+  /** @param {{id: string, owner: string, term: number, link?: Link, closings: number}} wish @returns {Promise<Session>} */
+  async #start({ id, owner, term, link, closings }) {
     const { store, outbox, signals, clientVersion, mayAct, socketUrl, ackTimeoutMs } = this.#with;
     const { vault, creds } = await store.open(id, term);
+    this.#refuseWhatIsOver(closings);
     if (!creds?.account && !link) throw new BridgeError('not_linked', 'no number is linked: `link` is needed');
     const log = this.#with.log.child({ session: id, term });
     /** @type {Session} */
@@ -136,6 +148,12 @@ export class Sessions {
     return session;
   }
 
+  /** A wish that has waited since before the lease ended is as old as that, even if there is a new lease by now. @param {number} closings - when it came */
+  #refuseWhatIsOver(closings) {
+    if (this.#with.mayAct() && !this.#stopping && closings === this.#closings) return;
+    throw new BridgeError('lease_ran_out', 'this bridge may not act: all was closed while the session was being opened');
+  }
+
   /** @param {string} id @param {Session} session */
   #closed(id, session) {
     if (this.#open.get(id) === session) {
@@ -145,11 +163,11 @@ export class Sessions {
     this.#leavings.closed(this.#open.size);
   }
 
-  /** Logging out needs a connection: one that is not open is opened for it, as long as WhatsApp can be reached. @param {Session | undefined} session @param {string} id @param {number} term */
-  async #logout(session, id, term) {
+  /** Logging out needs a connection: one that is not open is opened for it, as long as WhatsApp can be reached. @param {Session | undefined} session @param {{id: string, term: number, closings: number}} wish */
+  async #logout(session, { id, term, closings }) {
     if (session && session.term === term) return session.logout();
     await session?.end('stale_term');
-    if (await this.#mayLogIn(id, term)) return (await this.#start({ id, owner: 'logout', term })).logout();
+    if (await this.#mayLogIn(id, term)) return (await this.#start({ id, owner: 'logout', term, closings })).logout();
     await this.#with.store.wipe(id, term);
     return false;
   }

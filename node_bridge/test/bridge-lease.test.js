@@ -86,6 +86,43 @@ describe('the lease', { timeout: 120_000 }, () => {
     assert.equal((await end(bridge, id)).reason, 'lease_ran_out');
   });
 
+  for (const [what, ask] of /** @type {[string, (bridge: Bridge, id: string) => Promise<{status: number, body: any}>][]} */ ([
+    ['opened', (bridge, id) => bridge.open(id, { term: 2 })],
+    ['logged out', (bridge, id) => bridge.call('DELETE', `/session/${id}?term=2&logout=true`)],
+  ])) {
+    it(`that ends while a session is being ${what} lets no socket open, not even after its renewal`, async () => {
+      const { id, number } = await stage.linked();
+      await stage.bridge.close(id);
+      const bridge = await stage.another();
+      await renew(bridge, 60_000);
+      const row = await stage.db.hold(id);
+      const asking = ask(bridge, id);
+      await row.waited();
+      await renew(bridge, 0);
+      await renew(bridge, 60_000);
+      await row.release();
+      const { status, body } = await asking;
+      assert.deepEqual([status, body.error?.code], [409, 'lease_ran_out']);
+      assert.deepEqual((await bridge.call('GET', '/sessions')).body, { sessions: [] });
+      assert.equal((await stage.network.call('GET', `/phones/${encodeURIComponent(number)}`)).devices.length, 1);
+    });
+  }
+
+  it('is not needed to know that a bridge that stops opens nothing any more', async () => {
+    const { id } = await stage.linked();
+    await stage.bridge.close(id);
+    const bridge = await stage.another();
+    const row = await stage.db.hold(id);
+    const opening = bridge.open(id, { term: 2 }).catch(() => 'no answer');
+    await row.waited();
+    const exited = bridge.stop();
+    await stage.network.until(async () => bridge.process.log.some((/** @type {string} */ line) => line.includes('bridge stopping')));
+    await row.release();
+    assert.equal(await exited, 0);
+    await opening;
+    assert.deepEqual(bridge.process.log.filter((/** @type {string} */ line) => line.includes('session opened')), []);
+  });
+
   it('is asked for with the secret, in milliseconds', async () => {
     assert.equal((await fetch(`${stage.bridge.url}/lease`, { method: 'PUT' })).status, 401);
     for (const good_for_ms of [-1, 1.5, '5', 10_000_000]) {

@@ -30,6 +30,19 @@ export class TestDatabase {
     return until(holds);
   }
 
+  /** Keeps everybody from opening a session, and from writing what is its, until `release`; `waited`: somebody wants to. @param {string} session */
+  async hold(session) {
+    const client = await this.pool.connect();
+    await client.query('BEGIN');
+    const { rows: [held] } = await client.query('SELECT pg_backend_pid() AS pid FROM bridge_creds WHERE session_id = $1 FOR UPDATE', [session]);
+    const waiting = () => this.rows('SELECT 1 FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))', [held.pid]);
+    const release = async () => {
+      await client.query('ROLLBACK');
+      client.release();
+    };
+    return { waited: () => this.until(async () => (await waiting()).length > 0), release };
+  }
+
   close() {
     return this.pool.end();
   }
