@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
+import { Linking } from '../src/engine/linking.js';
 import { Stage, text } from './support/stage.js';
 
 describe('linking', () => {
@@ -143,5 +145,26 @@ describe('linking', () => {
     const next = await stage.another();
     await next.open(id, { term: 3 });
     await next.status(id, (status) => status.state === 'connected');
+  });
+});
+
+describe('a pairing code that is asked for before the first QR code', () => {
+  /** @param {import('node:test').TestContext} t @param {{readyMs?: number}} [options] */
+  const ask = (t, options) => {
+    const awake = setInterval(() => {}, 1_000); // the limit's own timer keeps no process
+    t.after(() => clearInterval(awake));
+    const sock = { ev: new EventEmitter(), ws: new EventEmitter() };
+    const linking = new Linking({ sock, ended: new AbortController().signal, ...options });
+    return { sock, refused: assert.rejects(linking.requestCode('+4915112345678'), { code: 'not_connected' }) };
+  };
+
+  it('is refused when the connection ends, although the session goes on with another', { timeout: 5_000 }, async (t) => {
+    const { sock, refused } = ask(t);
+    sock.ev.emit('connection.update', { connection: 'close' });
+    await refused;
+  });
+
+  it('is refused when none comes in time', { timeout: 5_000 }, async (t) => {
+    await ask(t, { readyMs: 1 }).refused;
   });
 });

@@ -1,4 +1,4 @@
-import { on, once } from 'node:events';
+import { on } from 'node:events';
 import { BridgeError } from '../errors.js';
 
 /** @typedef {{text: string, generated_at: string, expires_at: string}} Qr */
@@ -8,8 +8,9 @@ const FIRST_QR_MS = 60_000;
 const NEXT_QR_MS = 20_000;
 const ALL_QRS_MS = FIRST_QR_MS + 5 * NEXT_QR_MS; // the server gives six; then the link attempt is over
 const ANSWER_MS = 5_000;
+const READY_MS = 20_000; // from the request to the first QR code
 
-/** The QR codes and the pairing code of one attempt to link a phone. */
+/** The QR codes and the pairing code of one connection that is to link a phone; the session may go on with another one. */
 export class Linking {
   /** @type {Qr | null} */ qr = null;
   /** @type {PairingCode | null} */ pairingCode = null;
@@ -18,11 +19,15 @@ export class Linking {
   #ready = new Promise((resolve) => (this.#started = () => resolve(undefined)));
   #sock;
   #ended;
+  #readyMs;
 
-  /** @param {{sock: any, ended: AbortSignal}} options */
-  constructor({ sock, ended }) {
+  /** @param {{sock: any, ended: AbortSignal, readyMs?: number}} options */
+  constructor({ sock, ended, readyMs = READY_MS }) {
+    const closed = new AbortController();
+    sock.ev.on('connection.update', (/** @type {any} */ { connection }) => connection === 'close' && closed.abort());
     this.#sock = sock;
-    this.#ended = ended;
+    this.#ended = AbortSignal.any([ended, closed.signal]);
+    this.#readyMs = readyMs;
   }
 
   /** @param {string} text */
@@ -35,7 +40,12 @@ export class Linking {
 
   /** @param {string} phone - E.164 @returns {Promise<PairingCode>} @throws {BridgeError} */
   async requestCode(phone) {
-    await this.#orEnded(this.#ready);
+    await before(this.#ready, AbortSignal.any([this.#ended, AbortSignal.timeout(this.#readyMs)]));
+    return before(this.#requestCode(phone), this.#ended);
+  }
+
+  /** @param {string} phone @returns {Promise<PairingCode>} @throws {BridgeError} */
+  async #requestCode(phone) {
     const answer = this.#answer();
     const code = await this.#sock.requestPairingCode(phone.replace('+', ''));
     // Baileys makes the code up itself and never hears whether the server took it.
@@ -57,21 +67,16 @@ export class Linking {
     }
     return 'silent';
   }
+}
 
-  /** @template T @param {Promise<T>} work @returns {Promise<T>} */
-  async #orEnded(work) {
-    const done = new AbortController();
-    const ended = once(this.#ended, 'abort', { signal: done.signal }).then(() => {
-      throw new BridgeError('not_connected', 'the link attempt has ended');
-    });
-    try {
-      if (this.#ended.aborted) throw new BridgeError('not_connected', 'the link attempt has ended');
-      return /** @type {T} */ (await Promise.race([work, ended]));
-    } finally {
-      done.abort();
-      ended.catch(() => {});
-    }
-  }
+/** @template T @param {Promise<T>} work @param {AbortSignal} over @returns {Promise<T>} @throws {BridgeError} when it is over before the work is done */
+function before(work, over) {
+  return new Promise((resolve, reject) => {
+    const end = () => reject(new BridgeError('not_connected', 'there is no connection that could give a pairing code'));
+    if (over.aborted) return end();
+    over.addEventListener('abort', end, { once: true });
+    work.then(resolve, reject).finally(() => over.removeEventListener('abort', end));
+  });
 }
 
 /** @param {number} ms */

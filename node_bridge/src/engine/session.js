@@ -198,7 +198,7 @@ export class Session {
     if (!first || link?.mode !== 'code') return;
     this.requestPairingCode(link.phone).catch((err) => {
       log.warn({ err }, 'no pairing code could be had');
-      this.end('connect_failed', { cause: firstLine(err) });
+      if (err.code !== 'not_connected') this.end('connect_failed', { cause: firstLine(err) }); // else the connection has ended, and says why itself
     });
   }
 
