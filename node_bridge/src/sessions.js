@@ -79,7 +79,7 @@ export class Sessions {
     return this.#inTurn(wish.id, async () => {
       const before = this.#open.get(wish.id);
       if (before && before.term > wish.term) throw new StaleTerm(wish.id, wish.term);
-      if (before && before.term === wish.term) return before.status;
+      if (before && before.term === wish.term && before.state !== 'closed') return before.status;
       await before?.end('stale_term', { cause: `taken over under term ${wish.term}` });
       return (await this.#start({ ...wish, closings })).status;
     });
@@ -165,7 +165,7 @@ export class Sessions {
 
   /** Logging out needs a connection: one that is not open is opened for it, as long as WhatsApp can be reached. @param {Session | undefined} session @param {{id: string, term: number, closings: number}} wish */
   async #logout(session, { id, term, closings }) {
-    if (session && session.term === term) return session.logout();
+    if (session && session.term === term && session.state !== 'closed') return session.logout();
     await session?.end('stale_term');
     if (await this.#mayLogIn(id, term)) return (await this.#start({ id, owner: 'logout', term, closings })).logout();
     await this.#with.store.wipe(id, term);

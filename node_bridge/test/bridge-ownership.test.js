@@ -43,6 +43,27 @@ describe('ownership', () => {
     assert.deepEqual(await stage.network.shown(customer), []);
   });
 
+  it('does not call connected what is just ending, and opens it anew', async () => {
+    const { id, number } = await stage.linked();
+    const customer = await stage.phone();
+    const row = await stage.db.hold(id);
+    const sending = stage.bridge.send(id, text(customer, 'held up'));
+    await row.waited(); // a write is under way, and no session ends before its writes have
+    await stage.network.call('POST', `/accounts/${encodeURIComponent(number)}/disconnect`, { code: '500' });
+    assert.deepEqual((await sending).body, { outcome: 'not_sent', reason: 'not_connected' });
+    const ending = (await stage.bridge.call('GET', `/session/${id}/status`)).body;
+    assert.deepEqual([ending.state, ending.close.reason], ['closed', 'server_error']);
+    stage.bridge.forget();
+    const opening = stage.bridge.open(id, { term: 1 });
+    await stage.bridge.call('GET', '/health'); // by now it has been asked
+    await row.release();
+    const { status, body } = await opening;
+    assert.deepEqual([status, body.state], [202, 'connecting']);
+    await stage.bridge.status(id, (one) => one.state === 'connected');
+    assert.equal((await stage.bridge.send(id, text(customer, 'anew'))).body.outcome, 'acked');
+    assert.deepEqual((await stage.network.shown(customer)).map((one) => one.text), ['anew']);
+  });
+
   it('signals the whole state to a reader that comes again', async () => {
     const { id } = await stage.linked();
     const listed = (await stage.bridge.call('GET', '/sessions')).body.sessions;

@@ -85,6 +85,7 @@ export class Session {
   /** @returns {Status} */
   get status() {
     const me = this.#creds.account ? this.#creds.me : undefined;
+    const linking = this.#state === 'closed' ? null : this.#linking;
     return {
       id: this.id,
       term: this.term,
@@ -95,8 +96,8 @@ export class Session {
       since: new Date(this.#since).toISOString(),
       last_stanza_at: isoOrNull(this.#connection?.pulse.lastStanzaAt),
       ping_ms: this.#connection?.pulse.pingMs ?? null,
-      qr: this.#linking?.qr ?? null,
-      pairing_code: this.#linking?.pairingCode ?? null,
+      qr: linking?.qr ?? null,
+      pairing_code: linking?.pairingCode ?? null,
       close: this.#close,
     };
   }
@@ -215,10 +216,15 @@ export class Session {
 
   /** @param {Status['state']} state */
   #enter(state) {
-    if (this.#state !== state) this.#since = Date.now();
-    this.#state = state;
+    this.#become(state);
     this.#changes.emit('change');
     this.#with.onChange();
+  }
+
+  /** @param {Status['state']} state */
+  #become(state) {
+    if (this.#state !== state) this.#since = Date.now();
+    this.#state = state;
   }
 
   /** @param {any} error */
@@ -241,7 +247,7 @@ export class Session {
   }
 
   async #tellLogout() {
-    if (!this.#creds.account || !(await this.#reached('connected', LOGOUT_MS)) || !this.#connection) return false;
+    if (!this.#creds.account || !(await this.#reached('connected', LOGOUT_MS)) || !this.#connection || this.#finishing) return false;
     this.#loggingOut = true; // the server answers and then closes with 401
     this.#state = 'connecting'; // nothing is sent any more
     return this.#connection.unlink(this.#creds.me.id, LOGOUT_MS);
@@ -265,15 +271,16 @@ export class Session {
     return this.#finishing;
   }
 
-  /** @param {Close} close */
+  /** From its beginning on it is closed for who asks; it is told when it is done, which may take as long as the database does. @param {Close} close */
   async #shut(close) {
     const { vault, log } = this.#with;
+    this.#close = close;
+    this.#become('closed');
     this.#ended.abort();
     this.#connection?.close();
     await vault.retire();
     if (close.reason === 'logged_out') await vault.wipe().catch((err) => log.error({ err }, 'the credentials could not be wiped'));
     this.#linking = this.#connection = null; // lets go of the socket
-    this.#close = close;
     this.#enter('closed');
     log.info({ close }, 'session closed');
     this.#with.onClosed();
