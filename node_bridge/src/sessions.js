@@ -85,14 +85,14 @@ export class Sessions {
     });
   }
 
-  /** @param {string} id @param {number} term @param {boolean} logout @returns {Promise<{closed: true, logged_out: boolean}>} */
+  /** What is not open at all is closed already; a logout takes over what is open under a lower term. @param {string} id @param {number} term @param {boolean} logout @returns {Promise<{closed: true, logged_out: boolean}>} */
   close(id, term, logout) {
     const closings = this.#closings;
     return this.#inTurn(id, async () => {
       const session = this.#open.get(id);
       if (session && session.term > term) throw new StaleTerm(id, term);
       if (logout) return { closed: true, logged_out: await this.#logout(session, { id, term, closings }) };
-      await session?.end('requested');
+      if (session) await this.under(id, term).end('requested');
       return { closed: true, logged_out: false };
     });
   }

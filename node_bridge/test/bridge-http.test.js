@@ -55,6 +55,10 @@ describe('the HTTP side', () => {
     ['a text that is too long', `/session/${ID}/messages`, { method: 'POST', body: JSON.stringify({ term: 1, id: '3EB0AAAAAAAA', to: { phone: '+4915112345678' }, content: { type: 'text', text: 'x'.repeat(4_001) } }) }, 'invalid_request'],
     ['a link by code without a phone', `/session/${ID}`, { method: 'PUT', body: '{"owner":"w","term":1,"link":{"mode":"code"}}' }, 'invalid_request'],
     ['closing without a term', `/session/${ID}`, { method: 'DELETE' }, 'invalid_request'],
+    ['closing under a term that is no number', `/session/${ID}?term=1e3`, { method: 'DELETE' }, 'invalid_request'],
+    ['closing under two terms', `/session/${ID}?term=1&term=2`, { method: 'DELETE' }, 'invalid_request'],
+    ['a logout that is neither', `/session/${ID}?term=1&logout=yes`, { method: 'DELETE' }, 'invalid_request'],
+    ['closing with something else', `/session/${ID}?term=1&force=true`, { method: 'DELETE' }, 'invalid_request'],
     ['a session that is not open', `/session/${ID}/status`, {}, 'not_found'],
     ['a session nobody made', `/session/${ID}`, { method: 'PUT', body: '{"owner":"w","term":1,"link":{"mode":"qr"}}' }, 'not_found'],
     ['an unknown route', '/nowhere', {}, 'not_found'],
@@ -72,6 +76,10 @@ describe('the HTTP side', () => {
     const { status, body } = await bridge.open(await db.makeSession(), { term: 1 });
     assert.deepEqual([status, body.error.code], [409, 'not_linked']);
     await db.close();
+  });
+
+  it('closes what is not open', async () => {
+    for (const logout of ['false', '0']) assert.deepEqual((await bridge.call('DELETE', `/session/${ID}?term=1&logout=${logout}`)).body, { closed: true, logged_out: false });
   });
 
   it('reports its health', async () => {

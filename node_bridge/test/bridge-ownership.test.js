@@ -19,6 +19,13 @@ describe('ownership', () => {
     }
   });
 
+  it('closes nothing under a term that it is not open under', async () => {
+    const { id } = await stage.linked();
+    const { status, body } = await stage.bridge.call('DELETE', `/session/${id}?term=2`);
+    assert.deepEqual([status, body.error.code], [404, 'not_found']);
+    assert.equal((await stage.bridge.call('GET', `/session/${id}/status`)).body.state, 'connected');
+  });
+
   it('a zombie bridge writes nothing and closes once a higher term has opened the session elsewhere', async () => {
     const { id } = await stage.linked();
     const customer = await stage.phone();

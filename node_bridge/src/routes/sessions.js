@@ -9,6 +9,9 @@ const LINK = {
 };
 const OPEN = sessionSchema({ owner: { type: 'string', minLength: 1, maxLength: 200 }, term: TERM, link: LINK }, ['owner', 'term']);
 
+// A query is text: a number is so many digits.
+const CLOSE = { ...SESSION_ONLY, querystring: object({ term: { type: 'string', pattern: '^[0-9]{1,15}$' }, logout: { enum: ['true', '1', 'false', '0'] } }, ['term']) };
+
 /** @param {FastifyInstance} app @param {Parts} parts */
 export function sessionRoutes(app, { sessions, lease }) {
   app.put('/session/:id', { schema: OPEN }, async (request, reply) => {
@@ -21,9 +24,8 @@ export function sessionRoutes(app, { sessions, lease }) {
 
   app.get('/sessions', async () => ({ sessions: sessions.list() }));
 
-  app.delete('/session/:id', { schema: SESSION_ONLY }, async (request) => {
+  app.delete('/session/:id', { schema: CLOSE }, async (request) => {
     const { term, logout } = /** @type {Record<string, string>} */ (request.query);
-    if (!/^\d{1,15}$/.test(term ?? '')) throw new BridgeError('invalid_request', 'the request is not valid', [{ field: 'querystring.term', problem: 'must be a whole number' }]);
     return sessions.close(idOf(request), Number(term), logout === 'true' || logout === '1');
   });
 }
