@@ -122,6 +122,23 @@ describe('crashes', () => {
     await stage.network.until(async () => (await next.call('GET', '/health')).body.spooled === 0);
   });
 
+  it('what is damaged of one customer costs neither the session nor their next message', async () => {
+    const { id } = await stage.linked();
+    const [customer, other] = [await stage.phone(), await stage.phone()];
+    for (const to of [customer, other]) await stage.bridge.send(id, text(to, 'before'));
+    const { lid } = await stage.network.call('GET', `/phones/${encodeURIComponent(customer)}`);
+    await stage.bridge.close(id);
+    const damage = `UPDATE bridge_key SET data = set_byte(data, length(data) - 1, get_byte(data, length(data) - 1) # 1)
+      WHERE session_id = $1 AND (name LIKE $2 || '%' OR name = $3) RETURNING kind`;
+    const damaged = await stage.db.rows(damage, [id, lid.split('@')[0], customer.slice(1)]);
+    for (const kind of ['session', 'lid-mapping', 'devices']) assert.ok(damaged.some((one) => one.kind === kind), kind);
+    await stage.bridge.open(id, { term: 1 });
+    await stage.bridge.status(id, (status) => status.state === 'connected');
+    for (const to of [customer, other]) assert.equal((await stage.bridge.send(id, text(to, 'after'))).body.outcome, 'acked');
+    for (const to of [customer, other]) assert.deepEqual((await stage.network.shown(to)).map((one) => one.text), ['before', 'after']);
+    assert.ok(stage.bridge.process.log.some((/** @type {string} */ line) => line.includes(id) && line.includes('a stored value is damaged')));
+  });
+
   it('one session that crashes takes no other down', async () => {
     const { id: healthy } = await stage.linked();
     const { id: sick } = await stage.linked();

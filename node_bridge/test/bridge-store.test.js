@@ -144,15 +144,51 @@ describe('the store', () => {
     await assert.rejects(store.open('00000000-0000-4000-8000-000000000000', 1), { code: 'not_found' });
   });
 
-  it('never takes an unreadable value for an absent one', async () => {
+  /** A session with two values, of which the second is damaged; read by `reader`. @param {string} kind @param {Store} [reader] */
+  const damaged = async (kind, reader = store) => {
     const own = await db.makeSession();
     const { vault } = await store.open(own, 1);
-    await vault.set({ session: { 'a.0': { x: 1 }, 'b.0': { x: 2 } } });
-    await db.rows("UPDATE bridge_key SET data = (SELECT data FROM bridge_key WHERE session_id = $1 AND name = 'a.0') WHERE session_id = $1 AND name = 'b.0'", [own]);
-    const { vault: later } = await store.open(own, 1);
-    await assert.rejects(later.get('session', ['b.0']), { code: 'store_unavailable' });
-    await assert.rejects(later.get('session', ['a.0']), { code: 'store_unavailable' }, 'a broken vault answers nothing more');
-    assert.equal((await db.rows('SELECT 1 FROM bridge_key WHERE session_id = $1', [own])).length, 2);
+    await vault.set({ [kind]: { a: { x: 1 }, b: { x: 2 } } });
+    await db.rows("UPDATE bridge_key SET data = (SELECT data FROM bridge_key WHERE session_id = $1 AND name = 'a') WHERE session_id = $1 AND name = 'b'", [own]);
+    return { own, vault: (await reader.open(own, 1)).vault };
+  };
+
+  it("never takes an unreadable value of the account's own for an absent one", async () => {
+    for (const kind of ['pre-key', 'app-state-sync-key', 'app-state-sync-version', 'something new']) {
+      const { own, vault } = await damaged(kind);
+      assert.deepEqual(await vault.get(kind, ['a']), { a: { x: 1 } });
+      await assert.rejects(vault.get(kind, ['b']), { code: 'store_unavailable' }, kind);
+      await assert.rejects(vault.get(kind, ['a']), { code: 'store_unavailable' }, 'a broken vault answers nothing more');
+      assert.equal((await db.rows('SELECT 1 FROM bridge_key WHERE session_id = $1', [own])).length, 2);
+    }
+  });
+
+  it('goes on without a damaged value of one customer, until there is a new one', async () => {
+    for (const kind of ['session', 'identity-key', 'lid-mapping', 'devices', 'tctoken']) {
+      const { own, vault } = await damaged(kind);
+      assert.deepEqual(await vault.get(kind, ['a', 'b']), { a: { x: 1 } });
+      await vault.set({ [kind]: { b: { x: 3 } } });
+      assert.deepEqual(await (await store.open(own, 1)).vault.get(kind, ['b']), { b: { x: 3 } });
+    }
+  });
+
+  it('goes on without a damaged message that was sent', async () => {
+    const own = await db.makeSession();
+    const { vault } = await store.open(own, 1);
+    for (const id of ['GOOD', 'BAD']) await vault.saveSent(id, { address: id, message: Buffer.from(id) });
+    await db.rows("UPDATE bridge_sent SET data = set_byte(data, 20, get_byte(data, 20) # 1) WHERE session_id = $1 AND wa_id = 'BAD'", [own]);
+    assert.deepEqual([await vault.readSent('BAD'), await vault.renewSent('BAD'), (await vault.readSent('GOOD'))?.address], [null, null, 'GOOD']);
+    assert.equal(await vault.lastAddress(), 'BAD', 'its address is still known');
+  });
+
+  it('breaks where another key may open it: one that is missing, or the right one in the place of a wrong one', async () => {
+    const wrong = new Store({ url: databaseUrl, connections: 1, ring: KeyRing.parse(`k:${randomBytes(32).toString('base64')}`), log });
+    const other = new Store({ url: databaseUrl, connections: 1, ring: KeyRing.parse(`other:${randomBytes(32).toString('base64')}`), log });
+    for (const reader of [wrong, other]) {
+      const { vault } = await damaged('session', reader);
+      await assert.rejects(vault.get('session', ['a']), { code: 'store_unavailable' });
+      await reader.close();
+    }
   });
 
   it('survives a short absence of the database and breaks after a long one', { timeout: 60_000 }, async () => {

@@ -7,7 +7,13 @@ const TAG = 16;
 /** @typedef {import('node:crypto').KeyObject} KeyObject */
 
 /** A value could not be opened: an unknown key, a damaged value, or one that was moved from another row. */
-export class SealError extends Error {}
+export class SealError extends Error {
+  /** @param {string} message @param {boolean} [lost] - no key will ever open it */
+  constructor(message, lost = false) {
+    super(message);
+    this.lost = lost;
+  }
+}
 
 /**
  * AES-256-GCM under one of several keys. What is sealed reads: version, length of the key id, key id, nonce, ciphertext,
@@ -16,6 +22,7 @@ export class SealError extends Error {}
 export class KeyRing {
   /** @type {Map<string, KeyObject>} */ #keys;
   /** @type {string} */ #first;
+  /** @type {Set<string>} those that have opened something: not a wrong key under the name of the right one */ #proven = new Set();
 
   /** @param {Map<string, KeyObject>} keys @param {string} first */
   constructor(keys, first) {
@@ -43,12 +50,14 @@ export class KeyRing {
 
   /** @param {string} bound @param {Buffer} sealed @returns {Buffer} @throws {SealError} */
   open(bound, sealed) {
-    const { key, nonce, body, tag } = this.#parts(bound, sealed);
+    const { id, key, nonce, body, tag } = this.#parts(bound, sealed);
     try {
       const cipher = createDecipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(bound)).setAuthTag(tag);
-      return Buffer.concat([cipher.update(body), cipher.final()]);
+      const plain = Buffer.concat([cipher.update(body), cipher.final()]);
+      this.#proven.add(id);
+      return plain;
     } catch {
-      throw new SealError(`the stored value ${bound} is damaged or belongs elsewhere`);
+      throw new SealError(`the stored value ${bound} is damaged or belongs elsewhere`, this.#proven.has(id));
     }
   }
 
@@ -60,7 +69,7 @@ export class KeyRing {
     const key = this.#keys.get(id);
     if (!key) throw new SealError(`the stored value ${bound} needs the encryption key "${id}", which is not in WA_ENCRYPTION_KEYS`);
     const nonce = sealed.subarray(start, start + NONCE);
-    return { key, nonce, body: sealed.subarray(start + NONCE, -TAG), tag: sealed.subarray(-TAG) };
+    return { id, key, nonce, body: sealed.subarray(start + NONCE, -TAG), tag: sealed.subarray(-TAG) };
   }
 }
 

@@ -38,6 +38,7 @@ export class Store {
   /** @param {{url: string, connections: number, ring: KeyRing, log: Log}} options */
   constructor({ url, connections, ring, log }) {
     this.ring = ring;
+    this.log = log;
     this.db = new Database({ url, connections, log });
     this.reader = new GroupReader({ db: this.db });
     this.writer = new GroupWriter({ db: this.db, log });

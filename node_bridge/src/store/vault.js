@@ -1,5 +1,6 @@
 import { BridgeError, firstLine, StaleTerm, StoreUnavailable } from '../errors.js';
 import { decode, encode } from './codec.js';
+import { SealError } from './keyring.js';
 import { Lru } from './lru.js';
 
 /** @typedef {import('./store.js').Store} Store */
@@ -10,11 +11,13 @@ const CACHED = 200; // values of one session, as text
 const READ_PATIENCE_MS = 5_000;
 const NOT_CACHED = new Set(['pre-key']); // hundreds of them, each used once
 const ABSENT = '';
+// What is about one customer and can be had again: a session is made, a number is looked up, a message encoded anew.
+const OF_ONE_CUSTOMER = new Set(['session', 'identity-key', 'sender-key', 'sender-key-memory', 'lid-mapping', 'device-list', 'devices', 'tctoken', 'tctoken-issued', 'sent']);
 
 /**
  * What one session has stored, under one term. The fence makes this the only writer, so what was read or written
  * once may be answered from memory. After a failed read or write nothing is known any more: the vault breaks for good, tells
- * its session why, and refuses everything; `absent` is answered only when the database said so.
+ * its session why, and refuses everything; `absent` is answered only when the database said so, or when a value of one customer is lost for good.
  */
 export class Vault {
   /** @type {Lru<string>} */ #cache = new Lru(CACHED);
@@ -77,8 +80,9 @@ export class Vault {
   /** As `readSent`; it counts as the one that was stored last from now on. @param {string} id @returns {Promise<Envelope | null>} */
   async renewSent(id) {
     const row = await this.#readSent(id);
-    if (row) await this.#write({ sent: new Map([[id, row]]) });
-    return row && this.#openSent(id, row);
+    const envelope = row && this.#openSent(id, row);
+    if (row && envelope) await this.#write({ sent: new Map([[id, row]]) });
+    return envelope;
   }
 
   /** Where the message went that was stored last. @returns {Promise<string | null>} */
@@ -117,9 +121,10 @@ export class Vault {
     return this.#read(() => this.#store.readSent(this.session, id, READ_PATIENCE_MS));
   }
 
-  /** @param {string} id @param {{address: string, data: Buffer}} row @returns {Envelope} */
+  /** @param {string} id @param {{address: string, data: Buffer}} row @returns {Envelope | null} */
   #openSent(id, { address, data }) {
-    return { address, message: this.#open('sent', id, data) };
+    const message = this.#open('sent', id, data);
+    return message && { address, message };
   }
 
   /** @param {string} kind @param {string} name @returns {string | undefined} */
@@ -130,7 +135,7 @@ export class Vault {
   /** @param {string} kind @param {string[]} names @returns {Promise<Map<string, string>>} */
   async #fetch(kind, names) {
     const rows = await this.#read(() => this.#store.reader.read(this.session, kind, names));
-    const found = new Map(rows.map((row) => [row.name, this.#open(kind, row.name, row.data).toString()]));
+    const found = new Map(rows.map((row) => [row.name, this.#open(kind, row.name, row.data)?.toString() ?? ABSENT]));
     for (const name of names) this.#remember(kind, name, found.get(name) ?? ABSENT);
     return found;
   }
@@ -172,12 +177,14 @@ export class Vault {
     }
   }
 
-  /** @param {string} kind @param {string} name @param {Buffer} sealed */
+  /** @param {string} kind @param {string} name @param {Buffer} sealed @returns {Buffer | null} null: it is lost, and counts as absent */
   #open(kind, name, sealed) {
     try {
       return this.#store.ring.open(this.#bound(kind, name), sealed);
-    } catch (error) {
-      throw this.#break(error);
+    } catch (err) {
+      if (!(err instanceof SealError && err.lost && OF_ONE_CUSTOMER.has(kind))) throw this.#break(err);
+      this.#store.log.error({ err, session: this.session, kind }, 'a stored value is damaged: what it said of one customer is lost, and made anew');
+      return null;
     }
   }
 
