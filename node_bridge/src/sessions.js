@@ -128,7 +128,7 @@ export class Sessions {
       vault,
       creds: creds?.account ? creds : null,
       link,
-      memory: this.#memories.of(id),
+      memory: this.#memories.of(id, !creds?.account),
       clientVersion,
       socketUrl,
       ackTimeoutMs,

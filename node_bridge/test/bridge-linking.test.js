@@ -82,6 +82,20 @@ describe('linking', () => {
     assert.equal((await stage.bridge.open(id, { term: 3 })).body.error.code, 'not_linked');
   });
 
+  it('looks numbers up anew after it was linked anew: what it knew of their LIDs was wiped', async () => {
+    const { id, number } = await stage.linked();
+    const customer = await stage.phone();
+    const { address } = (await stage.bridge.send(id, text(customer, 'first'))).body;
+    assert.match(address, /@lid$/);
+    await stage.bridge.call('DELETE', `/session/${id}?term=1&logout=true`);
+    stage.bridge.forget();
+    await stage.bridge.open(id, { term: 2, link: { mode: 'qr' } });
+    const { qr } = await stage.bridge.status(id, (status) => status.qr);
+    await stage.network.scan(number, qr.text);
+    await stage.bridge.status(id, (status) => status.state === 'connected');
+    assert.equal((await stage.bridge.send(id, text(customer, 'second', { term: 2 }))).body.address, address);
+  });
+
   it('wipes on logout, too, when WhatsApp cannot be reached', async () => {
     const { id } = await stage.linked();
     await stage.bridge.close(id);

@@ -27,9 +27,12 @@ export class Memories {
     this.#now = now;
   }
 
-  /** Of a session that is being opened. @param {string} id @returns {SessionMemory} */
-  of(id) {
-    const memory = this.#all.get(id)?.memory ?? new SessionMemory(this.#lookupLimit);
+  /**
+   * Of a session that is being opened. One that is being linked begins anew: the LIDs of the numbers it had looked up are gone with its keys.
+   * @param {string} id @param {boolean} linking @returns {SessionMemory}
+   */
+  of(id, linking) {
+    const memory = (linking ? undefined : this.#all.get(id)?.memory) ?? new SessionMemory(this.#lookupLimit);
     this.#all.set(id, { memory, closedAt: null });
     return memory;
   }
