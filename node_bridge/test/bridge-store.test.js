@@ -177,7 +177,8 @@ describe('the store', () => {
     const { vault } = await store.open(own, 1);
     for (const id of ['GOOD', 'BAD']) await vault.saveSent(id, { address: id, message: Buffer.from(id) });
     await db.rows("UPDATE bridge_sent SET data = set_byte(data, 20, get_byte(data, 20) # 1) WHERE session_id = $1 AND wa_id = 'BAD'", [own]);
-    assert.deepEqual([await vault.readSent('BAD'), await vault.renewSent('BAD'), (await vault.readSent('GOOD'))?.address], [null, null, 'GOOD']);
+    assert.equal((await vault.readSent('GOOD'))?.address, 'GOOD'); // so the key is the right one
+    assert.deepEqual([await vault.readSent('BAD'), await vault.renewSent('BAD')], [null, null]);
     assert.equal(await vault.lastAddress(), 'BAD', 'its address is still known');
   });
 

@@ -206,6 +206,7 @@ export class Session {
   #connected() {
     this.#enter('connected');
     this.#connection?.restrictions.ask();
+    this.#with.vault.reseal(this.#ended.signal);
   }
 
   #pairedNow() {

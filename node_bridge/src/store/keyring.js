@@ -28,6 +28,19 @@ export class KeyRing {
   constructor(keys, first) {
     this.#keys = keys;
     this.#first = first;
+    const id = Buffer.from(first);
+    /** What everything begins with that the first key has sealed, and nothing else does. */
+    this.head = Buffer.concat([Buffer.from([VERSION, id.length]), id]);
+  }
+
+  /** Whether it is sealed under the first key. @param {Buffer} sealed */
+  isNewest(sealed) {
+    return sealed.subarray(0, this.head.length).equals(this.head);
+  }
+
+  /** Whether there may be something under another key that can be opened. */
+  get hasOlder() {
+    return this.#keys.size > 1;
   }
 
   /** Reads `id:base64 of 32 bytes[,id:…]`; never repeats a key in an error. @param {string} text @returns {KeyRing} */
@@ -43,9 +56,7 @@ export class KeyRing {
     const nonce = randomBytes(NONCE);
     const key = /** @type {KeyObject} */ (this.#keys.get(this.#first));
     const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(bound));
-    const id = Buffer.from(this.#first);
-    const head = Buffer.from([VERSION, id.length]);
-    return Buffer.concat([head, id, nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    return Buffer.concat([this.head, nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
   }
 
   /** @param {string} bound @param {Buffer} sealed @returns {Buffer} @throws {SealError} */
@@ -71,6 +82,11 @@ export class KeyRing {
     const nonce = sealed.subarray(start, start + NONCE);
     return { id, key, nonce, body: sealed.subarray(start + NONCE, -TAG), tag: sealed.subarray(-TAG) };
   }
+}
+
+/** What a value is bound to, so that it opens nowhere else. @param {string} session @param {string} kind @param {string} name */
+export function boundTo(session, kind, name) {
+  return `${session}/${kind}/${name}`;
 }
 
 /** @param {string} part @param {number} at @returns {[string, KeyObject]} */

@@ -1,7 +1,9 @@
 import { BridgeError, firstLine, StaleTerm, StoreUnavailable, Unreadable } from '../errors.js';
 import { decode } from './codec.js';
 import { Database } from './database.js';
+import { boundTo } from './keyring.js';
 import { GroupReader } from './reader.js';
+import { Resealer } from './resealer.js';
 import { Vault } from './vault.js';
 import { GroupWriter } from './writer.js';
 
@@ -42,6 +44,7 @@ export class Store {
     this.db = new Database({ url, connections, log });
     this.reader = new GroupReader({ db: this.db });
     this.writer = new GroupWriter({ db: this.db, log });
+    this.resealer = new Resealer({ db: this.db, ring, log });
   }
 
   /**
@@ -58,7 +61,7 @@ export class Store {
   /** @param {string} session @param {Buffer} sealed */
   #openCreds(session, sealed) {
     try {
-      return decode(this.ring.open(`${session}/creds/creds`, sealed).toString());
+      return decode(this.ring.open(boundTo(session, 'creds', 'creds'), sealed).toString());
     } catch (error) {
       throw new Unreadable(firstLine(error));
     }

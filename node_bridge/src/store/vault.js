@@ -1,6 +1,6 @@
 import { BridgeError, firstLine, StaleTerm, StoreUnavailable } from '../errors.js';
 import { decode, encode } from './codec.js';
-import { SealError } from './keyring.js';
+import { boundTo, SealError } from './keyring.js';
 import { Lru } from './lru.js';
 
 /** @typedef {import('./store.js').Store} Store */
@@ -81,7 +81,9 @@ export class Vault {
   async renewSent(id) {
     const row = await this.#readSent(id);
     const envelope = row && this.#openSent(id, row);
-    if (row && envelope) await this.#write({ sent: new Map([[id, row]]) });
+    if (!envelope) return null;
+    if (this.#store.ring.isNewest(row.data)) await this.#write({ sent: new Map([[id, row]]) });
+    else await this.saveSent(id, envelope); // the key it was sealed under is on its way out
     return envelope;
   }
 
@@ -96,6 +98,11 @@ export class Vault {
     this.#check();
     const data = this.#store.ring.seal(this.#bound('sent', id), message);
     await this.#write({ sent: new Map([[id, { address, data }]]) });
+  }
+
+  /** In the background: seals anew what is stored under an older key. Does not throw. @param {AbortSignal} ended */
+  async reseal(ended) {
+    await this.#store.resealer.reseal(this.session, this.term, ended);
   }
 
   /** Waits for the writes under way; does not throw. */
@@ -205,7 +212,7 @@ export class Vault {
 
   /** @param {string} kind @param {string} name */
   #bound(kind, name) {
-    return `${this.session}/${kind}/${name}`;
+    return boundTo(this.session, kind, name);
   }
 }
 
