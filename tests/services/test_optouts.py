@@ -309,6 +309,16 @@ def test_whatsapps_own_spelling_of_a_number_makes_nobody_else_of_it(session: Ses
     assert (who.phone, who.lid, is_out(dialled)) == (dialled, LID, True)
 
 
+def test_nor_where_no_lid_is_told(session: Session) -> None:
+    """A row takes the other's number while it has no name of its own."""
+    dialled, spelled = "+2250712345678", "+22512345678"
+    writes(session, "hello", phone=spelled)
+    contact(session, dialled, last_outbound_at=ago(days=1), address=f"{spelled[1:]}@s.whatsapp.net")
+    writes(session, "STOP", phone=spelled)
+    who = Contact.objects.get()
+    assert (who.phone, who.lid, is_out(dialled)) == (dialled, "", True)
+
+
 def test_who_has_a_new_number_is_written_to_there(session: Session) -> None:
     contact(session, last_outbound_at=ago(days=1), address=LID)
     writes(session, "STOP", phone=OTHER, lid=LID)

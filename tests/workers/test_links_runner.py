@@ -230,11 +230,7 @@ def test_so_many_log_in_at_once_and_the_others_after_them(
     restaurant: Restaurant, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
 ) -> None:
     """After a restart all sessions want to: each login costs the bridge as much as twenty messages."""
-    many = linked_sessions(restaurant, 12)
-    stub.linked = {str(one.pk) for one in many}
-    stub.connects = False
-    make_runner(max_opening=4)
-    eventually(lambda: len(_opened(stub)) == 4, what="the first logins")
+    many = _four_of_twelve(restaurant, stub, make_runner)
     for done in range(1, 9):
         tell(bridge, partial(stub.tell, _opened(stub)[done - 1], "connected", phone=SCANNED, lid="1@lid", name="Luigi"))
         eventually(partial(_are_open, stub, 4 + done), what="one more login for each that is over")
@@ -242,16 +238,22 @@ def test_so_many_log_in_at_once_and_the_others_after_them(
 
 
 def test_who_waits_for_a_code_waits_for_no_logins(
-    restaurant: Restaurant, session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+    restaurant: Restaurant, session: Session, stub: StubBridge, make_runner: MakeRunner
 ) -> None:
+    _four_of_twelve(restaurant, stub, make_runner)
+    sessions.link(session=session)
+    eventually(partial(_are_open, stub, 5), what="the code")
+    assert _opened(stub)[4] == str(session.pk)
+
+
+def _four_of_twelve(restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner) -> list[Session]:
+    """The logins of four are under way, and the others wait for them."""
     many = linked_sessions(restaurant, 12)
     stub.linked = {str(one.pk) for one in many}
     stub.connects = False
     make_runner(max_opening=4)
-    eventually(lambda: len(_opened(stub)) == 4, what="the first logins")
-    sessions.link(session=session)
-    eventually(partial(_are_open, stub, 5), what="the code")
-    assert _opened(stub)[4] == str(session.pk)
+    eventually(partial(_are_open, stub, 4), what="the first logins")
+    return many
 
 
 def _are_open(stub: StubBridge, count: int) -> bool:
