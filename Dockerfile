@@ -2,8 +2,8 @@
 FROM node:24-bookworm-slim AS node
 WORKDIR /app/node_bridge
 COPY node_bridge/package.json node_bridge/package-lock.json ./
-# The image brings its own Node 24: the packaged binaries (optional dependencies) are not needed.
-RUN npm ci --omit=dev --omit=optional --no-audit --no-fund
+# The image brings its own Node 24: the packaged binary is not needed.
+RUN npm ci --omit=dev --no-audit --no-fund && rm -rf node_modules/node-*
 
 FROM python:3.13-slim-bookworm AS python
 WORKDIR /app

@@ -142,6 +142,7 @@ export class Sessions {
       onClosed: () => this.#closed(id, session),
     });
     this.#open.set(id, session);
+    this.#leavings.opened(this.#open.size);
     log.info({ owner, linking: !creds?.account }, 'session opened');
     session.open();
     signals.publish(session.status);
