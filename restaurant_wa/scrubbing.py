@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sessions_app.policy.masking import mask_phone
+
 HIDDEN = "[hidden]"
 MAX_DEPTH = 8
 
@@ -17,12 +19,6 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@")
 # A run of digits that is not part of a UUID or another identifier; and everything written with a plus sign.
 _PHONE = re.compile(r"\+[0-9]{7,15}|(?<![0-9A-Za-z_.-])[0-9]{9,15}(?![0-9A-Za-z_.-])")
-
-
-def mask_phone(phone: str) -> str:
-    """+4915112345678 becomes +49151*****78."""
-    shown = 6 if phone.startswith("+") else 5
-    return f"{phone[:shown]}{'*' * max(0, len(phone) - shown - 2)}{phone[-2:]}"
 
 
 def scrub_text(text: str) -> str:

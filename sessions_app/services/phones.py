@@ -69,13 +69,6 @@ def _is_dialled(character: str) -> bool:
     return not character.isalpha() and unicodedata.category(character) not in ("Cc", "Cs", "Co", "Cn")
 
 
-def mask(phone: str) -> str:
-    """A phone number for logs and lists: +49151*****78."""
-    if len(phone) < 9:
-        return "*" * len(phone)
-    return f"{phone[:6]}{'*' * (len(phone) - 8)}{phone[-2:]}"
-
-
 def _parse(written: str, region: str) -> PhoneNumber:
     try:
         return phonenumbers.parse(written, region)

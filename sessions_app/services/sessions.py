@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from sessions_app.errors import Conflict, DomainError, NotFound
 from sessions_app.models import Message, MessageEvent, Restaurant, Session, SessionEvent
+from sessions_app.policy.masking import mask_phone
 from sessions_app.policy.text import is_storable
 from sessions_app.services import phones, wakeups
 from sessions_app.services.messages import WAITING
@@ -83,7 +84,7 @@ def link(*, session: Session, phone: str = "", actor: str = "") -> Session:
         actor=actor,
         when=Q(linked_at=None),
         otherwise="A number is linked already: log it out first.",
-        detail={"method": "code" if number else "qr", "phone": phones.mask(number)},
+        detail={"method": "code" if number else "qr", "phone": mask_phone(number)},
         desired=Desired.ONLINE,
         link_until=Now() + timedelta(seconds=settings.LINK_WINDOW_S),
         link_phone=number,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.errors import InvalidPhone
-from sessions_app.services.phones import E164, mask, normalise
+from sessions_app.services.phones import E164, normalise
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,3 @@ def test_a_refusal_does_not_repeat_the_number() -> None:
 def test_it_answers_e164_or_refuses_whatever_is_written(written: str) -> None:
     with contextlib.suppress(InvalidPhone):
         assert E164.fullmatch(normalise(written, "DE"))
-
-
-def test_it_masks_the_middle() -> None:
-    assert mask("+4915112345678") == "+49151******78"
-    assert mask("+123") == "****"
