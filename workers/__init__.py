@@ -38,7 +38,9 @@ What can fail, and what follows:
 Not guaranteed: that an uncertain message was not shown already. It is sent again under the same id, and WhatsApp's
 apps show one message for each chat and id.
 
-Reading order: `celery`, `steps` (thin shells), `runner` (the thread), `engine` (what runs in it), `ownership`,
-`links` and `changes`, `drain` with its `agenda` and `answers`, `bridge` with its `batches`, `inquiries`;
-`bridge_lease` and `suspects` for bridges that hang and die.
+Reading order: `celery`, `steps` (thin shells), `runner` (the thread), `engine` (what runs in it, in `loops`), `table` (what it
+knows of its sessions), `ownership`, `looks` and `truths` (what is read and written of them), `links` and `changes`, `signals`,
+`drain` with its `agenda`, `pacer` and `answers`, `bridge` with its `batches`, `inquiries`; `bridge_command`, `bridge_process`
+and `spool`, `bridge_lease` and `suspects` for bridges that hang and die. `database` and `clocks` are under all of it.
+`tasks`, `webhooks` and `webhook_calls` are the default worker's.
 """

@@ -19,7 +19,7 @@ router = Router()
 class WorkersHealth(Answer):
     alive: int
     ready: int
-    """Of those alive: with a bridge that runs."""
+    """Of those alive: with a bridge that runs, and not draining."""
     draining: int
 
 

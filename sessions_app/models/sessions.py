@@ -8,8 +8,10 @@ from sessions_app.models.workers import Worker
 class Session(UUIDModel):
     """One WhatsApp number of a restaurant: what is wanted of it, what is true of it, and who owns it now.
 
-    Web and admin write only the wishes (`desired`, `link_until`, `link_phone`, `restart_wish`); the owner acts on them
-    and writes the truth. Every write of an owner carries `(owner, term)`, so that a former owner's write matches no row.
+    Web and admin write the wishes (`desired`, `link_until`, `link_phone`, `restart_wish`), what is said of the number
+    (`declared_*`) and what its events tell (`standing`); the owner acts on the wishes and writes the truth. Only a session that
+    nobody owns is unlinked by the web side. Every write of an owner carries `(owner, term)`, so that a former owner's write
+    matches no row.
     """
 
     class State(models.TextChoices):

@@ -1,4 +1,4 @@
-"""What callers do with messages: accept one, withdraw one, read its timeline. Owners do the rest (`sending`, `inbound`)."""
+"""What callers do with messages: accept one, withdraw one, read its timeline. Owners do the rest (`claims`, `settlements`)."""
 
 import secrets
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`manage.py test`: every test there is, Python's and Node's. Arguments go to pytest as they are."""
+"""`manage.py test`: all tests, Python's and Node's, but the long chaos rounds. Arguments go to pytest as they are."""
 
 import os
 import sys
