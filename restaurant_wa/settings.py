@@ -107,15 +107,8 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
 # The bridge's own connection: a role that sees its three tables only (`manage.py bridge_role` makes it).
 BRIDGE_DATABASE_URL = env.str("BRIDGE_DATABASE_URL", default=env.str("DATABASE_URL", default=""))
 
-# --- Redis or Valkey: broker, rate limits, cache; losing it loses nothing ------------------------------------------
+# --- Redis or Valkey: broker, rate limits; losing it loses nothing -------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
-    },
-}
 
 # --- The bridge, its secret and the WhatsApp network --------------------------------------------------------------
 INSECURE_SECRETS = frozenset(

@@ -1,14 +1,13 @@
 """What the link page says: a session's row turned into plain words. Pure: the clock and the workers' health are passed in."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sessions_app.admin import link_words as words
 from sessions_app.admin.link_words import LinkView, Phase
 from sessions_app.admin.words import QUARANTINED, pretty_phone
 from sessions_app.models import Session
-
-QR_NEVER_OLDER_THAN = timedelta(minutes=5)
+from sessions_app.services import qr_codes
 
 
 def link_view(session: Session, *, worker_alive: bool, now: datetime) -> LinkView:
@@ -33,7 +32,7 @@ def _open(session: Session, window: datetime, worker_alive: bool, now: datetime)
         return replace(
             words.CODE, code=spaced_code(session.pairing_code), expires_at=_code_expiry(session, now), window_until=window
         )
-    if session.state == Session.State.LINKING and session.qr and (expires := qr_expiry(session)) and expires > now:
+    if session.state == Session.State.LINKING and (expires := qr_codes.shown_until(session)) and expires > now:
         return replace(words.QR, qr=session.qr, expires_at=expires, window_until=window)
     text = "A worker takes the session and asks WhatsApp for a code. This takes a few seconds."
     if session.owner_id is not None:
@@ -81,13 +80,6 @@ def _linked(session: Session, worker_alive: bool) -> LinkView:
         f"Linked with {number}. Connecting…",
         session.state_detail or "The connection is being made; this takes a few seconds.",
     )
-
-
-def qr_expiry(session: Session) -> datetime | None:
-    """When the QR on show stops working: WhatsApp's own time, and never more than five minutes after it was made."""
-    if session.qr_expires_at is None or session.qr_generated_at is None:
-        return session.qr_expires_at
-    return min(session.qr_expires_at, session.qr_generated_at + QR_NEVER_OLDER_THAN)
 
 
 def _code_expiry(session: Session, now: datetime) -> datetime | None:

@@ -31,6 +31,7 @@ class MessageSummary(Answer):
     reference: str
     status: Message.Status
     status_at: datetime
+    """Since when it has this status."""
     lane: Literal["warm", "cold", "new"]
     """Which messages share its pace and limits: to customers who have written, to strangers, or the first one to a stranger."""
     hold_reason: str
@@ -42,10 +43,14 @@ class MessageSummary(Answer):
     estimated_send_at: datetime | None
     """Null once it has left the queue, and while its session cannot send; in a list also behind more than 1,000 others."""
     error_code: str
+    """Why it failed, or why it was not sent the last time, as a stable code; empty when nothing went wrong."""
     error_detail: str
+    """The same in plain words, for people."""
     attempts: int
+    """How often it was handed to WhatsApp, or tried to be."""
     created_at: datetime
     not_before: datetime
+    """It is not tried before this time."""
     expires_at: datetime | None
     sent_at: datetime | None
     delivered_at: datetime | None

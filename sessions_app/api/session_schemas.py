@@ -43,6 +43,7 @@ class SessionOut(Answer):
     """The same in plain words, for people."""
     state_changed_at: datetime | None
     desired: Session.Desired
+    """What is wanted of it; `state` is what is true."""
     linked: bool
     phone: str
     """E.164 of the linked number; empty while none is linked."""
@@ -50,6 +51,7 @@ class SessionOut(Answer):
     linked_at: datetime | None
     connected_at: datetime | None
     retry_at: datetime | None
+    """When the connection is tried again; null while nothing waits for that."""
     link_until: datetime | None
     """Linking is under way until then."""
     created_at: datetime

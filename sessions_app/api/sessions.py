@@ -64,6 +64,7 @@ def list_sessions(request: HttpRequest, filters: Query[SessionFilters]) -> Sessi
 
 @router.get("/{uuid:session_id}", auth=_read, response={200: SessionOut}, openapi_extra=reading(404))
 def get_session(request: HttpRequest, session_id: UUID) -> SessionOut:
+    """The session: what is wanted of it, and what is true of it."""
     return session_schemas.out(_own(request, session_id))
 
 

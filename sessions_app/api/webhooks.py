@@ -93,7 +93,7 @@ class DeliveryFilters(BaseModel):
 
 @router.post("", auth=_write, response={201: WebhookWithSecret}, openapi_extra=writing(409))
 def create_webhook(request: HttpRequest, response: HttpResponse, webhook: WebhookIn) -> WebhookWithSecret:
-    """It is told what happens from now on."""
+    """It is told what happens from now on. Keep the `secret`: it is shown this once. 409 beyond 20 webhooks."""
     made = webhooks.create(restaurant=restaurant_of(request), url=webhook.url, topics=webhook.topics)
     response["Location"] = reverse("api:get_webhook", args=[made.pk])
     return _with_secret(made)
@@ -101,12 +101,14 @@ def create_webhook(request: HttpRequest, response: HttpResponse, webhook: Webhoo
 
 @router.get("", auth=_read, response={200: WebhookList}, openapi_extra=reading())
 def list_webhooks(request: HttpRequest) -> WebhookList:
+    """All of the restaurant, 20 at most."""
     found = Webhook.objects.filter(restaurant=restaurant_of(request))
     return WebhookList(items=[_out(webhook) for webhook in found])
 
 
 @router.get("/{uuid:webhook_id}", auth=_read, response={200: WebhookOut}, openapi_extra=reading(404))
 def get_webhook(request: HttpRequest, webhook_id: UUID) -> WebhookOut:
+    """The address, what it is told, and how it has been answering."""
     return _out(_own(request, webhook_id))
 
 
@@ -119,6 +121,7 @@ def change_webhook(request: HttpRequest, webhook_id: UUID, change: WebhookChange
 
 @router.delete("/{uuid:webhook_id}", auth=_write, response={204: None}, openapi_extra=reading(404))
 def delete_webhook(request: HttpRequest, webhook_id: UUID) -> None:
+    """It is told nothing any more, not even what waits; its deliveries go with it."""
     webhooks.delete(webhook=_own(request, webhook_id))
 
 

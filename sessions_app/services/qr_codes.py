@@ -12,14 +12,16 @@ LONGEST = timedelta(minutes=5)  # however long WhatsApp says that it is valid
 
 
 def is_shown(session: Session) -> bool:
+    until = shown_until(session)
+    return until is not None and until > timezone.now()
+
+
+def shown_until(session: Session) -> datetime | None:
+    """None without a code."""
     if not session.qr or session.qr_generated_at is None:
-        return False
-    return expires_at(session.qr_generated_at, session.qr_expires_at) > timezone.now()
-
-
-def expires_at(generated_at: datetime, said: datetime | None) -> datetime:
-    latest = generated_at + LONGEST
-    return min(said or latest, latest)
+        return None
+    latest = session.qr_generated_at + LONGEST
+    return min(session.qr_expires_at or latest, latest)
 
 
 def png(text: str) -> bytes:

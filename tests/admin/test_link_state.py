@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from sessions_app.admin.link_state import link_view, qr_expiry, spaced_code
+from sessions_app.admin.link_state import link_view, spaced_code
 from sessions_app.admin.link_words import LinkView, Phase
 from sessions_app.models import Session
 
@@ -80,10 +80,10 @@ def test_the_code_is_shown_as_whatsapp_shows_it() -> None:
 
 
 def test_a_qr_is_never_shown_past_five_minutes() -> None:
-    late = Session(qr_generated_at=NOW, qr_expires_at=NOW + timedelta(hours=1))
-    assert qr_expiry(late) == NOW + timedelta(minutes=5)
-    row = {**WITH_QR, "qr_expires_at": NOW + timedelta(hours=1), "link_until": NOW + timedelta(hours=1)}
-    assert view(now=NOW + timedelta(minutes=5), **row).qr == ""
+    for said in (NOW + timedelta(hours=1), None):
+        row = {**WITH_QR, "qr_expires_at": said, "link_until": NOW + timedelta(hours=1)}
+        assert view(**row).expires_at == NOW + timedelta(minutes=5)
+        assert view(now=NOW + timedelta(minutes=5), **row).qr == ""
 
 
 def test_the_version_changes_with_what_is_seen_and_with_nothing_else() -> None:

@@ -60,10 +60,11 @@ def test_a_session_worker_refuses_a_forking_pool() -> None:
 
 
 @pytest.mark.django_db
-def test_sweeps_run_on_an_empty_database() -> None:
+def test_sweeps_run_on_an_empty_database(caplog: pytest.LogCaptureFixture) -> None:
     tasks.wake_due()
     tasks.expire()
     tasks.tidy()
+    assert "failed" not in caplog.text
 
 
 def test_old_tallies_are_tidied_away(session: Session) -> None:
