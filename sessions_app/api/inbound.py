@@ -51,7 +51,5 @@ def list_inbound(request: HttpRequest, filters: Query[InboundFilters]) -> Inboun
         found = found.filter(session_id=filters.session_id)
     if filters.cursor is not None:
         found = found.filter(pk__lt=cursors.id(filters.cursor))
-    page = list(found[: filters.limit + 1])
-    shown = page[: filters.limit]
-    more = cursors.of_id(shown[-1].pk) if len(page) > filters.limit else None
+    shown, more = cursors.page(found, filters.limit, lambda message: cursors.of_id(message.pk))
     return InboundPage(items=[InboundOut(**received(message)) for message in shown], next_cursor=more)

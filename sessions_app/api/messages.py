@@ -82,9 +82,7 @@ def list_messages(request: HttpRequest, filters: Query[MessageFilters]) -> Messa
             found = found.filter(to_phone=phones.normalise(filters.to, restaurant.default_region))
     if filters.cursor is not None:
         found = found.filter(seq__lt=cursors.seq(filters.cursor))
-    page = list(found[: filters.limit + 1])
-    shown = page[: filters.limit]
-    more = cursors.of_seq(shown[-1].seq) if len(page) > filters.limit else None
+    shown, more = cursors.page(found, filters.limit, lambda message: cursors.of_seq(message.seq))
     waits = estimates.for_messages(messages=shown)
     return MessagePage(items=[summary(message, waits.get(message.pk)) for message in shown], next_cursor=more)
 

@@ -56,9 +56,7 @@ def list_sessions(request: HttpRequest, filters: Query[SessionFilters]) -> Sessi
     found = Session.objects.filter(restaurant=restaurant_of(request), deleted_at=None).order_by("id")
     if filters.cursor is not None:
         found = found.filter(pk__gt=cursors.id(filters.cursor))
-    page = list(found[: filters.limit + 1])
-    shown = page[: filters.limit]
-    more = cursors.of_id(shown[-1].pk) if len(page) > filters.limit else None
+    shown, more = cursors.page(found, filters.limit, lambda session: cursors.of_id(session.pk))
     return SessionPage(items=[session_schemas.out(session) for session in shown], next_cursor=more)
 
 

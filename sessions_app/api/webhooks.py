@@ -146,9 +146,7 @@ def list_deliveries(request: HttpRequest, webhook_id: UUID, filters: Query[Deliv
         found = found.filter(state=filters.state)
     if filters.cursor is not None:
         found = found.filter(pk__lt=cursors.seq(filters.cursor))
-    page = list(found[: filters.limit + 1])
-    shown = page[: filters.limit]
-    more = cursors.of_seq(shown[-1].pk) if len(page) > filters.limit else None
+    shown, more = cursors.page(found, filters.limit, lambda delivery: cursors.of_seq(delivery.pk))
     return DeliveryPage(items=[_delivery(one) for one in shown], next_cursor=more)
 
 
