@@ -95,12 +95,8 @@ class ApiKeyAdmin(VerbsAdmin[ApiKey]):
         answer["Cache-Control"] = "no-store"
         return answer
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        key = self.get_object(request, object_id)
-        panel = {"title": key.name, "buttons": self.buttons(request, key), "badge": self.state(key)} if key else {}
-        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+    def panel(self, request: HttpRequest, key: ApiKey, /) -> dict[str, Any]:
+        return {"title": key.name, "buttons": self.buttons(request, key), "badge": self.state(key)}
 
     @admin.display(description="Key", ordering="name")
     def who(self, key: ApiKey) -> SafeString:

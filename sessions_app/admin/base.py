@@ -62,6 +62,17 @@ class TenantAdmin(ModelAdmin[M]):
         except DomainError as error:  # raised inside the view's transaction, so nothing was stored
             return self.refuse(request, error, back_to=request.get_full_path())
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        panel = self.panel(request, row) if row else {}
+        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+
+    def panel(self, request: HttpRequest, row: M, /) -> dict[str, Any]:
+        """What a row's page shows above its fields, for the page's template."""
+        return {}
+
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """The filters name what may be asked. Django would let an address ask for any column, the digest of a key too."""
         filters: Any = self.list_filter

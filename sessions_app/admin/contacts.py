@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -82,14 +82,7 @@ class ContactAdmin(VerbsAdmin[Contact]):
     )
     readonly_fields = ("shown_phone", "shown_on_whatsapp", "created_at")
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        contact = self.get_object(request, object_id)
-        panel = self._panel(request, contact) if contact else {}
-        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
-
-    def _panel(self, request: HttpRequest, contact: Contact) -> dict[str, Any]:
+    def panel(self, request: HttpRequest, contact: Contact, /) -> dict[str, Any]:
         return {
             "contact": contact,
             "title": contact.name or "Contact",

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -148,14 +148,7 @@ class MessageAdmin(VerbsAdmin[Message]):
         term = search_term.strip()
         return (queryset, False) if not term else (_found(queryset, term, self._regions(request)), False)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        message = self.get_object(request, object_id)
-        panel = self._panel(request, message) if message else {}
-        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
-
-    def _panel(self, request: HttpRequest, message: Message) -> dict[str, Any]:
+    def panel(self, request: HttpRequest, message: Message, /) -> dict[str, Any]:
         now = timezone.now()
         return {
             "title": f"Message to {pretty_phone(message.to_phone)}",

@@ -175,14 +175,7 @@ class SessionAdmin(VerbsAdmin[Session]):
         """A new session is of no use before it is linked: go on there."""
         return link.redirect_to(obj)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        session = self.get_object(request, object_id)
-        panel = self._panel(request, session) if session else {}
-        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
-
-    def _panel(self, request: HttpRequest, session: Session) -> dict[str, Any]:
+    def panel(self, request: HttpRequest, session: Session, /) -> dict[str, Any]:
         now = timezone.now()
         return {
             "session": session,

@@ -154,17 +154,11 @@ class WebhookAdmin(VerbsAdmin[Webhook]):
         answer["Cache-Control"] = "no-store"
         return answer
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        webhook = self.get_object(request, object_id)
-        panel = self._panel(request, webhook) if webhook else {}
-        return super().change_view(request, object_id, form_url, {**ONLY_SAVE, **panel, **(extra_context or {})})
-
-    def _panel(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
+    def panel(self, request: HttpRequest, webhook: Webhook, /) -> dict[str, Any]:
         pending = WebhookDelivery.objects.filter(webhook=webhook, state=WebhookDelivery.Outcome.PENDING)
         due = pending.aggregate(at=Min("next_attempt_at"))["at"]
         return {
+            **ONLY_SAVE,
             "title": webhook.url,
             "webhook": webhook,
             "buttons": self.buttons(request, webhook),
