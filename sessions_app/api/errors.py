@@ -1,4 +1,4 @@
-"""Every exception a route can raise, as a problem."""
+"""What a route raises on purpose, as a problem."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from sessions_app.api import auth, problems
-from sessions_app.api.middleware import from_exception
 from sessions_app.api.problems import FieldProblem, Place, ProblemError, invalid
 from sessions_app.api.session_schemas import LINK_METHODS
+from sessions_app.api.unexpected import from_exception
 from sessions_app.errors import Conflict, DomainError, IdempotencyKeyReused, NotFound
 from sessions_app.services.messages import InvalidMessage, OptedOut
 from sessions_app.services.sessions import InvalidName, SessionRequired

@@ -10,8 +10,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from sessions_app.api import auth, parser, problems
 from sessions_app.api.errors import of_domain
-from sessions_app.api.middleware import from_exception, refuse_body
+from sessions_app.api.middleware import refuse_body
 from sessions_app.api.problems import ProblemError
+from sessions_app.api.unexpected import from_exception
 from sessions_app.errors import DomainError
 from sessions_app.models import ApiKey
 
