@@ -171,7 +171,10 @@ class Ownership:
     async def _claim(self, me: ownership.Registration, limit: int) -> None:
         if steady() < self._no_claims_until:
             return
-        claimed = await self._work.call(ownership.claim, me=me, limit=limit, silent=self._silent())
+        # Only the next beat tells of a clock that was set since the last one; until then a claim sees for itself. A step of less
+        # than half a lease ends none that was renewed in time.
+        not_after = self._clock.now() + timedelta(seconds=self._config.ttl_s / 2)
+        claimed = await self._work.call(ownership.claim, me=me, limit=limit, silent=self._silent(), not_after=not_after)
         if not claimed:
             return
         log.info("sessions.claimed", count=len(claimed))

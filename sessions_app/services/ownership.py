@@ -138,13 +138,14 @@ def moving() -> int:
 
 
 @transaction.atomic
-def claim(*, me: Registration, limit: int, silent: Sequence[Ahead] = ()) -> list[Claimed]:
+def claim(*, me: Registration, limit: int, silent: Sequence[Ahead] = (), not_after: datetime | None = None) -> list[Claimed]:
     """Up to `limit` sessions that need an owner and have no living one; those this worker's name held before come first.
 
     `silent` are workers that have been seen not to beat for a whole lease although their rows say that it goes on. Sends of the
-    former owner that were under way become uncertain in the same transaction.
+    former owner that were under way become uncertain in the same transaction. After `not_after` nothing is claimed: a clock that
+    is later than the caller can explain was set forward, and with it the leases of the living seem to have run out.
     """
-    free = _lock_free(me, limit, silent)
+    free = _lock_free(me, limit, silent, not_after)
     if not free:
         return []
     claimed = _take(me, free, gone=_bury([one.owner for one in free if one.owner and one.owner != me.worker], silent))
@@ -179,7 +180,7 @@ def _silence(silent: Sequence[Ahead]) -> dict[str, list[object]]:
     return {"silent": [one.worker for one in silent], "beats": [one.heartbeat_at for one in silent]}
 
 
-def _lock_free(me: Registration, limit: int, silent: Sequence[Ahead]) -> list[_Free]:
+def _lock_free(me: Registration, limit: int, silent: Sequence[Ahead], not_after: datetime | None) -> list[_Free]:
     """Candidates. A claim that committed between this statement's snapshot and its lock may be among them, since a row that
     changed is judged anew without its join: `_take` looks again, in a later snapshot, at rows that cannot change any more."""
     statement = f"""
@@ -188,10 +189,11 @@ def _lock_free(me: Registration, limit: int, silent: Sequence[Ahead]) -> list[_F
           AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR {_IS_SILENT} OR {_IS_LEFT_BEHIND})
           AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.incarnation = %(incarnation)s
                       AND me.expires_at > clock_timestamp() AND NOT me.draining)
+          AND clock_timestamp() <= COALESCE(%(not_after)s::timestamptz, 'infinity')
         ORDER BY s.owner_id = %(worker)s DESC NULLS LAST
         LIMIT %(limit)s
         FOR NO KEY UPDATE OF s SKIP LOCKED"""
-    return fetch(_Free, statement, {"limit": limit, **_silence(silent), **me._asdict()})
+    return fetch(_Free, statement, {"limit": limit, "not_after": not_after, **_silence(silent), **me._asdict()})
 
 
 def _bury(owners: Sequence[UUID], silent: Sequence[Ahead]) -> list[UUID]:

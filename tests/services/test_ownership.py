@@ -134,6 +134,15 @@ def test_what_was_taken_while_the_clock_was_ahead_stays_taken(session: Session) 
     assert ownership.release(me=me, owned=mine, reason="x") == 0
 
 
+def test_a_clock_that_is_later_than_can_be_explained_ends_no_lease(session: Session) -> None:
+    linked(session)
+    claim_one(session)
+    other = register("w2@here")
+    expire("w1@here")  # as the clock, set forward, has done to all
+    assert ownership.claim(me=other, limit=10, not_after=ago(seconds=1)) == []
+    assert len(ownership.claim(me=other, limit=10, not_after=ago(minutes=-1))) == 1
+
+
 def set_back(name: str) -> None:
     """As if the database's clock had been set back by a minute since its last heartbeat."""
     minute = timezone.now() + timedelta(minutes=1)

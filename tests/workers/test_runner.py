@@ -21,6 +21,7 @@ from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
 from tests.workers.conftest import MakeRunner
 from tests.workers.watching import fresh, online, tell, two_bridges, until_state, until_status
 from workers.bridge_process import BridgeStatus
+from workers.clocks import steady
 from workers.signals import Signals
 
 # --- Ownership
@@ -190,6 +191,30 @@ def test_a_lease_that_only_the_databases_clock_has_ended_goes_on(
     eventually(lambda: Worker.objects.get().expires_at > timezone.now(), what="the lease to go on")
     until_status(queued(session), "sent")
     assert (fresh(session).term, stub.sends[0][1]["term"]) == (1, 1)
+
+
+def test_nothing_is_claimed_before_the_next_beat_tells_that_the_database_s_clock_was_set(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, claims_made = ownership.claim, list[list[ownership.Claimed]]()
+
+    def noted(**given: Any) -> list[ownership.Claimed]:
+        claims_made.append(claim(**given))
+        return claims_made[-1]
+
+    monkeypatch.setattr(ownership, "claim", noted)
+    runner = make_runner(heartbeat_s=600.0, ttl_s=1_200.0)
+    eventually(lambda: claims_made, what="the first claim")
+    engine = runner._engine
+    assert engine is not None
+    before = engine.clock.now() - timedelta(hours=1)
+    engine.clock.sync(before, asked_at=steady(), answered_at=steady())
+    one_under_way = len(claims_made) + 1
+    online(session, stub)
+    eventually(lambda: len(claims_made) > one_under_way + 1, what="more claims")
+    assert not any(claims_made)
+    engine.clock.sync(timezone.now(), asked_at=steady(), answered_at=steady())
+    until_state(session, "connected")
 
 
 def test_a_lease_that_ran_out_does_not_come_back_with_a_late_answer(
