@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -43,12 +44,17 @@ class Runner:
         except RuntimeError:  # the loop has just closed
             log.debug("runner.wake_dropped")
 
-    def stop(self, timeout_s: float) -> bool:
-        """Drains and releases. Whether it was done in time."""
+    def begin_stop(self) -> None:
+        """The engine drains and releases from now on. Takes no lock: the handler of a signal may call it."""
         self._stopping = True
         loop, engine = self._loop, self._engine
-        if loop is not None and engine is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(engine.stop)
+        if loop is not None and engine is not None:
+            with suppress(RuntimeError):  # the loop has been closed: it has stopped already
+                loop.call_soon_threadsafe(engine.stop)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Drains and releases. Whether it was done in time."""
+        self.begin_stop()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import bootsteps
 from celery.exceptions import ImproperlyConfigured
+from celery.signals import worker_shutting_down
 from django.conf import settings
 
 from workers import wakes
@@ -86,7 +87,13 @@ class RunnerStep(SessionStep):
     def start(self, worker: Any) -> None:
         if self.runner:
             wakes.receiver = self.runner.wake
+            worker_shutting_down.connect(self._begin_stop, weak=False, dispatch_uid="workers.steps")
             self.runner.start()
+
+    def _begin_stop(self, **_: object) -> None:
+        """Celery says this in the signal's handler. It stops its consumer first, which waits as long as Redis is silent."""
+        if self.runner:
+            self.runner.begin_stop()
 
     def stop(self, worker: Any) -> None:
         """Before the bridge's stop: sends under way need it."""

@@ -25,8 +25,8 @@ class Cables:
         env = stack.site.env
         names = ("DATABASE_URL", "BRIDGE_DATABASE_URL", "WA_SOCKET_URL")
         self.database, self.store, self.whatsapp = (open_.enter_context(Proxy(urlsplit(env[name]).port or 0)) for name in names)
-        ports = dict(zip(names, (self.database.port, self.store.port, self.whatsapp.port), strict=True))
-        stack.configure(CUT_OFF, **{name: _through(env[name], port) for name, port in ports.items()})
+        cables = zip(names, (self.database, self.store, self.whatsapp), strict=True)
+        stack.configure(CUT_OFF, **{name: cable.instead_of(env[name]) for name, cable in cables})
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,3 @@ def test_a_worker_is_cut_off_and_killed(fleet: Fleet, cables: Cables, dice: Rand
         getattr(cables, cable).silence()
         traffic.goes_on(20)  # of the others
         fleet.kill(CUT_OFF, bridges=True)
-
-
-def _through(url: str, port: int) -> str:
-    address = urlsplit(url)
-    user = f"{address.netloc.rpartition('@')[0]}@" if "@" in address.netloc else ""
-    return address._replace(netloc=f"{user}127.0.0.1:{port}").geturl()

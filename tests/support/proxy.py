@@ -9,6 +9,7 @@ with Proxy(5432) as proxy:
 import asyncio
 import threading
 from types import TracebackType
+from urllib.parse import urlsplit
 
 CHUNK = 65_536
 
@@ -25,6 +26,12 @@ class Proxy:
         self._severed = False
         self._passing = asyncio.Event()
         self._passing.set()
+
+    def instead_of(self, url: str) -> str:
+        """The same address by way of this relay."""
+        address = urlsplit(url)
+        user = f"{address.netloc.rpartition('@')[0]}@" if "@" in address.netloc else ""
+        return address._replace(netloc=f"{user}127.0.0.1:{self.port}").geturl()
 
     def silence(self) -> None:
         self._loop.call_soon_threadsafe(self._passing.clear)

@@ -4,6 +4,7 @@ import os
 import signal
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,7 @@ import redis
 from celery import Celery
 
 from tests.support.fixtures import MakeStack
+from tests.support.proxy import Proxy
 from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -37,6 +39,20 @@ def test_it_links_drains_releases_on_sigterm_and_comes_back_without_a_code(make_
     eventually(lambda: _shown(stack)[5:] == ["after the restart"], what="the message after the restart")
     assert _session(stack, session)["term"] == row["term"] + 1
     assert stack.network.get("/api/stats")["pairings"] == 1
+
+
+def test_it_releases_on_sigterm_although_redis_is_silent(make_stack: MakeStack) -> None:
+    """Celery waits half a minute for Redis before it stops anything."""
+    stack = _stack(make_stack, start=False)
+    broker = stack.site.env["REDIS_URL"]
+    with Proxy(urlsplit(broker).port or 0) as cable:
+        stack.configure("session-1", REDIS_URL=cable.instead_of(broker))
+        _start(stack)
+        session = _linked_session(stack)
+        cable.silence()
+        os.kill(stack.pid("session-1"), signal.SIGTERM)
+        eventually(lambda: _session(stack, session)["owner_id"] is None, timeout=10, what="its release")
+        stack.kill("session-1")
 
 
 def test_a_killed_workers_session_is_taken_over_and_nothing_is_shown_twice(make_stack: MakeStack) -> None:
@@ -93,12 +109,17 @@ def test_a_log_out_on_the_phone_is_said_and_the_queue_waits(make_stack: MakeStac
 # --- Helpers
 
 
-def _stack(make_stack: MakeStack) -> Stack:
+def _stack(make_stack: MakeStack, *, start: bool = True) -> Stack:
     stack = make_stack(start=False, PACE_MIN_DELAY_MS=50, PACE_MAX_DELAY_MS=200, TYPING_MAX_MS=50)
+    if start:
+        _start(stack)
+    return stack
+
+
+def _start(stack: Stack) -> None:
     stack.start("simulator", "session-1")
     for number in (RESTAURANT, CUSTOMER):
         stack.network.post("/api/phones", {"number": number})
-    return stack
 
 
 def _linked_session(stack: Stack) -> str:
