@@ -22,7 +22,6 @@ from workers.runner import Runner
 
 STOP_WITHIN_S = 10.0  # both together
 BRIDGE_STOP_S = 2.0  # of it at least, to close its sockets and flush its spool
-_THREADED = {"threads", "solo"}
 
 
 def queue_of(nodename: str) -> str:
