@@ -45,7 +45,6 @@ LABELS = {
     "id": "Message id",
 }
 MESSAGE = (("shown_to", "session_link"), ("reference", "priority"), ("shown_lane", "shown_pause"), "shown_body")
-WITHDRAWABLE = (Message.Status.SCHEDULED, Message.Status.QUEUED)
 
 VERBS: tuple[Verb[Message], ...] = (
     Verb(
@@ -55,7 +54,7 @@ VERBS: tuple[Verb[Message], ...] = (
         question="Withdraw this message before it is sent?",
         done="The message is canceled; it will not be sent.",
         run=lambda message, _actor: messages.cancel(message=message),
-        offered=lambda message: message.status in WITHDRAWABLE,
+        offered=lambda message: message.status in Message.WAITING,
         asks=True,
         danger=True,
     ),
@@ -156,7 +155,7 @@ class MessageAdmin(VerbsAdmin[Message]):
             "badge": badge(message_badge(message.status)),
             "meaning": Message.Status(message.status).label,
             "problem": in_few_words(message.error_code) if message.status in ENDED_BADLY else "",
-            "estimate": estimates.for_message(message=message) if message.status in WITHDRAWABLE else None,
+            "estimate": estimates.for_message(message=message) if message.status in Message.WAITING else None,
             "reason": reason_for_waiting(message, message.session, _around(message), now),
             "buttons": self.buttons(request, message),
             "steps": steps_of(message),

@@ -33,6 +33,8 @@ class Message(UUIDModel):
         EXPIRED = "expired", "Too old to be sent"
         SUPPRESSED = "suppressed", "Not sent: the customer has opted out"
 
+    WAITING = (Status.SCHEDULED, Status.QUEUED)
+
     class Priority(models.IntegerChoices):
         URGENT = 0, "urgent"
         HIGH = 1, "high"

@@ -31,7 +31,7 @@ class Place(NamedTuple):
     unanswered_until: datetime | None
 
 
-_WAITING = (Message.Status.QUEUED, Message.Status.SCHEDULED)
+_WAITING = Message.WAITING
 
 State = Session.State
 _SENDING_STATES = (State.CONNECTED, State.CONNECTING, State.DISCONNECTED)

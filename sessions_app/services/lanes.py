@@ -53,7 +53,7 @@ def warm(*, contacts: list[Contact]) -> None:
             mine = Message.objects.filter(
                 restaurant_id=contact.restaurant_id, to_phone=contact.phone, session_id=contact.session_id
             )
-            waiting = mine.filter(status__in=(Message.Status.QUEUED, Message.Status.SCHEDULED))
+            waiting = mine.filter(status__in=Message.WAITING)
             waiting.filter(~Q(lane=Lane.WARM) | _STRANGERS_ONLY).update(
                 lane=Lane.WARM,
                 hold_reason=Case(When(_STRANGERS_ONLY, then=Value("")), default=F("hold_reason")),

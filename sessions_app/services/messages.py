@@ -16,7 +16,6 @@ from sessions_app.policy.text import is_storable
 from sessions_app.services import lanes, phones, wakeups
 from sessions_app.services.sql import fetch
 
-WAITING = (Message.Status.SCHEDULED, Message.Status.QUEUED)
 MAX_AHEAD = timedelta(days=366)  # of `not_before` and `expires_at`
 MAX_REFERENCE_CHARACTERS = 120
 
@@ -101,7 +100,7 @@ def find_replay(*, restaurant: Restaurant, idempotency_key: str, fingerprint: by
 def cancel(*, message: Message) -> Message:
     """Withdraw a message that still waits. Raises Conflict once its owner has taken it, or it is finished."""
     with transaction.atomic():
-        canceled = Message.objects.filter(pk=message.pk, status__in=WAITING).update(
+        canceled = Message.objects.filter(pk=message.pk, status__in=Message.WAITING).update(
             status=Message.Status.CANCELED, status_at=Now(), hold_reason="", hold_until=None
         )
         message.refresh_from_db()

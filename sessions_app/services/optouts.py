@@ -14,7 +14,6 @@ from sessions_app.policy.optout import opt_word
 from sessions_app.services import wakeups
 
 Status = Message.Status
-WAITING = (Status.SCHEDULED, Status.QUEUED)
 REPLIES = {
     Consent.Kind.STOP: "You will get no more messages from us. Write START if you want them again.",
     Consent.Kind.START: "Welcome back: you will get our messages again. Write STOP at any time.",
@@ -80,7 +79,7 @@ def _decide(contact_id: UUID, kind: Consent.Kind, *, text: str, at: datetime, wa
 def _suppress(contact: Contact) -> None:
     """What waits is not sent; what is under way may still arrive."""
     waiting = Message.objects.select_for_update().filter(
-        restaurant=contact.restaurant_id, session=contact.session_id, to_phone=contact.phone, status__in=WAITING
+        restaurant=contact.restaurant_id, session=contact.session_id, to_phone=contact.phone, status__in=Message.WAITING
     )
     found = list(waiting.order_by("pk").values_list("pk", flat=True)) if contact.phone else []
     now = timezone.now()

@@ -20,7 +20,6 @@ from sessions_app.models import Message, MessageEvent, Restaurant, Session, Sess
 from sessions_app.policy.masking import mask_phone
 from sessions_app.policy.text import is_storable
 from sessions_app.services import phones, wakeups
-from sessions_app.services.messages import WAITING
 
 MAX_NAME_CHARACTERS = 80
 CANCELED_AT_ONCE = 1_000
@@ -215,7 +214,7 @@ def _unlink_if_unowned(session: Session, when: Q) -> None:
 @transaction.atomic
 def _cancel_some(session: Session) -> bool:
     """Whether there may be more."""
-    waiting = Message.objects.filter(session=session, status__in=WAITING)
+    waiting = Message.objects.filter(session=session, status__in=Message.WAITING)
     some = list(waiting.order_by().values_list("pk", flat=True)[:CANCELED_AT_ONCE])
     locked = list(waiting.select_for_update().filter(pk__in=some).order_by("pk").values_list("pk", flat=True))
     Message.objects.filter(pk__in=locked).update(status=Message.Status.CANCELED, status_at=Now(), hold_reason="", hold_until=None)
