@@ -1,6 +1,7 @@
 """The guard against one text to many strangers, which WhatsApp takes for spam.
 
-Who claims counts in the database, over all that a session has sent in the hour; this is the rule that its answer is held against.
+Who claims decides in the database, over all that a session has sent in the hour (`services.claims`). This is the rule in words of
+its own: a test holds the claims against it.
 """
 
 import re

@@ -1,13 +1,11 @@
-"""Holds of one message: its customer, its text, its contact."""
+"""The guard against one text to many strangers."""
 
 from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy import retry
 from sessions_app.policy.guards import IDENTICAL_WITHIN, identical_text_hold, text_key
-from sessions_app.policy.reasons import Held, Reason, longest, sentence
 from tests.policy.strategies import NOW
 
 
@@ -28,18 +26,3 @@ def test_the_same_text_goes_to_fewer_than_the_limit_of_strangers_in_an_hour(ago:
 def test_texts_are_the_same_but_for_case_and_spaces() -> None:
     assert text_key("Your  order is\nready ") == text_key("your order IS ready")
     assert text_key("Your order 1001 is ready") != text_key("Your order 1002 is ready")
-
-
-def test_every_reason_has_a_sentence() -> None:
-    told = [sentence(reason) for reason in Reason]
-    assert all(text.endswith(".") for text in told)
-    assert len(set(told)) == len(told)
-    assert all(sentence(code) == text for code, text in retry.sentences().items())
-    assert sentence("wa_479") and sentence("not_connected") and sentence("ack_timeout")
-    assert sentence("nobody knows this") == ""
-
-
-def test_the_hold_that_ends_last_is_told() -> None:
-    soon, late = Held(Reason.RECIPIENT_GAP, NOW), Held(Reason.TIME_LOCK, NOW + timedelta(days=1))
-    assert longest([soon, late]) is late
-    assert longest([]) is None

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessions_app.policy import retry
 from sessions_app.policy.availability import Gates, Ready, explain, gates, slot_at, when
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
 from sessions_app.policy.local_time import wall
 from sessions_app.policy.pacing import Pace
 from sessions_app.policy.priorities import Priority
-from sessions_app.policy.reasons import Held, Reason
+from sessions_app.policy.reasons import Held, Reason, longest, sentence
 from sessions_app.policy.rules import COLD, LanePolicy, Number, Policy, policy
 from sessions_app.policy.signals import Ban, CapStatus, Known, NewChatCap, TimeLock
 from sessions_app.policy.warmup import WarmUp
@@ -125,3 +126,18 @@ def test_the_first_in_line_goes_after_the_pause_or_next() -> None:
 
     assert why(NOW) == Held(Reason.NEXT, NOW)
     assert why(NOW + MS) == Held(Reason.PACE, NOW + MS)
+
+
+def test_every_reason_has_a_sentence() -> None:
+    told = [sentence(reason) for reason in Reason]
+    assert all(text.endswith(".") for text in told)
+    assert len(set(told)) == len(told)
+    assert all(sentence(code) == text for code, text in retry.sentences().items())
+    assert sentence("wa_479") and sentence("not_connected") and sentence("ack_timeout")
+    assert sentence("nobody knows this") == ""
+
+
+def test_the_hold_that_ends_last_is_told() -> None:
+    soon, late = Held(Reason.RECIPIENT_GAP, NOW), Held(Reason.TIME_LOCK, NOW + timedelta(days=1))
+    assert longest([soon, late]) is late
+    assert longest([]) is None
