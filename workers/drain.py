@@ -220,6 +220,7 @@ class Drain:
                 self.schedule(owned)
                 self._hurry.set()
             return
+        owned.pacer.turn += not claim.resend
         task = asyncio.create_task(self._send(owned, claim))
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)

@@ -24,7 +24,7 @@ _MS = timedelta(milliseconds=1)
 @dataclass(slots=True)
 class Pacer:
     """`floor`: nothing goes before; what held the session as a whole. `strangers`: what holds both lanes of strangers besides
-    policy. `turn` counts its slots."""
+    policy. `turn` counts the messages it has begun to send; a look that finds nothing, or a resend, is no turn."""
 
     rules: Rules
     number: Number
@@ -51,7 +51,6 @@ class Pacer:
         """What may be claimed for the slot at `at`."""
         open_ = gates(ledger=self.ledger, policy=self.rules.policy, number=self.number, now=at)
         holds_strangers = self._holds_strangers(at)
-        turn, self.turn = self.turn, self.turn + 1
         warm_slot, warm_ms = self._pause(Lane.WARM)
         cold_slot, cold_ms = self._pause(Lane.COLD)
         return Due(
@@ -60,7 +59,7 @@ class Pacer:
             warm=_upto(open_.warm),
             cold=NOTHING if holds_strangers else _upto(open_.cold),
             new=NOTHING if holds_strangers else _upto(open_.new),
-            oldest=is_the_oldests(turn),
+            oldest=is_the_oldests(self.turn),
             warm_slot=warm_slot,
             warm_delay_ms=warm_ms,
             cold_slot=cold_slot,

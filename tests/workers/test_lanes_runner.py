@@ -126,6 +126,19 @@ def test_what_has_waited_for_ten_minutes_gets_every_fourth_slot(
     assert wire.texts[-1] == "low"
 
 
+def test_among_strangers_too_what_has_waited_for_long_gets_every_fourth_message(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    """After each message their queue is looked into twice: at the warm lane's slot, which is shut to them, and at their own."""
+    rules(cold_min_delay_ms=150, cold_max_delay_ms=150)
+    online(old(session), stub)
+    aged = waiting(session, "old", lane=COLD, priority=3, not_before=ago(minutes=11))
+    young = waiting(session, *(f"young {n}" for n in range(8)), lane=COLD)
+    make_runner()
+    until_sent([*aged, *young])
+    assert wire.texts.index("old") == 3
+
+
 def test_what_does_not_go_costs_no_slot(session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner) -> None:
     """At the head of the queue: an opted-out customer, a number that is not on WhatsApp, a parked one, one who had one just now.
     None of them costs the pause, which would be a minute."""
