@@ -6,18 +6,20 @@ from datetime import datetime
 from sessions_app.policy import pacing
 from sessions_app.policy.reasons import Held
 from sessions_app.policy.restrictions import parked_until
-from sessions_app.policy.retry import Outcome, Verdict
+from sessions_app.policy.retry import Outcome, Verdict, has_gone
 from sessions_app.services.claims import Claim
 from sessions_app.services.settlements import Settlement
 from workers.pacer import Pacer
 
+_COLD = 1  # as in Message.Lane
+
 
 def settle(pacer: Pacer, claim: Claim, outcome: Outcome, verdict: Verdict, now: datetime) -> Settlement:
     """What is to be written. The session's next slot counts from this moment on: `pacer` knows of the send afterwards."""
-    jitter = random.random()
+    jitter, again = random.random(), has_gone(claim.tries)
     _hold(pacer, claim, verdict)
     if verdict.on_wire:
-        pacer.sent(claim.lane, now, jitter)
+        pacer.sent(min(claim.lane, _COLD) if again else claim.lane, now, jitter)
     warm, cold = pacer.rules.policy.warm.pace, pacer.rules.policy.cold.pace
     return Settlement(
         message=claim.message,
@@ -26,6 +28,7 @@ def settle(pacer: Pacer, claim: Claim, outcome: Outcome, verdict: Verdict, now: 
         status=str(verdict.next),
         at=outcome.at or now,
         lane=claim.lane,
+        again=again,
         to_phone=claim.to_phone,
         code=verdict.code,
         detail=verdict.detail,

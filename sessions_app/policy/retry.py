@@ -109,6 +109,11 @@ def sentences() -> dict[str, str]:
     return {"not_sent": _NOT_SENT_OTHER.detail, **{code: hold.detail for code, hold in waits.items()}, **_UNCONFIRMED}
 
 
+def has_gone(tries: Tries) -> bool:
+    """Whether an earlier hand-over of the message went over the wire, and was counted then."""
+    return any(code in _UNCLEAR or code.startswith("wa_") for code in tries)
+
+
 def judge(outcome: Outcome, *, tries: Tries, resend: bool, now: datetime, jitter: float) -> Verdict:
     """`tries` counts what came of the earlier hand-overs of this message, by the code of the verdict: a reason counts its own
     kind alone. `resend` says that an earlier one had no clear outcome: then "not sent" is said of this attempt only, and the

@@ -24,6 +24,7 @@ class Settlement:
     at: datetime
     to_phone: str
     lane: int = 0
+    again: bool = False  # an earlier attempt was counted: of a stranger's first message the day counts no other chat
     code: str = ""
     detail: str = ""
     address: str = ""
@@ -59,9 +60,9 @@ class _Customer:
 _SETTLE = """
     WITH result AS (
         SELECT * FROM json_to_recordset(%(settlements)s::json)
-            AS t(message uuid, session uuid, term bigint, status text, at timestamptz, lane int, code text, detail text,
-                 address text, not_before timestamptz, hold_until timestamptz, sent_at timestamptz, next_send_at timestamptz,
-                 delay_ms int, cold_delay_ms int)
+            AS t(message uuid, session uuid, term bigint, status text, at timestamptz, lane int, again bool, code text,
+                 detail text, address text, not_before timestamptz, hold_until timestamptz, sent_at timestamptz,
+                 next_send_at timestamptz, delay_ms int, cold_delay_ms int)
     ), own AS (
         SELECT s.id, s.last_sent_at FROM wa_session s
         JOIN result t ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
@@ -95,7 +96,8 @@ _SETTLE = """
         SELECT id, at, status, CASE WHEN code = '' THEN '{}'::jsonb ELSE jsonb_build_object('reason', code) END FROM settled
     ), counted AS (
         INSERT INTO send_tally AS tally (session_id, quarter, lane, sent)
-        SELECT t.session, date_bin('15 minutes', t.sent_at, 'epoch'), t.lane, 1 FROM result t JOIN own ON own.id = t.session
+        SELECT t.session, date_bin('15 minutes', t.sent_at, 'epoch'), CASE WHEN t.again THEN LEAST(t.lane, 1) ELSE t.lane END, 1
+        FROM result t JOIN own ON own.id = t.session
         WHERE t.sent_at IS NOT NULL AND (own.last_sent_at IS NULL OR t.sent_at > own.last_sent_at)
         ON CONFLICT (session_id, quarter, lane) DO UPDATE SET sent = tally.sent + 1
     )

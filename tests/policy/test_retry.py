@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.retry import MAX_ATTEMPTS, MAX_RESENDS, Kind, Next, Outcome, Tries, Verdict, judge
+from sessions_app.policy.retry import MAX_ATTEMPTS, MAX_RESENDS, Kind, Next, Outcome, Tries, Verdict, has_gone, judge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BLINKS = ["not_connected", "bridge_unavailable", "store_unavailable", "lease_ran_out", "rate_limited"]
@@ -198,3 +198,15 @@ def test_without_blinks_every_message_ends(dice: Random) -> None:
     kinds += [("not_sent", reason) for reason in REASONS if reason not in BLINKS]
     mixed = (Outcome(*dice.choice(kinds)) for _ in range(200))  # type: ignore[arg-type]
     assert run(mixed)[-1].next in (Next.FAILED, Next.EXPIRED)
+
+
+@given(answers=st.lists(outcomes, min_size=1, max_size=9))
+def test_what_was_counted_is_known_at_the_next_try(answers: list[Outcome]) -> None:
+    tries, resend, counted = Counter[str](), False, False
+    for answer in answers:
+        assert has_gone(tries) == counted
+        got = judge(answer, tries=tries, resend=resend, now=NOW, jitter=0.5)
+        if got.next not in (Next.QUEUED, Next.UNCERTAIN):
+            return
+        tries[got.code] += 1
+        resend, counted = got.next is Next.UNCERTAIN, counted or got.on_wire

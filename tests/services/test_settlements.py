@@ -82,6 +82,15 @@ def test_a_settlement_that_is_repeated_counts_once(session: Session, me: Registr
     assert counted() == [(NOON, WARM, 1), (NOON, NEW, 1)]
 
 
+@pytest.mark.parametrize(("lane", "counts_as"), [(WARM, WARM), (COLD, COLD), (NEW, COLD)])
+def test_what_goes_again_opens_no_other_chat(
+    session: Session, me: Registration, mine: Claimed, lane: int, counts_as: int
+) -> None:
+    queued(session, lane=lane)
+    acked(me, claim(me, mine) or pytest.fail("nothing to claim"), NOON, again=True)
+    assert counted() == [(NOON, counts_as, 1)]
+
+
 @pytest.mark.parametrize(
     ("status", "given", "counts"),
     [

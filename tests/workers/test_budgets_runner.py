@@ -15,6 +15,7 @@ from tests.support.owning import queued
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge
 from tests.workers.conftest import MakeRunner
+from tests.workers.test_drain_runner import Script
 from tests.workers.watching import online, until_state, until_status
 from tests.workers.wire import COLD, NEW, OTHER, TZ, WARM, Wire, in_seconds, old, rules, seen_for, until_sent, waiting
 
@@ -45,6 +46,23 @@ def test_the_warm_up_ends_the_days_new_chats_and_another_worker_knows(
     found = outlook.of_session(Session.objects.select_related("restaurant").get())
     assert found.today(outlook.LANES[NEW]).day.used == 10
     assert getattr(found.when(outlook.LANES[NEW]), "reason", "") == Reason.WARM_UP
+
+
+def test_a_new_chat_counts_once_however_often_its_message_goes(
+    session: Session, stub: StubBridge, make_runner: MakeRunner
+) -> None:
+    """For the day, by the owner's memory as by what another one would find."""
+    stub.answer = Script({"outcome": "unknown", "reason": "ack_timeout"})
+    rules(strangers_daily_limit=2, cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    first, second, third = waiting(session, "first", "second", "third", lane=NEW)
+    make_runner()
+    until_sent([first, second])
+    assert fresh(first).attempts == 2
+    seen_for(0.5, lambda: fresh(third).status == "queued")
+    found = outlook.of_session(Session.objects.select_related("restaurant").get())
+    today = found.today(outlook.LANES[NEW])
+    assert (today.day.used, today.hour.used) == (2, 3)
 
 
 def today_begins() -> datetime:
