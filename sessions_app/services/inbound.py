@@ -16,10 +16,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from sessions_app.models import InboundMessage, SessionEvent
+from sessions_app.models import InboundMessage, Message, SessionEvent
 from sessions_app.policy import signals
 from sessions_app.policy.text import storable
-from sessions_app.services import contacts, optouts, receipts, standing, wakeups
+from sessions_app.services import contacts, lanes, optouts, receipts, standing, wakeups
 from sessions_app.services.contacts import Sighting
 from sessions_app.services.phones import E164, canonical
 from sessions_app.services.receipts import Fact
@@ -87,14 +87,15 @@ def _one_batch_at_a_time(bridge: str) -> None:
 
 
 def _apply(events: list[tuple[Event, BaseModel]], counts: Counter[str]) -> list[Event]:
-    """The answer is what is left to be done."""
+    """The answer is what is left to be done. Chats are opened last: whoever holds what waits waits for nobody else."""
     restaurants = _restaurants_of({event.session for event, _ in events})
     counts["unknown_session"] += sum(event.session not in restaurants for event, _ in events)
     known = [(event, data) for event, data in events if event.session in restaurants]
-    _apply_facts([fact for fact in (_fact(event, data) for event, data in known) if fact], counts)
+    opened = _apply_facts([fact for fact in (_fact(event, data) for event, data in known) if fact], counts)
     _store_received([(event, data) for event, data in known if isinstance(data, ReceivedData)], restaurants, counts)
     restrictions = [event for event, _ in known if event.type in RESTRICTIONS]
     _note_restrictions(restrictions, counts)
+    lanes.open_chats(messages=opened)
     return restrictions
 
 
@@ -121,12 +122,14 @@ def _fact(event: Event, data: BaseModel) -> Fact | None:
     return None
 
 
-def _apply_facts(facts: list[Fact], counts: Counter[str]) -> None:
+def _apply_facts(facts: list[Fact], counts: Counter[str]) -> Sequence[Message]:
+    """The answer are those that have opened a chat."""
     applied = receipts.apply(facts)
     counts["applied"] += applied.known
     counts["unknown_message"] += len(facts) - applied.known
     if applied.settled:
         transaction.on_commit(lambda: wakeups.wake(applied.settled), robust=True)
+    return applied.opened
 
 
 def _store_received(events: list[tuple[Event, ReceivedData]], restaurants: dict[UUID, UUID], counts: Counter[str]) -> None:

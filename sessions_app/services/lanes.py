@@ -1,5 +1,6 @@
 """In which lane a message waits: its customer has written to this number, or is a stranger; and who has opted out."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -60,6 +61,30 @@ def warm(*, contacts: list[Contact]) -> None:
                 hold_until=Case(When(_STRANGERS_ONLY, then=None), default=F("hold_until")),
                 not_before=Case(When(_STRANGERS_ONLY, then=Now()), default=F("not_before")),
             )
+
+
+# What somebody else holds at this moment is being claimed, withdrawn or warmed. Who waited for it here, holding customers and
+# messages, could be waited for in a circle.
+_OPEN = """
+    WITH waiting AS MATERIALIZED (
+        SELECT m.id FROM message m
+        JOIN unnest(%(restaurant)s::uuid[], %(session)s::uuid[], %(phone)s::text[]) AS c(restaurant, session, phone)
+          ON m.restaurant_id = c.restaurant AND m.to_phone = c.phone AND m.session_id = c.session
+        WHERE m.lane = 2 AND m.status IN ('queued', 'scheduled')
+        FOR NO KEY UPDATE OF m SKIP LOCKED
+    )
+    UPDATE message m SET lane = 1 FROM waiting WHERE m.id = waiting.id"""
+
+
+def open_chats(*, messages: Sequence[Message]) -> None:
+    """Each was the first to a stranger and has come through: what waits for them opens no chat any more."""
+    if messages:
+        values = {
+            "restaurant": [message.restaurant_id for message in messages],
+            "session": [message.session_id for message in messages],
+            "phone": [message.to_phone for message in messages],
+        }
+        execute(_OPEN, values)
 
 
 # Of all of them at once and in the order of ids, as claims lock them: two customers who write at the same moment may each wait

@@ -33,6 +33,7 @@ class Fact:
 class Applied:
     known: int  # facts whose message exists
     settled: frozenset[UUID]  # sessions of which a message left `uncertain`: what waited behind it may go
+    opened: Sequence[Message] = ()  # first messages to strangers that have come through
 
 
 def apply(facts: Sequence[Fact]) -> Applied:
@@ -49,7 +50,8 @@ def apply(facts: Sequence[Fact]) -> Applied:
     _save(messages)
     MessageEvent.objects.bulk_create(events)
     settled = frozenset(m.session_id for m in messages if before[m.pk] == Status.UNCERTAIN and m.status != Status.UNCERTAIN)
-    return Applied(sum(len(of_message[m.session_id, m.wa_id]) for m in messages), settled)
+    opened = [m for m in messages if m.lane == Message.Lane.NEW and m.status in _RANK and before[m.pk] not in _RANK]
+    return Applied(sum(len(of_message[m.session_id, m.wa_id]) for m in messages), settled, opened)
 
 
 def tell(message: Message, fact: Fact) -> list[MessageEvent]:
@@ -109,8 +111,8 @@ def _locked(keys: list[tuple[UUID, str]]) -> list[Message]:
     """In id order, so that two batches that name the same messages wait for each other instead of deadlocking."""
     return list(
         Message.objects.raw(
-            "SELECT m.id, m.session_id, m.wa_id, m.status, m.status_at, m.attempts, m.tries, m.sent_at,"
-            " m.delivered_at, m.read_at, m.hold_reason, m.hold_until, m.error_code, m.error_detail"
+            "SELECT m.id, m.restaurant_id, m.session_id, m.to_phone, m.lane, m.wa_id, m.status, m.status_at, m.attempts, m.tries,"
+            " m.sent_at, m.delivered_at, m.read_at, m.hold_reason, m.hold_until, m.error_code, m.error_detail"
             " FROM message m JOIN unnest(%s::uuid[], %s::text[]) AS k(session_id, wa_id)"
             " ON m.session_id = k.session_id AND m.wa_id = k.wa_id ORDER BY m.id FOR UPDATE OF m",
             [[session_id for session_id, _ in keys], [wa_id for _, wa_id in keys]],

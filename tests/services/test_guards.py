@@ -8,10 +8,11 @@ from django.utils import timezone
 
 from sessions_app.models import Contact, Message, Restaurant, Session
 from sessions_app.policy.restrictions import parked_until
-from sessions_app.services import messages, sending, sessions
+from sessions_app.services import inbound, messages, sending, sessions
 from sessions_app.services.claims import NOTHING, Claim
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.settlements import Settlement
+from tests.services.test_inbound import receipt
 from tests.support.claiming import HOUR, PHONE, acked, claim, contact, fresh, sent, settle, wait_is_over
 from tests.support.owning import ago, connected, queued, timeline
 
@@ -105,6 +106,16 @@ def test_an_ack_opens_the_chat_for_all_that_waits_and_for_nothing_else(session: 
     assert {fresh(one).lane for one in (first, other, *over)} == {NEW}, "what was counted as a new chat stays one"
     assert sent(me, mine, new=NOTHING) == "second", "no new chat is needed for it"
     assert sent(me, mine, new=NOTHING) == "nothing"
+
+
+@pytest.mark.parametrize("told", ["delivered", "read"])
+def test_a_receipt_opens_the_chat_as_an_ack_does(session: Session, me: Registration, mine: Claimed, told: str) -> None:
+    first, second = queued(session, "first", lane=NEW), queued(session, "second", lane=NEW)
+    scheduled, other = queued(session, lane=NEW, status="scheduled"), queued(session, lane=NEW, to_phone=OTHER)
+    silent(me, handed_over(me, mine, first))
+    inbound.record(bridge="b", events=[receipt(first, told)])
+    assert [fresh(one).lane for one in (first, second, scheduled, other)] == [NEW, COLD, COLD, NEW]
+    assert sent(me, mine, new=NOTHING) == "second"
 
 
 def test_the_gap_begins_when_it_went_and_ends_to_the_instant(session: Session, me: Registration, mine: Claimed) -> None:
