@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -25,16 +26,26 @@ _LEARNED = [
 ]  # fmt: skip
 
 
+class Reached(NamedTuple):
+    """A message to `phone` has reached `lid`."""
+
+    restaurant: UUID
+    session: UUID
+    phone: str
+    lid: str
+
+
 @dataclass(frozen=True)
 class Sighting:
-    """A customer wrote at `at`. Phone (E.164) and LID: whichever WhatsApp told, at least one of them."""
+    """A customer wrote at `at`; None: a message has reached them. Phone (E.164) and LID: whichever WhatsApp told, at least one of
+    them."""
 
     restaurant_id: UUID
     session_id: UUID
     phone: str
     lid: str
     name: str
-    at: datetime
+    at: datetime | None
 
     @property
     def addresses(self) -> list[str]:
@@ -54,12 +65,25 @@ def note_inbound(sightings: Sequence[Sighting]) -> list[UUID]:
     raise AssertionError("unreachable")
 
 
+def note_reached(reached: Sequence[Reached]) -> None:
+    """Of customers who were known by these LIDs already, inside the caller's transaction, which holds them: what they wrote under
+    it, a STOP above all, counts for the number from now on."""
+    if reached:
+        found = _meet([Sighting(one.restaurant, one.session, one.phone, one.lid, name="", at=None) for one in reached])
+        lanes.warm(contacts=[contact for contact in found if lanes.has_written(contact)])
+
+
 def _note(sightings: Sequence[Sighting]) -> list[UUID]:
+    found = _meet(sightings)
+    lanes.warm(contacts=list({contact.pk: contact for contact in found}.values()))
+    return [contact.pk for contact in found]
+
+
+def _meet(sightings: Sequence[Sighting]) -> list[Contact]:
     book = _Book(_known(sightings))
-    found = [book.meet(sighting) for sighting in sightings]
+    met = [book.meet(sighting) for sighting in sightings]
     book.save()
-    lanes.warm(contacts=list({final.pk: final for final in map(book.final, found)}.values()))
-    return [book.final(contact).pk for contact in found]
+    return [book.final(contact) for contact in met]
 
 
 def _known(sightings: Sequence[Sighting]) -> list[Contact]:

@@ -34,6 +34,11 @@ def of_recipient(*, session: Session, phone: str) -> Recipient:
     return Recipient(_lane(session, False, False), False)
 
 
+def has_written(contact: Contact) -> bool:
+    """To the number that is linked now."""
+    return _to_this_number(contact.session, contact.last_inbound_at)
+
+
 def _to_this_number(session: Session, at: datetime | None) -> bool:
     """And not to one that was linked before it."""
     return at is not None and (session.history_since is None or at >= session.history_since)

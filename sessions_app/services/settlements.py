@@ -10,7 +10,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sessions_app.models.base import uuid7
-from sessions_app.services.sql import execute, records
+from sessions_app.services import contacts
+from sessions_app.services.contacts import Reached
+from sessions_app.services.sql import execute, fetch, records
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,9 @@ _SETTLE = """
         cold_delay_ms = CASE WHEN t.lane > 0 AND t.sent_at IS NOT NULL THEN t.cold_delay_ms ELSE s.cold_delay_ms END
     FROM result t JOIN own ON own.id = t.session WHERE s.id = t.session"""
 
-# Locked in the order in which inbound messages lock them, so that neither waits for the other in a circle. A repeated
-# settlement parks nobody for longer than it did, and so is no second refusal.
+# Locked in the order in which inbound messages lock them, so that neither waits for the other in a circle: those whom a send has
+# reached under a LID that we knew already, too. A repeated settlement parks nobody for longer than it did, and so is no second
+# refusal. The answer are those who were known by that LID, and not by the number that was dialled.
 _CUSTOMERS = """
     WITH told AS (
         SELECT t.*, s.restaurant_id FROM json_to_recordset(%(customers)s::json)
@@ -117,24 +120,30 @@ _CUSTOMERS = """
                  parked_until timestamptz)
         JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
     ), known AS MATERIALIZED (
-        SELECT k.id FROM contact k JOIN told t ON k.session_id = t.session AND k.phone = t.phone AND k.phone <> ''
+        SELECT k.id FROM contact k
+        WHERE k.id IN (SELECT p.id FROM contact p JOIN told t ON p.session_id = t.session AND p.phone = t.phone AND p.phone <> ''
+                       UNION ALL
+                       SELECT l.id FROM contact l JOIN told t ON l.session_id = t.session AND l.lid = t.address AND l.lid <> '')
         ORDER BY k.id FOR NO KEY UPDATE OF k
+    ), noted AS (
+        INSERT INTO contact AS k (id, restaurant_id, session_id, phone, lid, address, name, on_whatsapp, checked_at,
+                                  last_outbound_at, refusals, parked_until, created_at)
+        SELECT id, restaurant_id, session, phone, '', left(address, 80), '', on_whatsapp,
+               CASE WHEN on_whatsapp IS NOT NULL THEN clock_timestamp() END, sent_at,
+               CASE WHEN parked_until IS NULL THEN 0 ELSE 1 END, parked_until, clock_timestamp()
+        FROM told, (SELECT count(*) FROM known) AS locked
+        ORDER BY session, phone COLLATE "C"
+        ON CONFLICT (session_id, phone) WHERE phone <> '' DO UPDATE SET
+            last_outbound_at = GREATEST(k.last_outbound_at, EXCLUDED.last_outbound_at),
+            address = COALESCE(NULLIF(EXCLUDED.address, ''), k.address),
+            on_whatsapp = COALESCE(EXCLUDED.on_whatsapp, k.on_whatsapp),
+            checked_at = COALESCE(EXCLUDED.checked_at, k.checked_at),
+            refusals = CASE WHEN EXCLUDED.parked_until > COALESCE(k.parked_until, '-infinity') THEN k.refusals + 1
+                            WHEN EXCLUDED.on_whatsapp THEN 0 ELSE k.refusals END,
+            parked_until = COALESCE(EXCLUDED.parked_until, CASE WHEN EXCLUDED.on_whatsapp THEN NULL ELSE k.parked_until END)
     )
-    INSERT INTO contact AS k (id, restaurant_id, session_id, phone, lid, address, name, on_whatsapp, checked_at,
-                              last_outbound_at, refusals, parked_until, created_at)
-    SELECT id, restaurant_id, session, phone, '', left(address, 80), '', on_whatsapp,
-           CASE WHEN on_whatsapp IS NOT NULL THEN clock_timestamp() END, sent_at,
-           CASE WHEN parked_until IS NULL THEN 0 ELSE 1 END, parked_until, clock_timestamp()
-    FROM told, (SELECT count(*) FROM known) AS locked
-    ORDER BY session, phone COLLATE "C"
-    ON CONFLICT (session_id, phone) WHERE phone <> '' DO UPDATE SET
-        last_outbound_at = GREATEST(k.last_outbound_at, EXCLUDED.last_outbound_at),
-        address = COALESCE(NULLIF(EXCLUDED.address, ''), k.address),
-        on_whatsapp = COALESCE(EXCLUDED.on_whatsapp, k.on_whatsapp),
-        checked_at = COALESCE(EXCLUDED.checked_at, k.checked_at),
-        refusals = CASE WHEN EXCLUDED.parked_until > COALESCE(k.parked_until, '-infinity') THEN k.refusals + 1
-                        WHEN EXCLUDED.on_whatsapp THEN 0 ELSE k.refusals END,
-        parked_until = COALESCE(EXCLUDED.parked_until, CASE WHEN EXCLUDED.on_whatsapp THEN NULL ELSE k.parked_until END)"""
+    SELECT t.restaurant_id, t.session, t.phone, t.address FROM told t
+    JOIN contact l ON l.session_id = t.session AND l.lid = t.address AND l.lid <> '' AND l.phone <> t.phone"""
 
 # The chat is open now: what waits for the same stranger opens none.
 _OPENED = """
@@ -160,7 +169,7 @@ def _note_customers(worker: UUID, told: Sequence[Settlement]) -> None:
             _Customer(uuid7(), one.session, one.term, one.to_phone, _reached(one), one.sent_at, one.on_whatsapp, one.parked_until)
             for one in told
         ]
-        execute(_CUSTOMERS, {"worker": worker, "customers": records(customers)}, often=True)
+        contacts.note_reached(fetch(Reached, _CUSTOMERS, {"worker": worker, "customers": records(customers)}, often=True))
 
 
 def _reached(one: Settlement) -> str:

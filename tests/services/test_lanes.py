@@ -97,6 +97,20 @@ def test_a_lid_that_is_known_to_be_a_number_is_enough(session: Session) -> None:
     assert fresh(waiting).lane == WARM
 
 
+@pytest.mark.parametrize(("another_since", "lane"), [(None, WARM), (1, COLD)])
+def test_a_message_that_reaches_a_lid_tells_whose_number_it_is(
+    session: Session, me: Registration, mine: Claimed, another_since: int | None, lane: Message.Lane
+) -> None:
+    """Who wrote under it is no stranger, unless it was to another number, a day ago."""
+    writes(session, lid=LID)
+    Session.objects.update(history_since=another_since and ago(days=another_since))
+    queued(session, lane=NEW), (second := queued(session, lane=NEW))
+    acked(me, claim(me, mine) or pytest.fail("nothing to claim"), address=LID)
+    session.refresh_from_db()
+    assert fresh(second).lane == enqueue(session).lane == lane
+    assert Contact.objects.get().lid == LID
+
+
 def test_writing_to_one_number_warms_nothing_of_another(session: Session) -> None:
     other = sessions.create(restaurant=session.restaurant, name="second")
     waiting = queued(other, lane=NEW)
@@ -438,7 +452,7 @@ def test_a_long_queue_makes_no_claim_slow(session: Session, me: Registration, mi
     """Where 100,000 messages wait and as many are finished, there and elsewhere, and the customers are many, too."""
     crowd(session)
     for due in ({}, {"oldest": True}, {"cold": NOTHING}, {"identical": 10, "gap_s": 10}):
-        nodes = explained(lambda due=due: claim(me, mine, **due))  # type: ignore[misc]
+        nodes = explained(lambda due=due: claim(me, mine, **due), "pick AS")  # type: ignore[misc]
         assert {"message_lane", "message_unsettled", "contact_phone_once"} <= {node.get("Index Name") for node in nodes}, due
         assert rows_read(nodes, "message") < 40 and rows_read(nodes, "contact") < 5, due
 

@@ -9,13 +9,14 @@ from django.utils import timezone
 
 from sessions_app.errors import Conflict
 from sessions_app.models import Consent, Contact, InboundMessage, Message, Restaurant, Session
-from sessions_app.services import api_keys, inbound, messages, optouts, sessions, sweeps
+from sessions_app.services import api_keys, inbound, messages, optouts, sending, sessions, sweeps
+from sessions_app.services.claims import Due
 from sessions_app.services.messages import OptedOut
 from sessions_app.services.optouts import REPLIES
 from sessions_app.services.ownership import Claimed, Registration
 from tests.api.client import ApiClient, blamed, problem
 from tests.services.test_inbound import LID, PHONE, START, received
-from tests.support.claiming import acked, claim, contact, fresh, sent
+from tests.support.claiming import acked, claim, contact, fresh, sent, settlement
 from tests.support.owning import ago, connected, queued, register, timeline
 from tests.support.threads import at_once
 
@@ -295,6 +296,34 @@ def test_who_was_written_to_is_known_by_the_address_that_was_reached(session: Se
     assert answers() == [REPLIES[STOP]] and [fresh(one).status for one in (waiting, second)] == ["sent", "suppressed"]
     with pytest.raises(OptedOut):
         enqueue(session)
+
+
+@pytest.mark.parametrize("spelled", ["", "+22512345678"])
+def test_who_stopped_before_they_were_written_to_is_known_by_the_first_message_that_reaches_them(
+    session: Session, me: Registration, mine: Claimed, spelled: str
+) -> None:
+    """WhatsApp had told their LID alone, or another spelling of the number. The tick that hears of it claims the next one."""
+    dialled = "+2250712345678"
+    writes(session, "STOP", phone=spelled or None, lid=LID)
+    Message.objects.filter(exempt=True).delete()
+    queued(session, to_phone=dialled), (second := queued(session, to_phone=dialled))
+    got = claim(me, mine) or pytest.fail("nothing to claim")
+    told = settlement(got, address=LID, sent_at=timezone.now(), on_whatsapp=True)
+    [then] = sending.tick(worker=me.worker, settlements=[told], due=[Due(mine.session, mine.term)])
+    assert (then.message, then.status) == (second.pk, "suppressed")
+    who = Contact.objects.get()
+    assert (who.phone, who.lid, who.opted_out_at, who.last_outbound_at) == (dialled, LID, START, told.sent_at)
+    assert Consent.objects.get().contact_id == InboundMessage.objects.get().contact_id == who.pk
+    with pytest.raises(OptedOut):
+        enqueue(session, dialled)
+
+
+def test_a_number_that_reaches_somebody_else_by_now_is_theirs(session: Session, me: Registration, mine: Claimed) -> None:
+    writes(session, "STOP", lid=LID)
+    contact(session, lid="9@lid")
+    queued(session)
+    acked(me, claim(me, mine) or pytest.fail("nothing to claim"), address=LID)
+    assert is_out() and Contact.objects.get(lid="9@lid").phone == ""
 
 
 @pytest.mark.parametrize("met_before", [False, True])
