@@ -134,10 +134,27 @@ _REPLACED = """t.linked AND t.phone <> '' AND before.history_phone NOT IN ('', l
                 AND (t.lid = '' OR before.lid <> left(t.lid, 40))"""
 
 
-@transaction.atomic
 def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
     """Writes them all in one statement and logs what is worth a line. Answers the sessions that were still owned: the
     others have a new owner, and nothing of theirs was changed."""
+    if replaced := _about_to_be_replaced(worker, [truth for truth in truths if truth.linked and truth.phone]):
+        numbers.make_room(sessions=replaced)
+    return _write(worker, truths)
+
+
+def _about_to_be_replaced(worker: UUID, truths: Sequence[Truth]) -> list[UUID]:
+    statement = f"""
+        SELECT before.id
+        FROM unnest(%(session)s::uuid[], %(term)s::bigint[], %(linked)s::bool[], %(phone)s::text[], %(lid)s::text[])
+             AS t(session, term, linked, phone, lid)
+        JOIN wa_session before ON before.id = t.session AND before.term = t.term AND before.owner_id = %(worker)s
+        WHERE {_REPLACED}"""
+    values = {name: [getattr(truth, name) for truth in truths] for name in ("session", "term", "linked", "phone", "lid")}
+    return [row.id for row in fetch(_Known, statement, {"worker": worker, **values})] if truths else []
+
+
+@transaction.atomic
+def _write(worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
     statement = f"""
         UPDATE wa_session s SET
             state = t.state, state_reason = left(t.reason, 40), state_detail = left(t.detail, 300),

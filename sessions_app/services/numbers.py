@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sessions_app.services.sql import execute
 
-RANKED_ANEW = 10_000  # of each session, the next to go: hours of its pace
+RANKED_ANEW = 10_000  # at once, of each session: the next to go, and as many of those that are scheduled
 
 # WhatsApp tells the times of messages in whole seconds.
 _FORGET = """
@@ -36,7 +36,8 @@ _TO_STRANGERS = """
             (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'queued' AND m.lane < 2 AND NOT m.exempt
              ORDER BY m.lane, m.priority, m.seq LIMIT %(most)s)
             UNION ALL
-            (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'scheduled' AND m.lane < 2 AND NOT m.exempt)
+            (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'scheduled' AND m.lane < 2 AND NOT m.exempt
+             LIMIT %(most)s)
         ) one
         WHERE s.id = ANY(%(sessions)s)
     ), locked AS MATERIALIZED (
@@ -49,11 +50,22 @@ _NOTE = """
     SELECT unnest(%(sessions)s::uuid[]), clock_timestamp(), 'number_replaced', '{}'"""
 
 
+def make_room(*, sessions: Sequence[UUID]) -> None:
+    """Before it is said that another number is linked: until then nothing is claimed, and however much waits, it is ranked a part
+    at a time, without the session's row being held. What is accepted meanwhile `begin_anew` ranks."""
+    while _rank(sessions):
+        pass
+
+
 def begin_anew(*, sessions: Sequence[UUID]) -> None:
     """Inside the transaction that says that another number is linked, and before anything is claimed for it: its warm-up begins,
     its customers are strangers to it, and what the number before left unanswered is not sent again."""
     values = {"sessions": list(sessions)}
     execute(_FORGET, values)
     execute(_GIVE_UP, values)
-    execute(_TO_STRANGERS, {**values, "most": RANKED_ANEW})
+    _rank(sessions)
     execute(_NOTE, values)
+
+
+def _rank(sessions: Sequence[UUID]) -> int:
+    return execute(_TO_STRANGERS, {"sessions": list(sessions), "most": RANKED_ANEW})

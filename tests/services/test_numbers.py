@@ -1,9 +1,12 @@
 """Another number linked into a session: nothing of the one before is held for it."""
 
+from typing import Any
+
 import pytest
+from django.db import connection
 
 from sessions_app.models import Message, Session
-from sessions_app.services import linking
+from sessions_app.services import linking, numbers
 from sessions_app.services.linking import Truth
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_lanes import enqueue
@@ -110,3 +113,23 @@ def test_who_does_not_protect_strangers_has_none(session: Session, me: Registrat
     link(me, mine, SECOND)
     assert fresh(waiting).lane == Message.Lane.WARM
     assert sent(me, mine) and timeline(waiting) == ["sending", "sent"]
+
+
+def test_a_backlog_of_any_length_is_ranked_before_anything_of_it_may_go(
+    session: Session, me: Registration, mine: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbers, "RANKED_ANEW", 2)
+    link(me, mine, FIRST)
+    for _ in range(5):
+        queued(session), queued(session, status="scheduled", not_before=ago(minutes=-5))
+    log_out(me, mine)
+    unranked: list[int] = []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "state = t.state" in sql:  # from now on it is connected
+            unranked.append(Message.objects.exclude(lane=Message.Lane.NEW).count())
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch):
+        link(me, mine, SECOND)
+    assert unranked == [0]
