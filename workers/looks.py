@@ -121,6 +121,8 @@ class Looks:
         if _known(row) == _known(before):
             return False
         owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self._clock.now())
+        if before.first_linked_at not in (None, row.first_linked_at):
+            owned.pacer.ledger = ledgers.of_another_number(owned.pacer.ledger)
         if row.chosen.hourly_limit != before.chosen.hourly_limit:
             self._uncounted.add(owned.id)
         return True

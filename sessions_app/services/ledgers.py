@@ -49,6 +49,11 @@ def recounted(ledger: Ledger, quarters: Sequence[Quarter], now: datetime) -> Led
     return Ledger(replace(ledger.warm, hour=_hour(warm, now)), replace(ledger.cold, hour=_hour(cold, now)))
 
 
+def of_another_number(ledger: Ledger) -> Ledger:
+    """The same pauses, and nothing counted."""
+    return Ledger(replace(ledger.warm, hour=(), sent_on_day=0), replace(ledger.cold, hour=(), sent_on_day=0))
+
+
 def _counted(tally: Tally, quarters: Sequence[Quarter], budgeted: set[int], day: Day, now: datetime) -> Tally:
     on_day = sum(one.sent for one in quarters if one.lane in budgeted and one.starts_at >= day.starts_at)
     return replace(tally, hour=_hour(quarters, now), day=day, sent_on_day=on_day)

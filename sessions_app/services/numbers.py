@@ -29,6 +29,24 @@ _GIVE_UP = """
     INSERT INTO message_event (message_id, at, status, detail)
     SELECT id, clock_timestamp(), 'failed', '{"reason": "number_replaced"}' FROM failed"""
 
+# WhatsApp has refused it nobody yet, nor has it sent anything. Customers are held before what waits for them, as by who takes in
+# what they write.
+_UNPARK = """
+    WITH refused AS MATERIALIZED (
+        SELECT k.id FROM contact k WHERE k.session_id = ANY(%(sessions)s) AND (k.refusals > 0 OR k.parked_until IS NOT NULL)
+        ORDER BY k.id FOR NO KEY UPDATE OF k
+    ), free AS (
+        UPDATE contact k SET refusals = 0, parked_until = NULL FROM refused WHERE k.id = refused.id
+        RETURNING k.restaurant_id, k.session_id, k.phone
+    ), held AS MATERIALIZED (
+        SELECT m.id FROM message m JOIN free ON m.restaurant_id = free.restaurant_id AND m.to_phone = free.phone
+            AND m.session_id = free.session_id
+        WHERE m.status = 'queued' AND m.hold_reason = 'contact_parked' ORDER BY m.id FOR NO KEY UPDATE OF m
+    )
+    UPDATE message m SET hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
+    WHERE m.id = held.id AND m.status = 'queued'"""
+_UNCOUNT = "DELETE FROM send_tally WHERE session_id = ANY(%(sessions)s)"
+
 # Nobody has written to this number yet.
 _TO_STRANGERS = """
     WITH waiting AS MATERIALIZED (
@@ -63,6 +81,8 @@ def begin_anew(*, sessions: Sequence[UUID]) -> None:
     values = {"sessions": list(sessions)}
     execute(_FORGET, values)
     execute(_GIVE_UP, values)
+    execute(_UNPARK, values)
+    execute(_UNCOUNT, values)
     _rank(sessions)
     execute(_NOTE, values)
 

@@ -92,9 +92,11 @@ class _Counts(NamedTuple):
     bans: int
 
 
+# What became of another number that was linked before is not counted.
 # A restriction is told with each login while it lasts, and a ban with each login that is refused: what begins is counted.
 _COUNTS = """
-    WITH since AS (SELECT clock_timestamp() - make_interval(days => %(days)s) AS at),
+    WITH since AS (SELECT GREATEST(clock_timestamp() - make_interval(days => %(days)s), s.history_since) AS at
+                   FROM wa_session s WHERE s.id = %(session)s),
     sent AS (SELECT COALESCE(sum(t.sent), 0) AS total, COALESCE(sum(t.sent) FILTER (WHERE t.lane > 0), 0) AS cold
              FROM send_tally t, since WHERE t.session_id = %(session)s AND t.quarter > since.at),
     same AS (SELECT COALESCE(sum(n), 0) AS n FROM (

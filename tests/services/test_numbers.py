@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from sessions_app.models import Message, Session
-from sessions_app.services import linking, numbers
+from sessions_app.models import Message, SendTally, Session, SessionEvent
+from sessions_app.services import linking, numbers, outlook
 from sessions_app.services.linking import Truth
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_lanes import enqueue
 from tests.support.claiming import claim, contact, fresh, sent, settle
+from tests.support.claiming import numbers as many
 from tests.support.owning import ago, queued, timeline
 
 FIRST, SECOND = "+4915199999991", "+4915199999992"
@@ -133,3 +134,37 @@ def test_a_backlog_of_any_length_is_ranked_before_anything_of_it_may_go(
     with connection.execute_wrapper(watch):
         link(me, mine, SECOND)
     assert unranked == [0]
+
+
+def test_what_whatsapp_refused_the_number_before_holds_nothing_of_it(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    later = {"hold_until": ago(days=-13), "not_before": ago(days=-13)}
+    contact(session, refusals=3, parked_until=later["hold_until"])
+    held = queued(session, lane=Message.Lane.NEW, hold_reason="contact_parked", **later)
+    for_its_own_sake = queued(session, lane=Message.Lane.NEW, hold_reason="no_devices", **later)
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    got = claim(me, mine)
+    assert got and (got.message, got.status, got.refusals) == (held.pk, "sending", 0)
+    assert (fresh(for_its_own_sake).hold_reason, for_its_own_sake.hold_until) == ("no_devices", later["hold_until"])
+
+
+def test_what_the_number_before_sent_today_is_no_part_of_its_budget(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    SendTally.objects.create(session=session, quarter=ago(minutes=1), lane=Message.Lane.NEW, sent=60)
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    now = outlook.of_session(Session.objects.select_related("restaurant").get())
+    today = now.today(outlook.LANES[Message.Lane.NEW])
+    assert (today.day.used, today.hour.used) == (0, 0)
+
+
+def test_its_risk_is_its_own(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    for to in many(3):
+        queued(session, "offer", lane=Message.Lane.COLD, status="sent", sent_at=ago(days=1), to_phone=to)
+    SessionEvent.objects.create(session=session, at=ago(days=1), kind="number_restricted", detail={"active": True})
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    now = Session.objects.select_related("restaurant").get()
+    assert {one.code for one in outlook.risk_of(now, outlook.of_session(now)).reasons} <= {"young", "warming_up"}

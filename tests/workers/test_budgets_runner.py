@@ -10,6 +10,7 @@ from sessions_app.models import SendTally, Session
 from sessions_app.policy.local_time import wall
 from sessions_app.policy.reasons import Reason
 from sessions_app.services import outlook
+from sessions_app.services.numbers import begin_anew
 from tests.support.claiming import fresh
 from tests.support.owning import queued
 from tests.support.stack import eventually
@@ -63,6 +64,20 @@ def test_a_new_chat_counts_once_however_often_its_message_goes(
     found = outlook.of_session(Session.objects.select_related("restaurant").get())
     today = found.today(outlook.LANES[NEW])
     assert (today.day.used, today.hour.used) == (2, 3)
+
+
+def test_what_the_number_before_sent_today_is_not_counted_for_another_one(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    rules(strangers_daily_limit=2, hourly_limit=2, cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    strangers = waiting(session, *(f"stranger {n}" for n in range(5)), lane=NEW)
+    make_runner()
+    until_sent(strangers[:2])
+    seen_for(0.5, lambda: len(wire.texts) == 2)
+    begin_anew(sessions=[session.pk])
+    until_sent(strangers[2:4])
+    seen_for(0.5, lambda: len(wire.texts) == 4)
 
 
 def today_begins() -> datetime:
