@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -15,8 +16,10 @@ from sessions_app.admin.restaurant_words import LABELS, hints
 from sessions_app.admin.unfolded import TabularInline
 from sessions_app.admin.words import Badge
 from sessions_app.models import Membership, Restaurant, Session
+from sessions_app.services import lanes
 
 ONLY_FOR_SUPERUSERS = ("is_active",)
+RULES_FOR_WHAT_WAITS = {"protect_strangers", "identical_limit"}
 
 
 class MembershipInline(TabularInline[Membership, Restaurant]):
@@ -75,6 +78,11 @@ class RestaurantAdmin(Looked, TenantAdmin[Restaurant]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Restaurant | None = None) -> Any:
         return () if grants_of(request).everything else ONLY_FOR_SUPERUSERS
+
+    def save_model(self, request: HttpRequest, obj: Restaurant, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and RULES_FOR_WHAT_WAITS & set(form.changed_data):
+            transaction.on_commit(lambda: lanes.rules_have_changed(restaurant=obj), robust=True)
 
     @admin.display(description="Restaurant", ordering="name")
     def who(self, restaurant: Restaurant) -> SafeString:

@@ -7,13 +7,14 @@ from typing import NamedTuple
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from sessions_app.models import Contact, Message, Session
+from sessions_app.models import Contact, Message, Restaurant, Session
 from sessions_app.policy.lanes import lane_of
 from sessions_app.policy.reasons import Reason
 from sessions_app.policy.retry import LOOKUP_THROTTLED
 from sessions_app.services.sql import execute
 
 Lane = Message.Lane
+RANKED_AT_ONCE = 5_000
 _STRANGERS_ONLY = Q(hold_reason__in=(Reason.CONTACT_PARKED, Reason.IDENTICAL_TEXT, LOOKUP_THROTTLED))
 
 
@@ -110,3 +111,37 @@ def _lock_waiting(contacts: list[Contact]) -> None:
             "phone": [contact.phone for contact in contacts],
         }
         execute(_LOCK_WAITING, values)
+
+
+# A customer who has written stays warm; the rest as `of_recipient` has it.
+_RANK = """
+    WITH waiting AS MATERIALIZED (
+        SELECT m.id, CASE WHEN k.last_outbound_at >= since.at AND (k.refusals = 0 OR k.on_whatsapp) THEN 1 ELSE 2 END AS lane
+        FROM wa_session s CROSS JOIN LATERAL (SELECT COALESCE(s.history_since, '-infinity') AS at) since
+        JOIN message m ON m.session_id = s.id AND m.status IN ('queued', 'scheduled') AND m.lane = 0 AND NOT m.exempt
+        LEFT JOIN contact k ON k.session_id = s.id AND k.phone = m.to_phone AND k.phone <> ''
+        WHERE s.restaurant_id = %(restaurant)s AND (k.last_inbound_at IS NULL OR k.last_inbound_at < since.at)
+        ORDER BY m.priority, m.seq LIMIT %(most)s
+    ), locked AS MATERIALIZED (
+        SELECT m.id FROM message m JOIN waiting USING (id) ORDER BY m.id FOR NO KEY UPDATE OF m
+    )
+    UPDATE message m SET lane = waiting.lane FROM waiting JOIN locked USING (id)
+    WHERE m.id = waiting.id AND m.status IN ('queued', 'scheduled')"""
+
+_FREE = """
+    WITH held AS MATERIALIZED (
+        SELECT m.id FROM wa_session s JOIN message m ON m.session_id = s.id AND m.status = 'queued'
+        WHERE s.restaurant_id = %(restaurant)s AND m.hold_reason = 'identical_text'
+        ORDER BY m.id LIMIT %(most)s FOR NO KEY UPDATE OF m
+    )
+    UPDATE message m SET hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
+    WHERE m.id = held.id AND m.status = 'queued'"""
+
+
+def rules_have_changed(*, restaurant: Restaurant) -> None:
+    """What waits goes by the restaurant's present rules for strangers, a part at a time: outside of any transaction."""
+    values = {"restaurant": restaurant.pk, "most": RANKED_AT_ONCE}
+    while restaurant.protect_strangers and execute(_RANK, values):
+        pass
+    while execute(_FREE, values):
+        pass

@@ -8,8 +8,11 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from sessions_app.models import Restaurant
+from sessions_app.models import Restaurant, Session
+from sessions_app.services import lanes, messages
 from tests.admin.conftest import House
+from tests.support.claiming import contact, fresh, numbers
+from tests.support.owning import ago, queued
 
 
 def url(house: House) -> str:
@@ -30,7 +33,8 @@ def shown(client: Client, house: House) -> dict[str, Any]:
 def saved(client: Client, house: House, **changes: Any) -> str:
     """The page's complaints; empty when it was saved."""
     management = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
-    answer = client.post(url(house), {**shown(client, house), **changes, **management})
+    filled_in = {name: value for name, value in {**shown(client, house), **changes}.items() if value is not None}
+    answer = client.post(url(house), {**filled_in, **management})
     return "" if answer.status_code == 302 else unescape(answer.content.decode())
 
 
@@ -131,6 +135,39 @@ def test_who_may_only_look_sees_what_holds(viewer: Client, ours: House, settings
     assert "1.5–4 s" in html and "20–60 s" in html and "English, German, Turkish" in html
     assert "Mon 10:00–14:00, 17:00–24:00" in html and "Messages an hour" in html
     assert "<textarea" not in html and 'name="pace_min_delay_ms"' not in html
+
+
+def test_protection_that_is_switched_on_holds_for_what_waits(
+    manager: Client, ours: House, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    """However much it is: a part at a time."""
+    monkeypatch.setattr(lanes, "RANKED_AT_ONCE", 2)
+    Restaurant.objects.update(protect_strangers=False)
+    session = Session.objects.select_related("restaurant").get(restaurant=ours.restaurant)
+    regular, known, *strangers = numbers(7)
+    contact(session, regular, last_inbound_at=ago(days=1)), contact(session, known, last_outbound_at=ago(days=1))
+    waiting = [messages.enqueue(session=session, to=to, body="offer").message for to in (regular, known, *strangers)]
+    planned = messages.enqueue(session=session, to=strangers[0], body="offer", not_before=ago(hours=-1)).message
+    assert {one.lane for one in waiting} == {0}
+    with django_capture_on_commit_callbacks(execute=True):
+        assert saved(manager, ours, protect_strangers="on") == ""
+    assert [fresh(one).lane for one in (*waiting, planned)] == [0, 1, *[2] * 5, 2]
+
+
+@pytest.mark.parametrize("change", [{"identical_limit": "20"}, {"protect_strangers": None}])
+def test_what_was_held_as_one_text_to_many_goes_by_the_new_rule(
+    manager: Client, ours: House, change: dict[str, Any], django_capture_on_commit_callbacks: Any
+) -> None:
+    session = Session.objects.get(restaurant=ours.restaurant)
+    later = {"hold_until": ago(hours=-9), "not_before": ago(hours=-9)}
+    held, parked = (queued(session, lane=2, hold_reason=reason, **later) for reason in ("identical_text", "contact_parked"))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert saved(manager, ours, pace_min_delay_ms="1") == ""
+    assert fresh(held).hold_reason == "identical_text"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert saved(manager, ours, **change) == ""
+    assert (fresh(held).hold_reason, held.hold_until, held.lane) == ("", None, 2) and held.not_before < ago()
+    assert fresh(parked).hold_reason == "contact_parked"
 
 
 def test_another_restaurants_settings_are_out_of_reach(manager: Client, ours: House, theirs: House) -> None:
