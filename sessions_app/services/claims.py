@@ -63,13 +63,13 @@ class Claim(NamedTuple):
 # is taken was due, and its time is now at the latest: else it would wait for the old clock, were it given back.
 _DUE = "m.not_before <= GREATEST(m.status_at, clock_timestamp())"
 _FRESH = f"COALESCE(m.sending_at, m.status_at) > clock_timestamp() - interval '{RESEND_FOR_HOURS} hours'"
-_READY = f"""m.status = 'queued' AND {_DUE}
+READY = f"""m.status = 'queued' AND {_DUE}
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
 
 # A lane's first message is the first line of an index, however many wait behind it or are finished.
 _FIRST = "\n                UNION ALL\n".join(
     f"""                (SELECT m.id, m.priority, m.seq FROM message m
-                 WHERE m.session_id = due.id AND m.lane = {lane} AND m.priority <= due.{name} AND {_READY}
+                 WHERE m.session_id = due.id AND m.lane = {lane} AND m.priority <= due.{name} AND {READY}
                  ORDER BY m.priority, m.seq LIMIT 1)"""
     for lane, name in enumerate(("warm", "cold", "new"))
 )
@@ -80,12 +80,12 @@ _OLDEST = f"""
                     generate_series(0, l.upto) AS p(priority),
                     LATERAL (SELECT m.id, m.seq, m.not_before FROM message m
                              WHERE m.session_id = due.id AND m.lane = l.lane AND m.priority BETWEEN p.priority AND p.priority
-                               AND {_READY}
+                               AND {READY}
                              ORDER BY m.priority, m.seq LIMIT 1) h
                 WHERE due.oldest AND h.not_before < clock_timestamp() - make_interval(secs => %(waited)s)
                 ORDER BY h.seq LIMIT 1"""
 
-_TEXT_KEY = r"lower(regexp_replace(btrim({}.body, E' \t\n\r'), '\s+', ' ', 'g'))"  # as policy.guards.text_key
+TEXT_KEY = r"lower(regexp_replace(btrim({}.body, E' \t\n\r'), '\s+', ' ', 'g'))"  # as policy.guards.text_key
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
 # others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes: for a day,
@@ -130,7 +130,7 @@ _CLAIM = f"""
             CASE WHEN NOT pick.resend AND m.lane > 0 AND pick.identical IS NOT NULL THEN (
                 SELECT x.sent_at + make_interval(secs => %(within)s) FROM message x
                 WHERE x.session_id = m.session_id AND x.lane > 0 AND x.to_phone <> m.to_phone
-                  AND {_TEXT_KEY.format("x")} = {_TEXT_KEY.format("m")}
+                  AND {TEXT_KEY.format("x")} = {TEXT_KEY.format("m")}
                   AND x.sent_at > statement_timestamp() - make_interval(secs => %(within)s)
                 ORDER BY x.sent_at DESC OFFSET pick.identical - 1 LIMIT 1) END AS identical_until
         FROM pick JOIN message m ON m.id = pick.message
@@ -195,7 +195,7 @@ class Waiting(NamedTuple):
 
 
 _URGENT = ", ".join(
-    f"(SELECT m.priority FROM message m WHERE m.session_id = s.id AND m.lane = {lane} AND {_READY} ORDER BY m.priority LIMIT 1)"
+    f"(SELECT m.priority FROM message m WHERE m.session_id = s.id AND m.lane = {lane} AND {READY} ORDER BY m.priority LIMIT 1)"
     for lane in range(3)
 )
 
@@ -207,7 +207,7 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[Waiting]:
             SELECT s.id, r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
                 WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {_FRESH}) AS unanswered,
-                EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {_READY}) AS queued
+                EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {READY}) AS queued
             FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
             WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s)
         SELECT s.id, s.unanswered, {_URGENT} FROM mine s WHERE s.unanswered OR s.queued"""

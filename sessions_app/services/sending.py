@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import transaction
 
 from sessions_app.services.claims import Claim, Due, claim
+from sessions_app.services.guards import hold_alike
 from sessions_app.services.settlements import Settlement, settle
 
 
@@ -17,4 +18,6 @@ def tick(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[Due])
     """
     if settlements:
         settle(worker=worker, settlements=settlements, due=[one.session for one in due])
-    return claim(worker=worker, due=due) if due else []
+    claims = claim(worker=worker, due=due) if due else []
+    hold_alike(claims=claims, due=due)
+    return claims

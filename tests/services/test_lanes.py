@@ -3,7 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +15,7 @@ from sessions_app.models import Contact, Message, Restaurant, Session
 from sessions_app.policy.guards import identical_text_hold, text_key
 from sessions_app.services import claims, inbound, messages, ownership, sessions
 from sessions_app.services.claims import NOTHING
+from sessions_app.services.guards import LOOKED_THROUGH
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import LID, received
 from tests.support.claiming import (
@@ -360,6 +364,37 @@ def test_one_text_goes_to_so_many_strangers_an_hour(session: Session, me: Regist
     assert sent(me, mine, identical=2) == "offer"
 
 
+def test_one_text_to_very_many_is_held_in_a_few_claims(session: Session, me: Registration, mine: Claimed) -> None:
+    """In their order, so many an hour; and nothing else with them."""
+    first = told(session, *range(55, 45, -1))[0].sent_at
+    pile_up(session, 2_500, lane="2", body="CASE mod(n, 2) WHEN 0 THEN 'offer' ELSE ' Offer ' END")
+    others = [
+        queued(session, text, lane=lane, priority=3, to_phone=OTHER)
+        for text, lane in (("offer", WARM), ("offer", COLD), ("another offer", NEW))
+    ]
+    shut = {"warm": NOTHING, "cold": NOTHING, "identical": 10}
+    assert [sent(me, mine, **shut) for _ in range(4)] == ["held", "held", "held", "another offer"]
+    held = Message.objects.filter(hold_reason="identical_text").order_by("seq")
+    until = list(held.values_list("hold_until", flat=True))
+    assert first is not None and len(until) == 2_500
+    assert until[:1_001] == [first + HOUR * (1 + place // 10) for place in range(1_001)]
+    assert not held.exclude(hold_until=F("not_before")).exists()
+    assert [fresh(one).hold_reason for one in others] == [""] * 3
+
+
+def test_what_is_held_as_one_text_to_many_waits_for_nobody(
+    transactional_db: None, session: Session, me: Registration, mine: Claimed
+) -> None:
+    """Whose customer is writing, or who is being withdrawn, at this moment has their own turn."""
+    told(session, 50)
+    _, writing, waiting = (queued(session, "offer", lane=NEW, to_phone=to) for to in numbers(3))
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
+        other.execute("SELECT id FROM message WHERE id = %s FOR UPDATE", [writing.pk])
+        assert sent(me, mine, identical=1) == "held"
+        other.rollback()
+    assert [fresh(one).hold_reason for one in (writing, waiting)] == ["", "identical_text"]
+
+
 WRITTEN = ["Your offer", "your  OFFER", " your\noffer ", "your offer!"]
 
 
@@ -455,6 +490,12 @@ def test_a_long_queue_makes_no_claim_slow(session: Session, me: Registration, mi
         nodes = explained(lambda due=due: claim(me, mine, **due), "pick AS")  # type: ignore[misc]
         assert {"message_lane", "message_unsettled", "contact_phone_once"} <= {node.get("Index Name") for node in nodes}, due
         assert rows_read(nodes, "message") < 40 and rows_read(nodes, "contact") < 5, due
+
+
+def test_a_long_queue_makes_it_no_slower_to_hold_one_text(session: Session, me: Registration, mine: Claimed) -> None:
+    crowd(session)
+    nodes = explained(lambda: claim(me, mine, identical=10, warm=NOTHING), "alike AS")
+    assert rows_read(nodes, "message") < 4 * LOOKED_THROUGH
 
 
 def test_years_of_strangers_make_no_claim_slow(session: Session, me: Registration, mine: Claimed) -> None:
