@@ -45,11 +45,11 @@ export class StoreUnavailable extends BridgeError {
 /** What is stored cannot be opened with the keys at hand: still no absence, but asking again will not help. */
 export class Unreadable extends StoreUnavailable {}
 
-/** A higher term has opened the session: whatever this one still does must change nothing. */
+/** The session was opened again, under this term or a higher one: whatever this opening still does must change nothing. */
 export class StaleTerm extends BridgeError {
   /** @param {string} session @param {number} term */
   constructor(session, term) {
-    super('stale_term', `session ${session} was opened under a term higher than ${term}`);
+    super('stale_term', `session ${session} was opened under a term higher than ${term}, or once more under it`);
     this.name = 'StaleTerm';
   }
 }

@@ -210,6 +210,38 @@ describe('the store', () => {
     proxy.close();
   });
 
+  it('lets a write that was held up on its way undo no later one', { timeout: 60_000 }, async () => {
+    const own = await db.makeSession();
+    const { proxy, url } = await Proxy.before(databaseUrl);
+    const remote = new Store({ url, connections: 2, ring, log });
+    const { vault } = await remote.open(own, 1);
+    await vault.set({ session: { 'c.0': { counter: 1 } } });
+    const [{ pid }] = await remote.db.query('SELECT pg_backend_pid() AS pid', [], { patienceMs: 0 });
+    const letPass = proxy.hold();
+    await vault.set({ session: { 'a.0': { counter: 1 }, 'c.0': null } }); // given up after a while, and repeated on another connection
+    await vault.set({ session: { 'a.0': { counter: 2 }, 'c.0': { counter: 2 } } });
+    letPass();
+    await db.until(async () => (await db.rows('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [pid])).length === 0); // what it had to say was heard
+    const later = await store.open(own, 1);
+    assert.deepEqual(await later.vault.get('session', ['a.0', 'c.0']), { 'a.0': { counter: 2 }, 'c.0': { counter: 2 } });
+    await remote.close();
+    proxy.close();
+  });
+
+  it('lets a former opening write nothing, nor wipe, under the same term either', async () => {
+    const own = await db.makeSession();
+    const { vault: former } = await store.open(own, 1);
+    const { vault } = await store.open(own, 1);
+    await vault.set({ session: { 'a.0': { by: 'the later one' } } });
+    await vault.saveCreds({ account: {} });
+    const both = await Promise.allSettled([former.set({ session: { 'a.0': { by: 'the former one' } } }), vault.set({ session: { 'b.0': { x: 1 } } })]);
+    assert.deepEqual(both.map(({ status }) => status), ['rejected', 'fulfilled']);
+    await assert.rejects(former.wipe(), { code: 'stale_term' });
+    const { vault: next, creds } = await store.open(own, 1);
+    assert.deepEqual(creds, { account: {} });
+    assert.deepEqual(await next.get('session', ['a.0', 'b.0']), { 'a.0': { by: 'the later one' }, 'b.0': { x: 1 } });
+  });
+
   it('knows where the last message went, a resend included', async () => {
     const own = await db.makeSession();
     const { vault } = await store.open(own, 1);

@@ -3,7 +3,8 @@ value which key it lies under (`encryption_keys`), never the value.
 
 Every `data` is AES-256-GCM: one version byte (1), the key id's length and the key id, a 12-byte nonce, the ciphertext and a
 16-byte tag; the associated data is `session/kind/name`, so that a value moved to another row does not open. `fence` is the
-highest session term that ever opened the session here: a write under a lower term changes nothing.
+highest session term that ever opened the session here, `written` the number of the last write: a write under a lower term, or
+with a lower number, changes nothing.
 """
 
 from django.db import models
@@ -14,6 +15,7 @@ from sessions_app.models.sessions import Session
 class BridgeCreds(models.Model):
     session = models.OneToOneField(Session, primary_key=True, on_delete=models.CASCADE, related_name="+")
     fence = models.BigIntegerField()
+    written = models.BigIntegerField(db_default=0)
     data = models.BinaryField(null=True)  # null: opened, but never linked
     updated_at = models.DateTimeField(auto_now=True)
 

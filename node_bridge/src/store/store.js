@@ -2,6 +2,7 @@ import { BridgeError, firstLine, StaleTerm, StoreUnavailable, Unreadable } from 
 import { decode } from './codec.js';
 import { Database } from './database.js';
 import { boundTo } from './keyring.js';
+import { Opening } from './opening.js';
 import { GroupReader } from './reader.js';
 import { Resealer } from './resealer.js';
 import { Vault } from './vault.js';
@@ -14,14 +15,16 @@ const PATIENCE_MS = 5_000;
 const KEEP_SENT_DAYS = 7;
 const PRUNE_AT_ONCE = 5_000;
 const FOREIGN_KEY_VIOLATION = '23503';
+const OPENING_STEP = 1_000_000; // far more writes than a former opening can still have under way: it begins one when the one before is over
 
 const OPEN = `
-INSERT INTO bridge_creds AS c (session_id, fence, data, updated_at) VALUES ($1, $2, NULL, now())
-ON CONFLICT (session_id) DO UPDATE SET fence = EXCLUDED.fence, updated_at = now() WHERE c.fence <= EXCLUDED.fence
-RETURNING data`;
+INSERT INTO bridge_creds AS c (session_id, fence, written, data, updated_at) VALUES ($1, $2, 0, NULL, now())
+ON CONFLICT (session_id) DO UPDATE SET fence = EXCLUDED.fence, written = c.written + $3, updated_at = now() WHERE c.fence <= EXCLUDED.fence
+RETURNING data, written::float8 AS written`;
 
 const WIPE = `
-WITH held AS (UPDATE bridge_creds SET data = NULL, updated_at = now() WHERE session_id = $1 AND fence = $2 RETURNING session_id),
+WITH held AS (
+  UPDATE bridge_creds SET written = $3, data = NULL, updated_at = now() WHERE session_id = $1 AND fence = $2 AND written <= $3 RETURNING session_id),
 gone AS (DELETE FROM bridge_key USING held WHERE bridge_key.session_id = held.session_id)
 SELECT 1 FROM held`;
 
@@ -35,7 +38,7 @@ const LAST_ADDRESS = `
 WITH own AS MATERIALIZED (SELECT address, created_at FROM bridge_sent WHERE session_id = $1)
 SELECT address FROM own ORDER BY created_at DESC LIMIT 1`;
 
-/** The three tables of the bridge. Opening a session raises its fence; every write after that is under that term. */
+/** The three tables of the bridge. Opening a session raises its fence; every write after that belongs to that opening. */
 export class Store {
   /** @param {{url: string, connections: number, ring: KeyRing, log: Log}} options */
   constructor({ url, connections, ring, log }) {
@@ -53,9 +56,15 @@ export class Store {
    * @throws {StaleTerm} a higher term has opened it @throws {Unreadable} they cannot be opened @throws {BridgeError} `not_found` when there is no such session
    */
   async open(session, term) {
-    const rows = await this.#ask(OPEN, [session, term]);
-    if (rows.length === 0) throw new StaleTerm(session, term);
-    return { vault: new Vault({ store: this, session, term }), creds: rows[0].data && this.#openCreds(session, rows[0].data) };
+    const { opening, data } = await this.#open(session, term);
+    return { vault: new Vault({ store: this, opening }), creds: data && this.#openCreds(session, data) };
+  }
+
+  /** @param {string} session @param {number} term @returns {Promise<{opening: Opening, data: Buffer | null}>} */
+  async #open(session, term) {
+    const [row] = await this.#ask(OPEN, [session, term, OPENING_STEP]);
+    if (!row) throw new StaleTerm(session, term);
+    return { opening: new Opening({ session, term, written: row.written }), data: row.data };
   }
 
   /** @param {string} session @param {Buffer} sealed */
@@ -67,9 +76,16 @@ export class Store {
     }
   }
 
-  /** @param {string} session @param {number} term */
+  /** Under an opening of its own: one that arrives late wipes nothing that was linked since. @param {string} session @param {number} term */
   async wipe(session, term) {
-    const rows = await this.#ask(WIPE, [session, term]);
+    const { opening } = await this.#open(session, term);
+    await this.wipeUnder(opening);
+  }
+
+  /** @param {Opening} opening */
+  async wipeUnder(opening) {
+    const { session, term } = opening;
+    const rows = await this.#ask(WIPE, [session, term, opening.next()]);
     if (rows.length === 0) throw new StaleTerm(session, term);
   }
 

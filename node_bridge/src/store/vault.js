@@ -3,6 +3,7 @@ import { decode, encode } from './codec.js';
 import { boundTo, SealError } from './keyring.js';
 import { Lru } from './lru.js';
 
+/** @typedef {import('./opening.js').Opening} Opening */
 /** @typedef {import('./store.js').Store} Store */
 /** @typedef {import('./writer.js').Change} Change */
 /** @typedef {{address: string, message: Buffer}} Envelope */
@@ -15,7 +16,7 @@ const ABSENT = '';
 const OF_ONE_CUSTOMER = new Set(['session', 'identity-key', 'sender-key', 'sender-key-memory', 'lid-mapping', 'device-list', 'devices', 'tctoken', 'tctoken-issued', 'sent']);
 
 /**
- * What one session has stored, under one term. The fence makes this the only writer, so what was read or written
+ * What one session has stored, from one opening on. The fence makes this the only writer, so what was read or written
  * once may be answered from memory. After a failed read or write nothing is known any more: the vault breaks for good, tells
  * its session why, and refuses everything; `absent` is answered only when the database said so, or when a value of one customer is lost for good.
  */
@@ -25,15 +26,16 @@ export class Vault {
   /** @type {Error | null} */ #broken = null;
   /** @type {Set<Promise<void>>} */ #writes = new Set();
   #store;
+  #opening;
 
   /** Called once, when the vault breaks. @type {(error: Error) => void} */
   onBroken = () => {};
 
-  /** @param {{store: Store, session: string, term: number}} options */
-  constructor({ store, session, term }) {
+  /** @param {{store: Store, opening: Opening}} options */
+  constructor({ store, opening }) {
     this.#store = store;
-    this.session = session;
-    this.term = term;
+    this.#opening = opening;
+    this.session = opening.session;
   }
 
   /** Names that hold nothing are left out. @param {string} kind @param {string[]} names @returns {Promise<Record<string, any>>} */
@@ -102,7 +104,7 @@ export class Vault {
 
   /** In the background: seals anew what is stored under an older key. Does not throw. @param {AbortSignal} ended */
   async reseal(ended) {
-    await this.#store.resealer.reseal(this.session, this.term, ended);
+    await this.#store.resealer.reseal(this.session, this.#opening.term, ended);
   }
 
   /** Waits for the writes under way; does not throw. */
@@ -119,7 +121,7 @@ export class Vault {
 
   /** Forgets credentials and keys in the database, of a vault that is retired. Sent messages stay: a resend needs them. */
   async wipe() {
-    await this.#store.wipe(this.session, this.term);
+    await this.#store.wipeUnder(this.#opening);
   }
 
   /** @param {string} id */
@@ -164,7 +166,7 @@ export class Vault {
 
   /** @param {Change} change */
   async #write(change) {
-    const written = this.#store.writer.write(this.session, this.term, change);
+    const written = this.#store.writer.write(this.#opening, change);
     this.#writes.add(written);
     try {
       await written;

@@ -1,9 +1,10 @@
 import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 
-/** A TCP way to a server that can be cut and mended. */
+/** A TCP way to a server that can be cut and mended, and held up. */
 export class Proxy {
   /** @type {Set<import('node:net').Socket>} */ #sockets = new Set();
+  /** @type {Map<import('node:net').Socket, import('node:net').Socket>} from whoever calls to the server */ #ways = new Map();
   #cut = false;
   /** How long what the server says is held back. */
   delayMs = 0;
@@ -32,6 +33,13 @@ export class Proxy {
     this.#cut = false;
   }
 
+  /** Holds back whatever is said to the server on the connections that there are now. @returns {() => void} lets it pass */
+  hold() {
+    const held = [...this.#ways];
+    for (const [near, far] of held) near.unpipe(far).pause();
+    return () => held.forEach(([near, far]) => near.pipe(far));
+  }
+
   close() {
     this.cut();
     this.#server.close();
@@ -43,10 +51,12 @@ export class Proxy {
       this.#sockets.add(/** @type {any} */ (socket));
       socket?.on('error', () => {}).on('close', () => {
         this.#sockets.delete(/** @type {any} */ (socket));
+        this.#ways.delete(/** @type {any} */ (socket));
         other?.destroy();
       });
     }
     if (this.#cut) return near.destroy();
+    this.#ways.set(near, far);
     near.pipe(far);
     far.on('data', (chunk) => (this.delayMs ? setTimeout(() => near.write(chunk), this.delayMs) : near.write(chunk)));
   }
