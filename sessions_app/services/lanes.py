@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
@@ -11,7 +12,7 @@ from sessions_app.models import Contact, Message, Restaurant, Session
 from sessions_app.policy.lanes import lane_of
 from sessions_app.policy.reasons import Reason
 from sessions_app.policy.retry import LOOKUP_THROTTLED
-from sessions_app.services.sql import execute
+from sessions_app.services.sql import execute, fetch
 
 Lane = Message.Lane
 RANKED_AT_ONCE = 5_000
@@ -131,17 +132,25 @@ _RANK = """
 _FREE = """
     WITH held AS MATERIALIZED (
         SELECT m.id FROM wa_session s JOIN message m ON m.session_id = s.id AND m.status = 'queued'
-        WHERE s.restaurant_id = %(restaurant)s AND m.hold_reason = 'identical_text'
+        WHERE s.restaurant_id = %(restaurant)s AND m.hold_reason = 'identical_text' AND m.id > %(after)s
         ORDER BY m.id LIMIT %(most)s FOR NO KEY UPDATE OF m
+    ), free AS (
+        UPDATE message m SET hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
+        WHERE m.id = held.id AND m.status = 'queued'
     )
-    UPDATE message m SET hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
-    WHERE m.id = held.id AND m.status = 'queued'"""
+    SELECT id FROM held ORDER BY id DESC LIMIT 1"""
+
+
+class _Last(NamedTuple):
+    id: UUID
 
 
 def rules_have_changed(*, restaurant: Restaurant) -> None:
-    """What waits goes by the restaurant's present rules for strangers, a part at a time: outside of any transaction."""
+    """What waits goes by the restaurant's present rules for strangers, a part at a time: outside of any transaction. Owners hold
+    again what the rules hold, so each message is let go once."""
     values = {"restaurant": restaurant.pk, "most": RANKED_AT_ONCE}
     while restaurant.protect_strangers and execute(_RANK, values):
         pass
-    while execute(_FREE, values):
-        pass
+    last = [_Last(UUID(int=0))]
+    while last:
+        last = fetch(_Last, _FREE, {**values, "after": last[0].id})
