@@ -5,6 +5,8 @@ Each would be claimed only to be held, a tick after the other, and anew for each
 
 from collections.abc import Sequence
 
+from django.conf import settings
+
 from sessions_app.policy.guards import IDENTICAL_WITHIN
 from sessions_app.services.claims import READY, TEXT_KEY, Claim, Due
 from sessions_app.services.sql import execute, records
@@ -12,11 +14,14 @@ from sessions_app.services.sql import execute, records
 LOOKED_THROUGH = 1_000  # messages of the lane, the next to go: it takes the tick some 50 ms
 
 # The claim has locked others already: what somebody else holds is left to its own turn, so that nobody is waited for in a circle.
+# An owner that has not heard yet of another limit holds nothing for hours by the old one.
 _HOLD = f"""
     WITH first AS (
         SELECT m.session_id, m.lane, m.hold_until, {TEXT_KEY.format("m")} AS text, d.identical
         FROM json_to_recordset(%(due)s::json) AS d(session uuid, identical int)
         JOIN message m ON m.session_id = d.session
+        JOIN restaurant r ON r.id = m.restaurant_id AND r.protect_strangers
+            AND COALESCE(r.identical_limit, %(default)s) = d.identical
         WHERE m.id = ANY(%(held)s) AND m.hold_reason = 'identical_text'
     ), alike AS (
         SELECT n.id, first.hold_until, first.identical,
@@ -41,5 +46,5 @@ def hold_alike(*, claims: Sequence[Claim], due: Sequence[Due]) -> None:
     order, as many for each hour as may go in one."""
     held = [one.message for one in claims if one.status == "held" and one.lane > 0]
     if held:
-        values = {"held": held, "due": records(due), "most": LOOKED_THROUGH, "within": IDENTICAL_WITHIN.total_seconds()}
-        execute(_HOLD, values)
+        limits = {"default": settings.IDENTICAL_LIMIT or None, "within": IDENTICAL_WITHIN.total_seconds()}
+        execute(_HOLD, {"held": held, "due": records(due), "most": LOOKED_THROUGH, **limits})

@@ -12,6 +12,7 @@ from sessions_app.models import Contact, Message, Restaurant, Session
 from sessions_app.policy.lanes import lane_of
 from sessions_app.policy.reasons import Reason
 from sessions_app.policy.retry import LOOKUP_THROTTLED
+from sessions_app.services import wakeups
 from sessions_app.services.sql import execute, fetch
 
 Lane = Message.Lane
@@ -146,8 +147,10 @@ class _Last(NamedTuple):
 
 
 def rules_have_changed(*, restaurant: Restaurant) -> None:
-    """What waits goes by the restaurant's present rules for strangers, a part at a time: outside of any transaction. Owners hold
-    again what the rules hold, so each message is let go once."""
+    """What waits goes by the restaurant's present rules for strangers, a part at a time: outside of any transaction. Owners are
+    told first, or they would go by the rules before for some seconds; they hold again what the rules hold, so each message is
+    let go once."""
+    wakeups.wake(Session.objects.filter(restaurant=restaurant, deleted_at=None).values_list("pk", flat=True), coalesce=False)
     values = {"restaurant": restaurant.pk, "most": RANKED_AT_ONCE}
     while restaurant.protect_strangers and execute(_RANK, values):
         pass

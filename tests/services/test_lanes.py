@@ -366,6 +366,7 @@ def test_one_text_goes_to_so_many_strangers_an_hour(session: Session, me: Regist
 
 def test_one_text_to_very_many_is_held_in_a_few_claims(session: Session, me: Registration, mine: Claimed) -> None:
     """In their order, so many an hour; and nothing else with them."""
+    Restaurant.objects.update(identical_limit=10)
     first = told(session, *range(55, 45, -1))[0].sent_at
     pile_up(session, 2_500, lane="2", body="CASE mod(n, 2) WHEN 0 THEN 'offer' ELSE ' Offer ' END")
     others = [
@@ -386,6 +387,7 @@ def test_what_is_held_as_one_text_to_many_waits_for_nobody(
     transactional_db: None, session: Session, me: Registration, mine: Claimed
 ) -> None:
     """Whose customer is writing, or who is being withdrawn, at this moment has their own turn."""
+    Restaurant.objects.update(identical_limit=1)
     told(session, 50)
     _, writing, waiting = (queued(session, "offer", lane=NEW, to_phone=to) for to in numbers(3))
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
@@ -393,6 +395,17 @@ def test_what_is_held_as_one_text_to_many_waits_for_nobody(
         assert sent(me, mine, identical=1) == "held"
         other.rollback()
     assert [fresh(one).hold_reason for one in (writing, waiting)] == ["", "identical_text"]
+
+
+@pytest.mark.parametrize("now", [{"identical_limit": 2}, {"protect_strangers": False}, {"identical_limit": None}])
+def test_an_owner_that_goes_by_an_old_limit_holds_one_alone(
+    session: Session, me: Registration, mine: Claimed, now: dict[str, Any]
+) -> None:
+    Restaurant.objects.update(**now)
+    told(session, 50)
+    _, waiting = (queued(session, "offer", lane=NEW, to_phone=to) for to in numbers(2))
+    assert sent(me, mine, identical=1) == "held"
+    assert fresh(waiting).hold_reason == ""
 
 
 WRITTEN = ["Your offer", "your  OFFER", " your\noffer ", "your offer!"]
@@ -494,6 +507,7 @@ def test_a_long_queue_makes_no_claim_slow(session: Session, me: Registration, mi
 
 def test_a_long_queue_makes_it_no_slower_to_hold_one_text(session: Session, me: Registration, mine: Claimed) -> None:
     crowd(session)
+    Restaurant.objects.update(identical_limit=10)
     nodes = explained(lambda: claim(me, mine, identical=10, warm=NOTHING), "alike AS")
     assert rows_read(nodes, "message") < 4 * LOOKED_THROUGH
 
