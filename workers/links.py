@@ -87,8 +87,8 @@ class Links:
     def _next(self, owned: Owned) -> Action:
         if owned.leaving:
             return Action.NOTHING if owned.in_flight else Action.RELEASE
-        if owned.wipe:
-            return Action.LOG_OUT
+        if owned.wipe:  # what is under way is settled first: an unlinked session that we left behind nobody would claim
+            return Action.NOTHING if owned.in_flight else Action.LOG_OUT
         if owned.open == "connecting" and steady() - (owned.opened_at or 0.0) > STUCK_AFTER_S:
             return Action.RESTART
         action = reconcile(owned.wish(), owned.known(), self._clock.now())

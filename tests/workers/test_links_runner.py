@@ -1,5 +1,7 @@
 """A worker's engine on a real database: it links, heeds wishes, and answers connections that end."""
 
+import asyncio
+import contextlib
 from datetime import timedelta
 from functools import partial
 
@@ -10,9 +12,10 @@ from sessions_app.models import Restaurant, Session, SessionEvent
 from sessions_app.services import sessions
 from tests.support.owning import ago, linked, linked_sessions, queued, register
 from tests.support.stack import eventually
-from tests.support.stub_bridge import StubBridge, StubBridgeThread
+from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread
 from tests.workers.conftest import MakeRunner
 from tests.workers.watching import fresh, logged, online, tell, until_state
+from tests.workers.wire import seen_for
 
 SCANNED = "+4915199999999"
 
@@ -140,6 +143,33 @@ def test_a_log_out_on_the_phone_wipes_and_the_queue_waits(
     eventually(lambda: fresh(session).owner_id is None, what="its release")
     message.refresh_from_db()
     assert message.status == "queued"
+
+
+def test_a_log_out_on_the_phone_wipes_once_the_send_under_way_is_settled(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    """Unlinked, the session has no next owner: were the worker killed before, nobody would ever settle it."""
+    under_way, let_go = asyncio.Event(), asyncio.Event()
+
+    async def outlast_the_socket(who: str, send: Json) -> Json:
+        under_way.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await let_go.wait()
+        await let_go.wait()
+        return {"outcome": "unknown", "reason": "connection_lost"}
+
+    stub.answer = outlast_the_socket
+    online(session, stub)
+    message = queued(session)
+    make_runner()
+    eventually(under_way.is_set, what="the send")
+    tell(bridge, lambda: stub.close(str(session.pk), "logged_out"))
+    until_state(session, "logged_out")
+    seen_for(0.5, lambda: fresh(session).linked_at is not None and str(session.pk) in stub.linked)
+    tell(bridge, let_go.set)
+    eventually(lambda: fresh(session).linked_at is None, what="the end of the link")
+    message.refresh_from_db()
+    assert message.status == "uncertain" and str(session.pk) not in stub.linked
 
 
 @pytest.mark.parametrize(
