@@ -40,6 +40,7 @@ def expire() -> None:
     counts = {
         "messages": sweeps.expire_messages(),
         "left_behind": sweeps.cancel_left_behind(),
+        "in_doubt": sweeps.doubt_left_behind(),
         "links": sweeps.expire_links(),
         "unconfirmed": sweeps.fail_unconfirmed(),
     }

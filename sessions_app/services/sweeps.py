@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sessions_app.services.claims import RESEND_FOR_HOURS
+from sessions_app.services.ownership import WANTED
 from sessions_app.services.sql import execute, fetch
 
 BATCH = 1_000
@@ -80,6 +81,28 @@ def cancel_left_behind() -> int:
         )
         INSERT INTO message_event (message_id, at, status, detail)
         SELECT id, clock_timestamp(), 'canceled', '{"reason": "session_deleted"}' FROM canceled"""
+    return execute(statement, {"batch": BATCH})
+
+
+def doubt_left_behind() -> int:
+    """`sending → uncertain` for what was under way in a session that has no living owner, and gets none: a next owner would do it
+    with its claim (`ownership`). The session is locked as well, or one might claim it meanwhile. The index of what is under way,
+    or waits for an answer, is all that is read."""
+    statement = f"""
+        WITH left_over AS (
+            SELECT m.id FROM message m JOIN wa_session s ON s.id = m.session_id
+            WHERE m.status = 'sending' AND ({WANTED}) IS NOT TRUE
+              AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = s.owner_id AND w.incarnation = s.owner_incarnation
+                              AND w.expires_at > statement_timestamp())
+            LIMIT %(batch)s FOR NO KEY UPDATE OF s, m SKIP LOCKED
+        ), doubted AS (
+            UPDATE message m SET status = 'uncertain', status_at = clock_timestamp(),
+                not_before = LEAST(m.not_before, clock_timestamp()),
+                error_code = 'owner_lost', error_detail = 'Its worker stopped before WhatsApp confirmed it.'
+            FROM left_over WHERE m.id = left_over.id RETURNING m.id
+        )
+        INSERT INTO message_event (message_id, at, status, detail)
+        SELECT id, clock_timestamp(), 'uncertain', '{{"reason": "owner_lost"}}' FROM doubted"""
     return execute(statement, {"batch": BATCH})
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sessions_app.models import IdempotencyRecord, Message, Restaurant, Session, Worker
-from sessions_app.services import ownership, sessions, sweeps
+from sessions_app.services import messages, ownership, sessions, sweeps
 from tests.support.claiming import explained, know_many, pile_up, rows_read
 from tests.support.owning import ago, connected, expire, linked, queued, register, timeline
 
@@ -119,7 +119,7 @@ def test_a_backlog_makes_no_sweep_slow(session: Session) -> None:
     """What waits for its turn is not looked through for what waits for a time."""
     pile_up(session, 20_000, expires_at="now() + interval '1 hour'")
     know_many(session, 1)
-    for sweep in (sweeps.release_scheduled, sweeps.expire_messages):
+    for sweep in (sweeps.release_scheduled, sweeps.expire_messages, sweeps.doubt_left_behind):
         assert rows_read(explained(sweep), "message") < 10, sweep
 
 
@@ -133,3 +133,42 @@ def test_what_came_back_to_the_queue_of_a_deleted_session_is_canceled(session: S
     assert (late.status, kept.status) == ("canceled", "queued")
     assert timeline(late) == ["canceled"]
     assert sweeps.cancel_left_behind() == 0
+
+
+# --- Under way when its owner ended
+
+
+def left_unlinked(session: Session) -> Message:
+    """A send was under way when the phone logged the number out; the worker was killed once the row said so."""
+    owner = connected(session, register())
+    message = queued(session, status="sending", sending_at=ago(seconds=5), claimed_term=owner.term)
+    Session.objects.update(linked_at=None, state="logged_out")
+    return message
+
+
+def test_what_an_unlinked_session_left_under_way_is_uncertain(session: Session) -> None:
+    message = left_unlinked(session)
+    assert sweeps.doubt_left_behind() == 0  # a living owner settles it
+    expire()
+    assert ownership.claim(me=register("w2@here"), limit=1) == []
+    assert sweeps.doubt_left_behind() == 1
+    message.refresh_from_db()
+    assert (message.status, message.error_code, timeline(message)) == ("uncertain", "owner_lost", ["uncertain"])
+    messages.send_again(message=message, by="test")  # a person may decide now
+    assert sweeps.doubt_left_behind() == 0
+
+
+def test_nor_does_the_next_process_of_its_owners_name_settle_it(session: Session) -> None:
+    left_unlinked(session)
+    register()
+    assert sweeps.doubt_left_behind() == 1
+
+
+def test_what_a_next_owner_will_find_is_left_to_it(session: Session) -> None:
+    message = left_unlinked(session)
+    expire()
+    Session.objects.update(link_until=ago(seconds=-60))  # it is being linked again
+    assert sweeps.doubt_left_behind() == 0
+    assert ownership.claim(me=register("w2@here"), limit=1)
+    message.refresh_from_db()
+    assert message.status == "uncertain"
