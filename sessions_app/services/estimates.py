@@ -12,6 +12,7 @@ import structlog
 from sessions_app.models import Message, Session
 from sessions_app.policy import availability, estimates
 from sessions_app.policy.availability import Ready
+from sessions_app.policy.lanes import Lane
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held, Reason
 from sessions_app.services import outlook
@@ -103,15 +104,21 @@ def _waiting(message: Message, known: Outlook, place: Place, most: int | None = 
 
 
 def _others(message: Message, known: Outlook, place: Place) -> timedelta:
-    """What those of other lanes take that go before a message to a stranger, since they were accepted earlier or are more urgent.
-    Regulars do not wait for strangers: those go in the pauses of their own."""
+    """What those of other lanes take that go before a message to a stranger, since they were accepted earlier or are more urgent,
+    and may go no later than it may. Regulars do not wait for strangers: those go in the pauses of their own."""
     if message.lane == Message.Lane.WARM:
         return timedelta()
     total, policy = timedelta(), known.rules.policy
+    opens = _opens(message, known, LANES[message.lane])
     for count, lane in zip(place.ahead, LANES, strict=True):
-        if lane is not LANES[message.lane] and isinstance(known.when(lane, Priority(message.priority)), Ready):
+        if lane is not LANES[message.lane] and _opens(message, known, lane) <= opens:
             total += count * estimates.mean_pause(lane, policy, known.number, known.now)
     return total
+
+
+def _opens(message: Message, known: Outlook, lane: Lane) -> datetime:
+    answer = known.when(lane, Priority(message.priority))
+    return answer.at if isinstance(answer, Ready) else answer.until
 
 
 def _why(message: Message, known: Outlook, ahead: int, expected_at: datetime) -> Held:

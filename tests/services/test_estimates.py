@@ -1,4 +1,5 @@
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from pytest_django import Settings
@@ -77,6 +78,19 @@ def test_a_stranger_waits_for_the_regulars_before_them(session: Session) -> None
     assert estimate.delay_ms is not None and 590_000 <= estimate.delay_ms <= 610_000
     regulars = estimates.for_message(message=regular)
     assert regulars.position == 101 and regulars.delay_ms is not None and 590_000 <= regulars.delay_ms <= 610_000
+
+
+def test_at_night_a_stranger_waits_for_the_regulars_before_them_too(session: Session) -> None:
+    """All lanes are held until the morning, and open together then."""
+    connected(session)
+    local = timezone.now().astimezone(ZoneInfo(session.restaurant.time_zone))
+    opens = (local + timedelta(hours=2)).replace(minute=0, second=0, microsecond=0)
+    Restaurant.objects.update(quiet_from=(local - timedelta(hours=1)).time(), quiet_until=opens.time())
+    for _ in range(100):
+        queued(session, lane=Message.Lane.WARM)
+    estimate = estimates.for_message(message=Message.objects.get(pk=queued(session, lane=Message.Lane.NEW).pk))
+    assert estimate.send_at is not None and opens + 590 * SECOND <= estimate.send_at <= opens + 610 * SECOND
+    assert (estimate.reason, estimate.until) == ("quiet_hours", opens)
 
 
 def test_lanes_that_are_held_are_nobody_s_wait(session: Session) -> None:
