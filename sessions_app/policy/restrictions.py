@@ -85,16 +85,33 @@ def _end(said_at: datetime, until: datetime | None) -> datetime:
 # --- What it means for the warm-up
 
 
-def spoiled_days(event: Event, zone: ZoneInfo) -> frozenset[date]:
+def spoiled_days(event: Event, before: Known, zone: ZoneInfo) -> frozenset[date]:
     """The restaurant's days that are no good ones because of it: that of a signal, and each while strangers may not be written
-    to, as far as that was said."""
+    to, as far as that was said. `before`: what was known; a warning is told again at each login, and counts when it begins."""
     if isinstance(event, Connected) or (isinstance(event, TimeLock) and not event.active):
         return frozenset()
-    if isinstance(event, NewChatCap) and event.status is CapStatus.NONE:
+    if isinstance(event, NewChatCap) and (event.status is CapStatus.NONE or _is_told_again(event, before.cap)):
         return frozenset()
     first = wall(event.at, zone).date()
     last = wall(_end(event.at, event.until), zone).date() if isinstance(event, TimeLock) else first
     return frozenset(first + timedelta(days=n) for n in range((last - first).days + 1))
+
+
+def _is_told_again(cap: NewChatCap, before: NewChatCap | None) -> bool:
+    if before is None or before.at > cap.at:
+        return False
+    return (before.status, before.cycle_ends_at) == (cap.status, cap.cycle_ends_at)
+
+
+def still_spoiled(days: frozenset[date], known: Known, zone: ZoneInfo) -> frozenset[date]:
+    """Without those that a time-lock had announced, once it was lifted before them. No day of a signal is later than what was
+    said last."""
+    lock = known.time_lock
+    if lock is None or lock.active:
+        return days
+    said = [lock.at, *(part.at for part in (known.cap, known.ban) if part is not None), *known.refused]
+    last = wall(max(said), zone).date()
+    return frozenset(day for day in days if day <= last)
 
 
 def restart_day(event: Event, zone: ZoneInfo) -> date | None:

@@ -1,4 +1,5 @@
 """What WhatsApp has said of a number: kept with its session, folded from facts that come in any order and any number of times.
+What comes late costs a day of the warm-up too many at most.
 
 Web tells what bridges report (time-lock, new-chat cap), the owner what its connection and its sends were answered (ban, refusal,
 login). The row is locked while one of them writes.
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 
 from sessions_app.models import Session
-from sessions_app.policy.restrictions import restart_day, spoiled_days
+from sessions_app.policy.restrictions import restart_day, spoiled_days, still_spoiled
 from sessions_app.policy.signals import (
     Ban,
     CapStatus,
@@ -66,10 +67,11 @@ def _fold(row: Session, events: Sequence[Event]) -> bool:
 
 
 def folded(standing: Standing, event: Event, zone: ZoneInfo) -> Standing:
-    days = standing.signal_days | spoiled_days(event, zone)
+    known = fold(standing.known, event)
+    days = still_spoiled(standing.signal_days | spoiled_days(event, standing.known, zone), known, zone)
     latest = max((day for day in (restart_day(event, zone), standing.restarted_on) if day), default=None)
     kept = frozenset(sorted(days)[-KEPT_SIGNAL_DAYS:])
-    return replace(standing, known=fold(standing.known, event), signal_days=kept, restarted_on=latest)
+    return replace(standing, known=known, signal_days=kept, restarted_on=latest)
 
 
 # --- As JSON

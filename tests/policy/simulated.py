@@ -1,7 +1,7 @@
 """A session's owner on a simulated clock: it asks the policy, jumps to the instant it names, and sends."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 
@@ -10,7 +10,7 @@ from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held
-from sessions_app.policy.restrictions import restart_day, spoiled_days
+from sessions_app.policy.restrictions import restart_day, spoiled_days, still_spoiled
 from sessions_app.policy.rules import Number, Policy
 from sessions_app.policy.signals import Event, fold
 from sessions_app.policy.warmup import restarted, signaled
@@ -50,9 +50,10 @@ class Owner:
 
     def hear(self, event: Event) -> None:
         self.heard.append(event)
-        zone = self.policy.zone
-        warm_up = restarted(signaled(self.number.warm_up, spoiled_days(event, zone)), restart_day(event, zone))
-        self.number = Number(warm_up, fold(self.number.known, event))
+        zone, known = self.policy.zone, fold(self.number.known, event)
+        warm_up = signaled(self.number.warm_up, spoiled_days(event, self.number.known, zone))
+        warm_up = replace(warm_up, signal_days=still_spoiled(warm_up.signal_days, known, zone))
+        self.number = Number(restarted(warm_up, restart_day(event, zone)), known)
 
     def _waits_since(self, lane: Lane) -> datetime:
         return self.ledger.of(lane).last_sent_at or datetime.min.replace(tzinfo=UTC)

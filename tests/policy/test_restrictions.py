@@ -237,9 +237,9 @@ def test_a_signal_spoils_the_restaurants_day() -> None:
     late = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)  # already the 29th in Berlin
     berlin = ZoneInfo("Europe/Berlin")
     bad: list[Event] = [Refused(late), Ban(late), TimeLock(late, active=True), NewChatCap(late, CapStatus.FIRST_WARNING)]
-    assert {str(day) for event in bad for day in spoiled_days(event, berlin)} == {"2026-03-29"}
+    assert {str(day) for event in bad for day in spoiled_days(event, Known(), berlin)} == {"2026-03-29"}
     good: list[Event] = [Connected(late), TimeLock(late, active=False), NewChatCap(late, CapStatus.NONE)]
-    assert {spoiled_days(event, berlin) for event in good} == {frozenset()}
+    assert {spoiled_days(event, Known(), berlin) for event in good} == {frozenset()}
 
 
 def test_the_end_of_a_ban_is_known() -> None:

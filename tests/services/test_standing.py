@@ -53,8 +53,20 @@ def told(session: Session, type_: str = "number.restricted", at: datetime | None
 
 @given(data=st.data(), told=st.lists(events, max_size=8), zone=zones)
 def test_in_any_order_and_any_number_of_times_it_ends_the_same(data: st.DataObject, told: list[Event], zone: ZoneInfo) -> None:
+    """But that what comes late may cost days of the warm-up that it would not have cost in time."""
     again = data.draw(st.lists(st.sampled_from(told), max_size=4)) if told else []
-    assert folded(data.draw(st.permutations(told + again)), zone) == folded(told, zone)
+    late, timely = folded(data.draw(st.permutations(told + again)), zone), folded(sorted(told, key=_said), zone)
+    assert (late.known, late.restarted_on) == (timely.known, timely.restarted_on)
+    assert late.signal_days >= folded(sorted(_without_caps(told), key=_said), zone).signal_days
+
+
+def _said(event: Event) -> datetime:
+    return event.at
+
+
+def _without_caps(told: list[Event]) -> list[Event]:
+    """Whether a warning has begun or is told again goes by what was known."""
+    return [event for event in told if not isinstance(event, NewChatCap)]
 
 
 @given(told=st.lists(events, max_size=8), zone=zones)
@@ -89,6 +101,29 @@ def test_good_news_spoils_no_day() -> None:
 def test_every_day_of_a_time_lock_is_spoiled_as_far_as_its_end_is_known() -> None:
     locked = folded([TimeLock(NOW, True, NOW + 3 * DAY)])
     assert locked.signal_days == {NOW.date() + n * DAY for n in range(4)}
+
+
+def test_a_time_lock_that_is_lifted_early_spoils_no_day_after_that() -> None:
+    lock, lifted = TimeLock(NOW, True, NOW + 30 * DAY), TimeLock(NOW + HOUR, False)
+    refused = Refused(NOW + 3 * DAY)
+    for told in ([lock, lifted], [lifted, lock], [lock, lifted, lock]):
+        known = folded(told)
+        assert known.signal_days == {NOW.date()}
+        assert good_days(WarmUp(NOW.date(), known.signal_days), NOW.date() + 2 * DAY) == 1
+    assert folded([lock, lifted, refused]).signal_days == {NOW.date(), (NOW + 3 * DAY).date()}
+    after_ten_days = folded([lock, TimeLock(NOW + 10 * DAY, False)])
+    assert after_ten_days.signal_days == {NOW.date() + n * DAY for n in range(11)}
+
+
+def test_a_warning_that_is_told_at_each_login_spoils_the_day_it_begins() -> None:
+    first, second = CapStatus.FIRST_WARNING, CapStatus.SECOND_WARNING
+    ends = NOW + 9 * DAY
+    told: list[Event] = [NewChatCap(NOW + n * DAY, first, n, 99, ends) for n in range(3)]
+    assert folded(told).signal_days == {NOW.date()}
+    told.append(NewChatCap(NOW + 4 * DAY, second, 90, 99, ends))
+    told.append(NewChatCap(NOW + 5 * DAY, second, 91, 99, ends))
+    told.append(NewChatCap(NOW + 12 * DAY, second, 91, 99, ends + 30 * DAY))  # the next cycle
+    assert folded(told).signal_days == {NOW.date() + n * DAY for n in (0, 4, 12)}
 
 
 def test_days_under_a_ban_are_no_good_ones() -> None:
