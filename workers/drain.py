@@ -242,7 +242,8 @@ class Drain:
     def _plan(self, owned: Owned, claim: Claim) -> Typing:
         per_character, limit = self._config.typing_ms_per_character, self._config.typing_max_ms
         now, last = self._clock.now(), owned.pacer.ledger.latest.last_sent_at
-        slot = owned.pacer.slot(now, LANES[claim.lane])
+        # Its pace may be long over: what it is due for may be an opening, and it was claimed before that.
+        slot = max(owned.pacer.slot(now, LANES[claim.lane]), owned.slot or now)
         shown = 0 if claim.resend else typing_ms(len(claim.body), per_character_ms=per_character, limit_ms=limit)
         return typing_plan(slot=now if claim.resend else slot, now=now, last_sent_at=last, typing_ms=shown)
 

@@ -1,7 +1,12 @@
 """A worker's engine on a real database: limits, the warm-up and quiet hours, as the bridge sees them."""
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import TZPATH, reset_tzpath
 
 import pytest
 from django.utils import timezone
@@ -101,6 +106,35 @@ def test_the_days_limit_holds_a_lane_until_it_is_raised(
     until_status(regulars[3], "sent")
 
 
+def test_what_waits_for_the_next_day_does_not_go_a_moment_before_it(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    """It would count for the day whose limit is reached."""
+    midnight = in_seconds(4.5).replace(microsecond=0)
+    with a_place_whose_day_ends_at(midnight, tmp_path) as name:
+        rules(time_zone=name, daily_limit=1)
+        online(old(session), stub)
+        SendTally.objects.create(session=session, quarter=midnight - timedelta(hours=1), lane=WARM, sent=1)
+        message = queued(session, lane=WARM)
+        make_runner(typing_max_ms=1_500)
+        until_status(message, "sent")
+    assert message.sent_at and midnight <= message.sent_at < midnight + timedelta(seconds=1.5)
+
+
+@contextmanager
+def a_place_whose_day_ends_at(midnight: datetime, places: Path) -> Iterator[str]:
+    """A time zone of its own, in zoneinfo's binary form: one offset, for ever. No cache knows its name."""
+    offset = -(midnight.hour * 3_600 + midnight.minute * 60 + midnight.second)
+    header = struct.pack(">4sc15x6l", b"TZif", b"\0", 0, 0, 0, 0, 1, 4)
+    place = places / f"Place{midnight:%H%M%S}"
+    place.write_bytes(header + struct.pack(">lBB", offset, 0, 0) + b"NOW\0")
+    reset_tzpath([str(places), *TZPATH])
+    try:
+        yield place.name
+    finally:
+        reset_tzpath()
+
+
 def test_an_hourly_limit_counts_what_was_sent_before_it_was_set(
     session: Session, stub: StubBridge, make_runner: MakeRunner
 ) -> None:
@@ -142,12 +176,12 @@ def _in_the_hour(runner: Any, session: Session) -> int:
 def test_quiet_hours_hold_everything_and_end_by_themselves(
     session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
 ) -> None:
-    ends = (in_seconds(3.5)).replace(microsecond=0)
+    ends = (in_seconds(4.5)).replace(microsecond=0)
     begins = ends - timedelta(hours=2)
     rules(quiet_from=wall(begins, TZ).time(), quiet_until=wall(ends, TZ).time(), urgent_through_quiet=True)
     online(old(session), stub)
     regular, stranger = queued(session, "regular", lane=WARM), queued(session, "stranger", lane=NEW, to_phone=OTHER)
-    make_runner()
+    make_runner(typing_max_ms=1_500)  # what is typed first is claimed before they end
     until_status(queued(session, "urgent", lane=WARM, priority=0), "sent")
     until_sent([regular, stranger])
     assert wire.texts[0] == "urgent"
