@@ -72,8 +72,14 @@ def _pace() -> dict[str, str]:
     return {
         "pace_min_delay_ms": f"Between two messages of a number. Empty: {seconds(settings.PACE_MIN_DELAY_MS)}.",
         "pace_max_delay_ms": f"Each pause is drawn between the two. Empty: {seconds(settings.PACE_MAX_DELAY_MS)}.",
-        "hourly_limit": "Of one number, in any 60 minutes. Empty: no limit.",
-        "daily_limit": "Of one number, on a day of the restaurant. Empty: no limit.",
+        "hourly_limit": (
+            "Of one number, in any 60 minutes: so many to customers who have written to it, and as many to strangers."
+            " Empty: no limit."
+        ),
+        "daily_limit": (
+            "Of one number, on a day of the restaurant, to customers who have written to it. New chats have a limit of their own."
+            " Empty: no limit."
+        ),
         "recipient_gap_s": f"Between two messages to the same customer. Empty: {_gap(settings.RECIPIENT_GAP_S)}.",
     }
 

@@ -135,6 +135,19 @@ def a_place_whose_day_ends_at(midnight: datetime, places: Path) -> Iterator[str]
         reset_tzpath()
 
 
+def test_the_hours_limit_is_for_regulars_and_strangers_each(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner
+) -> None:
+    """Or strangers could hold regulars; the form says so."""
+    rules(hourly_limit=2, cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    regulars = waiting(session, *(f"regular {n}" for n in range(4)), lane=WARM)
+    strangers = waiting(session, *(f"stranger {n}" for n in range(4)), lane=NEW)
+    make_runner()
+    until_sent([*regulars[:2], *strangers[:2]])
+    seen_for(0.5, lambda: sorted(wire.texts) == ["regular 0", "regular 1", "stranger 0", "stranger 1"])
+
+
 def test_an_hourly_limit_counts_what_was_sent_before_it_was_set(
     session: Session, stub: StubBridge, make_runner: MakeRunner
 ) -> None:
