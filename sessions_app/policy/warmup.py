@@ -5,7 +5,7 @@ none of them is WhatsApp's: 15 to 20 new contacts on the first day and a little 
 report to go well; the ramp here stays below that.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 RAMP = (10, 15, 25, 40, 60, 80)  # strangers a day after 0, 1, … good days
@@ -37,20 +37,3 @@ def good_days(warm_up: WarmUp, today: date) -> int:
 def strangers_a_day(good: int) -> int | None:
     """The ramp's limit; None once it is over, and the restaurant's own limit stands alone."""
     return RAMP[good] if good < len(RAMP) else None
-
-
-def signaled(warm_up: WarmUp, days: frozenset[date]) -> WarmUp:
-    """Those are no good days. Saying it twice changes nothing."""
-    return replace(warm_up, signal_days=warm_up.signal_days | days)
-
-
-def restarted(warm_up: WarmUp, on: date | None) -> WarmUp:
-    """After a temporary ban that ended on that day: from the first step again. None: no ban."""
-    if on is None:
-        return warm_up
-    return replace(warm_up, restarted_on=on if warm_up.restarted_on is None else max(on, warm_up.restarted_on))
-
-
-def declared(warm_up: WarmUp, days: int, on: date) -> WarmUp:
-    """The operator's override: from `on` the number counts as one with that many good days."""
-    return replace(warm_up, declared_on=on, declared_days=max(0, days))

@@ -13,9 +13,9 @@ from sessions_app.models.restaurants import windows_of
 from sessions_app.policy.local_time import wall
 from sessions_app.policy.pacing import Pace, effective_pace
 from sessions_app.policy.rules import LanePolicy, Number, Policy, policy
+from sessions_app.policy.standing import Standing
 from sessions_app.policy.warmup import WarmUp
 from sessions_app.policy.windows import Quiet
-from sessions_app.services.standing import Standing
 
 
 class Chosen(NamedTuple):

@@ -1,5 +1,4 @@
-"""What WhatsApp has said of a number: kept with its session, folded from facts that come in any order and any number of times.
-What comes late costs a day of the warm-up too many at most.
+"""What WhatsApp has said of a number: kept with its session.
 
 Web tells what bridges report (time-lock, new-chat cap), the owner what its connection and its sends were answered (ban, refusal,
 login). The row is locked while one of them writes.
@@ -8,7 +7,6 @@ login). The row is locked while one of them writes.
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -18,30 +16,8 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 
 from sessions_app.models import Session
-from sessions_app.policy.restrictions import restart_day, spoiled_days, still_spoiled
-from sessions_app.policy.signals import (
-    Ban,
-    CapStatus,
-    Event,
-    Known,
-    NewChatCap,
-    TimeLock,
-    fold,
-)
-
-KEPT_SIGNAL_DAYS = 400  # the warm-up is over long before
-
-
-NOTHING_KNOWN = Known()
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """`signal_days` are days of the restaurant; on `restarted_on` the last ban ends: the warm-up begins anew."""
-
-    known: Known = NOTHING_KNOWN
-    signal_days: frozenset[date] = frozenset()
-    restarted_on: date | None = None
+from sessions_app.policy.signals import Ban, CapStatus, Event, Known, NewChatCap, TimeLock
+from sessions_app.policy.standing import Standing, folded
 
 
 @transaction.atomic
@@ -64,14 +40,6 @@ def _fold(row: Session, events: Sequence[Event]) -> bool:
         standing = folded(standing, event, zone)
     row.standing = write(standing)
     return standing != before
-
-
-def folded(standing: Standing, event: Event, zone: ZoneInfo) -> Standing:
-    known = fold(standing.known, event)
-    days = still_spoiled(standing.signal_days | spoiled_days(event, standing.known, zone), known, zone)
-    latest = max((day for day in (restart_day(event, zone), standing.restarted_on) if day), default=None)
-    kept = frozenset(sorted(days)[-KEPT_SIGNAL_DAYS:])
-    return replace(standing, known=known, signal_days=kept, restarted_on=latest)
 
 
 # --- As JSON

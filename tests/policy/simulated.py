@@ -10,10 +10,9 @@ from sessions_app.policy.lanes import Lane
 from sessions_app.policy.ledger import Ledger, noted
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held
-from sessions_app.policy.restrictions import restart_day, spoiled_days, still_spoiled
 from sessions_app.policy.rules import Number, Policy
-from sessions_app.policy.signals import Event, fold
-from sessions_app.policy.warmup import restarted, signaled
+from sessions_app.policy.signals import Event
+from sessions_app.policy.standing import Standing, folded
 
 
 @dataclass
@@ -24,7 +23,7 @@ class Owner:
     ledger: Ledger = field(default_factory=Ledger)
     dice: Random = field(default_factory=lambda: Random(1))
     sent: list[tuple[Lane, datetime, float]] = field(default_factory=list)  # and the die thrown after it
-    heard: list[Event] = field(default_factory=list)
+    standing: Standing = field(default_factory=Standing)
 
     def ask(self, lane: Lane, priority: Priority = Priority.NORMAL) -> Ready | Held:
         return when(lane, priority, ledger=self.ledger, policy=self.policy, number=self.number, now=self.now)
@@ -49,11 +48,9 @@ class Owner:
         self.sent.append((lane, self.now, jitter))
 
     def hear(self, event: Event) -> None:
-        self.heard.append(event)
-        zone, known = self.policy.zone, fold(self.number.known, event)
-        warm_up = signaled(self.number.warm_up, spoiled_days(event, self.number.known, zone))
-        warm_up = replace(warm_up, signal_days=still_spoiled(warm_up.signal_days, known, zone))
-        self.number = Number(restarted(warm_up, restart_day(event, zone)), known)
+        self.standing = folded(self.standing, event, self.policy.zone)
+        warm_up = replace(self.number.warm_up, signal_days=self.standing.signal_days, restarted_on=self.standing.restarted_on)
+        self.number = Number(warm_up, self.standing.known)
 
     def _waits_since(self, lane: Lane) -> datetime:
         return self.ledger.of(lane).last_sent_at or datetime.min.replace(tzinfo=UTC)

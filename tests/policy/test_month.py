@@ -1,6 +1,7 @@
 """A month of a new number on a simulated clock: warm-up, a time-lock, a cap and its cycle, a ban, and changes of the clock."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from sessions_app.policy.reasons import Held, Reason
 from sessions_app.policy.restrictions import BUFFER, STEP, ask_at, ban_ends_at
 from sessions_app.policy.rules import COLD, LanePolicy, Number, policy
 from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, NewChatCap, Refused, TimeLock
-from sessions_app.policy.warmup import WarmUp, declared
+from sessions_app.policy.warmup import WarmUp
 from sessions_app.policy.windows import Quiet
 from tests.policy.simulated import Owner
 
@@ -54,7 +55,7 @@ def test_a_restaurants_own_limit_stands_alone_after_the_ramp() -> None:
 
 def test_an_operator_declares_the_age() -> None:
     owner = new_number(BERLIN, local(BERLIN, 3, 10))
-    owner.number = Number(declared(owner.number.warm_up, 4, date(2026, 3, 10)))
+    owner.number = Number(replace(owner.number.warm_up, declared_on=date(2026, 3, 10), declared_days=4))
     owner.run(Lane.NEW, until=local(BERLIN, 3, 13))
     assert a_day(owner) == [60, 80, 80]
 

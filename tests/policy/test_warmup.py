@@ -1,11 +1,12 @@
 """Warm-up: the ramp rises by good days alone."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.warmup import RAMP, WarmUp, declared, good_days, restarted, signaled, strangers_a_day
+from sessions_app.policy.warmup import RAMP, WarmUp, good_days, strangers_a_day
 from tests.policy.strategies import dates, warm_ups
 
 START = date(2026, 3, 1)
@@ -21,27 +22,29 @@ def test_it_rises_day_by_day_and_is_over_then() -> None:
 
 
 def test_a_day_with_a_signal_is_done_again() -> None:
-    warm_up = signaled(signaled(WarmUp(START), frozenset({START + DAY})), frozenset({START + DAY}))
+    warm_up = WarmUp(START, frozenset({START + DAY}))
     assert limits(warm_up, 6) == [10, 15, 15, 25, 40, 60]
 
 
 def test_a_ban_starts_it_anew_and_old_signals_are_forgotten() -> None:
-    warm_up = restarted(signaled(WarmUp(START), frozenset({START + DAY})), START + 20 * DAY)
+    warm_up = WarmUp(START, frozenset({START + DAY}), restarted_on=START + 20 * DAY)
     assert limits(warm_up, 3, START + 20 * DAY) == [10, 15, 25]
-    assert limits(restarted(warm_up, START + 9 * DAY), 1, START + 20 * DAY) == [10]  # heard of late: it changes nothing
 
 
 def test_an_operator_can_say_how_old_a_number_is() -> None:
-    assert limits(declared(WarmUp(START), 4, START), 3) == [60, 80, None]
-    assert limits(declared(WarmUp(START), 400, START), 1) == [None]
-    again = declared(WarmUp(START - 99 * DAY), 0, START)
-    assert limits(again, 2) == [10, 15]
+    assert limits(declared(4, START), 3) == [60, 80, None]
+    assert limits(declared(400, START), 1) == [None]
+    assert limits(replace(declared(0, START), started_on=START - 99 * DAY), 2) == [10, 15]
 
 
 def test_what_came_last_counts() -> None:
-    said = declared(WarmUp(START), 5, START + 3 * DAY)
-    assert limits(restarted(said, START + 10 * DAY), 1, START + 10 * DAY) == [10]
-    assert limits(declared(restarted(said, START + 10 * DAY), 3, START + 12 * DAY), 2, START + 12 * DAY) == [40, 60]
+    banned = START + 10 * DAY
+    assert limits(replace(declared(5, START + 3 * DAY), restarted_on=banned), 1, banned) == [10]
+    assert limits(replace(declared(3, START + 12 * DAY), restarted_on=banned), 2, START + 12 * DAY) == [40, 60]
+
+
+def declared(days: int, on: date) -> WarmUp:
+    return WarmUp(START, declared_on=on, declared_days=days)
 
 
 @given(warm_up=warm_ups, today=dates)
@@ -57,9 +60,8 @@ def test_good_days_never_fall_and_rise_by_one_at_most(warm_up: WarmUp, today: da
 
 @given(warm_up=warm_ups, today=dates, on=dates)
 def test_a_signal_never_makes_it_faster(warm_up: WarmUp, today: date, on: date) -> None:
-    once = signaled(warm_up, frozenset({on}))
+    once = replace(warm_up, signal_days=warm_up.signal_days | {on})
     assert good_days(once, today) <= good_days(warm_up, today)
-    assert signaled(once, frozenset({on})) == once
     if on >= today:
         assert good_days(once, today) == good_days(warm_up, today)
 

@@ -16,10 +16,11 @@ from sessions_app.policy.availability import Ready
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.reasons import Held, Reason
 from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, NewChatCap, Refused, TimeLock
+from sessions_app.policy.standing import KEPT_SIGNAL_DAYS, Standing
+from sessions_app.policy.standing import folded as fold
 from sessions_app.policy.warmup import WarmUp, good_days
 from sessions_app.services import inbound, linking, outlook, sessions, standing
 from sessions_app.services.linking import Truth
-from sessions_app.services.standing import KEPT_SIGNAL_DAYS, Standing
 from tests.policy.strategies import NOW, events, zones
 from tests.services.test_inbound import event
 from tests.services.test_wakeups import client, tasks
@@ -33,7 +34,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 def folded(told: list[Event], zone: ZoneInfo = BERLIN) -> Standing:
     known = Standing()
     for one in told:
-        known = standing.folded(known, one, zone)
+        known = fold(known, one, zone)
     return known
 
 
