@@ -1,4 +1,4 @@
-"""Budgets of a lane: so many messages in any 60 minutes, and so many on a calendar day of the restaurant.
+"""Budgets of regulars and of strangers: so many messages in any 60 minutes, and so many on a calendar day of the restaurant.
 
 The day is the restaurant's own, so that "today's budget" means what a manager means by it: it is new at midnight there, and
 lasts 23 or 25 hours when the clock is set. The hour slides, so that no clock hour's end lets twice the limit through.
@@ -16,9 +16,9 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one lane of one session has sent. `jitter` is the die thrown at the last send, uniform over [0, 1): with it
-    the pause after that send is drawn, once. `hour`: the times of the last 60 minutes' sends, oldest first, as many as the
-    limit asks for; older ones do no harm. `day` and `sent_on_day`: its last day of sending, and how many of those count for
+    """What one session has sent to regulars, or to strangers. `jitter` is the die thrown at the last send, uniform over [0, 1):
+    with it the pause after that send is drawn, once. `hour`: the times of the last 60 minutes' sends, oldest first, as many as
+    the limit asks for; older ones do no harm. `day` and `sent_on_day`: its last day of sending, and how many of those count for
     the day's budget."""
 
     last_sent_at: datetime | None = None

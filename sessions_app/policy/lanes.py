@@ -1,4 +1,5 @@
-"""Warm and cold: who has written to us, and who has not. Each lane has its own pace, counters and budgets."""
+"""Warm and cold: who has written to us, and who has not. Strangers' two lanes share one pace and one tally; only the day's budget
+counts `new` alone."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""What a session has sent, in both lanes: all that its pace and its budgets need, kept in memory by its owner.
+"""What a session has sent, to regulars and to strangers: all that its pace and its budgets need, kept in memory by its owner.
 
 A new owner builds it from the tallies, and notes each send that went over the wire. About 56 bytes for each message that an
 hourly limit allows.

@@ -1,6 +1,6 @@
 """What WhatsApp's signals hold, and until when. Every hold ends by itself; a fresh signal may set a new one.
 
-A ban holds both lanes, all else the cold one alone: order updates to regulars go on.
+A ban holds every lane; all else holds the strangers' two: order updates to regulars go on.
 """
 
 from datetime import date, datetime, timedelta

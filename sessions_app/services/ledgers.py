@@ -43,7 +43,7 @@ def of_session(sent: Sent, quarters: Sequence[Quarter], *, policy: Policy, now: 
 
 
 def recounted(ledger: Ledger, quarters: Sequence[Quarter], now: datetime) -> Ledger:
-    """With the hour of both lanes told anew: under a new limit, for which not enough of it was kept."""
+    """With the hour of both tallies told anew: under a new limit, for which not enough of it was kept."""
     warm = [one for one in quarters if one.lane == _WARM]
     cold = [one for one in quarters if one.lane != _WARM]
     return Ledger(replace(ledger.warm, hour=_hour(warm, now)), replace(ledger.cold, hour=_hour(cold, now)))

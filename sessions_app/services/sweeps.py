@@ -1,6 +1,7 @@
 """What passes by itself: scheduled messages come due, old ones expire, QR codes end, records are forgotten.
 
-Every sweep is one conditional statement in bounded batches, so that running it twice, or twice at once, does no harm.
+Every sweep is one conditional statement, so that running it twice, or twice at once, does no harm; what may be due in great
+numbers goes in bounded batches.
 """
 
 from typing import NamedTuple
