@@ -32,7 +32,7 @@ What can fail, and what follows:
   the bridge's: nothing depends on them.
 - *SIGTERM.* Sessions are handed to the others a few at a time, in their pauses, while the rest goes on sending; after three
   seconds, or with nobody else there, sends under way are finished, sockets closed, the rest released, the lease ended: within
-  10 s.
+  10 s, whatever Celery itself still waits for.
 - *A worker comes.* The others hand it its fair share in the same way.
 
 Not guaranteed: that an uncertain message was not shown already. It is sent again under the same id, and WhatsApp's
