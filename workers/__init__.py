@@ -25,7 +25,7 @@ What can fail, and what follows:
   of who was logging in, or sending; those with a record log in apart from each other until one is alone with a death, and
   that one is in quarantine until a person restarts it. The record is in its row: no second bridge has to learn it anew.
 - *PostgreSQL is away.* Nothing is claimed; results wait in memory while the lease lasts, and are uncertain after it.
-  Work resumes by itself.
+  Work resumes by itself; a call that is never answered is cut off after a minute.
 - *Redis is away or flushed.* Wake-ups are lost; owners look for work themselves, about every second.
 - *A commit is in doubt.* Settling again is harmless; a claim nobody heard of is found and given back.
 - *A clock is set.* The database's: leases and waits are kept by the workers' steady clocks and moved along. The worker's own or

@@ -1,25 +1,32 @@
 """Django's database from asyncio: one thread, one connection, one call at a time."""
 
 import asyncio
+import os
 import queue
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+import psycopg
+import structlog
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from workers.clocks import steady
 
+log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 _Job = tuple[Future[Any], Callable[[], Any]]
 _thread = threading.local()
 PLANS_FOR_S = 10.0
+HANGS_AFTER_S = 60.0  # four times what a statement may take
 ONLY_WHEN_ASKED = 1 << 62  # executions after which psycopg prepares a statement by itself
 
 
@@ -31,7 +38,10 @@ class Database:
     """
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._connection: BaseDatabaseWrapper | None = None  # the thread's
+        self._busy_since: float | None = None  # on the steady clock
         threading.Thread(target=self._work, name=f"db-{name}", daemon=True).start()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -40,20 +50,40 @@ class Database:
         self._jobs.put((done, partial(_run, function, *args, **kwargs)))
         return await asyncio.wrap_future(done)
 
+    def cut_when_hung(self) -> None:
+        """Ends a call that is never answered, when asked now and then: it raises, and the next one connects anew. A pooler or a
+        load balancer may freeze with its connections alive; neither the server's limits nor TCP's end that."""
+        since = self._busy_since
+        if since is None or steady() - since < HANGS_AFTER_S:
+            return
+        self._busy_since = None  # once is enough
+        log.error("database.hung", thread=self._name, seconds=round(steady() - since, 1))
+        if self._connection is not None and self._connection.connection is not None:
+            _shut_down(self._connection.connection)
+
     async def close(self) -> None:
         await self.call(connections.close_all)
         self._jobs.put(None)
 
     def _work(self) -> None:
         _thread.is_engines = True
+        self._connection = connections[DEFAULT_DB_ALIAS]
         while job := self._jobs.get():
             done, function = job
             if not done.set_running_or_notify_cancel():
                 continue
+            self._busy_since = steady()
             try:
                 done.set_result(function())
             except BaseException as error:
                 done.set_exception(error)
+            self._busy_since = None
+
+
+def _shut_down(connection: "psycopg.Connection[Any]") -> None:
+    """Without closing it: that is its own thread's, which waits for it and gets an error."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as cable:
+        cable.shutdown(socket.SHUT_RDWR)
 
 
 def is_passing(error: BaseException) -> bool:

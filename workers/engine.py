@@ -176,6 +176,8 @@ class Engine:
 
     async def _watch(self) -> None:
         await self.ownership.watch()
+        for database in (self.beats, self.work):
+            database.cut_when_hung()
         status = self.host.status
         self.bridge.base_url = status.base_url
         generation = status.generation if status.ready else 0

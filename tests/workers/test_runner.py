@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, Worker
 from sessions_app.policy.sharing import MOVING_AT_ONCE
 from sessions_app.services import claims, linking, ownership, sending, sessions
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
+from tests.support.proxy import Proxy
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread, acked
 from tests.workers.conftest import MakeRunner
@@ -179,6 +180,22 @@ def test_a_worker_whose_lease_was_lost_starts_anew(
     eventually(lambda: fresh(session).term == 2 and session.state == "connected", what="the second term")
     until_status(queued(session), "sent")
     assert stub.sends[0][1]["term"] == 2
+
+
+def test_a_pooler_that_freezes_costs_the_connections_through_it_and_not_the_worker(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its TCP lives, and it never answers."""
+    monkeypatch.setattr("workers.database.HANGS_AFTER_S", 1.0)
+    online(session, stub)
+    route = connection.settings_dict
+    with Proxy(int(route["PORT"])) as pooler, monkeypatch.context() as through:
+        through.setitem(route, "PORT", pooler.port)
+        make_runner(ttl_s=1.5, margin_s=0.2)
+        until_state(session, "connected")
+        pooler.silence()
+        through.undo()
+        eventually(lambda: fresh(session).term == 2 and session.state == "connected", timeout=20, what="the second term")
 
 
 def test_a_lease_that_only_the_databases_clock_has_ended_goes_on(
