@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 8.0
 STEADY_AFTER_S = 60.0
+ADOPT_EVERY_S = 10.0
 IN_ORDER = {0, -signal.SIGTERM, -signal.SIGINT}  # somebody asked for it, perhaps before it could answer
 _ERROR = re.compile(r'"level":"(error|fatal)"')
 
@@ -51,7 +52,8 @@ class BridgeHost(Protocol):
 
 
 class BridgeProcess:
-    """`status` may be read from any thread; one thread of its own starts, watches and restarts the process."""
+    """`status` may be read from any thread; one thread of its own starts, watches and restarts the process, another one looks
+    for events that others have left."""
 
     def __init__(self, *, spool: Path, argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> None:
         self.status = BridgeStatus()
@@ -61,9 +63,11 @@ class BridgeProcess:
         self._process: subprocess.Popen[str] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="bridge", daemon=True)
+        self._adopter = threading.Thread(target=self._adopt, name="spool", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._adopter.start()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ends it in order: the bridge closes its sockets without logging out and flushes its spool. One that takes longer is
@@ -105,6 +109,13 @@ class BridgeProcess:
             pause = backoff(failures, base=timedelta(seconds=0.5), cap=timedelta(seconds=30), jitter=random.random())
             self._stopping.wait(pause.total_seconds())
         self._say("stopped")
+
+    def _adopt(self) -> None:
+        while not self._stopping.wait(ADOPT_EVERY_S):
+            try:
+                self._spool.adopt()
+            except OSError as error:
+                log.warning("spool.not_adopted", detail=str(error))
 
     def _run_once(self) -> None:
         """From start to end of one process."""

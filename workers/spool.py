@@ -1,12 +1,14 @@
 """Where a bridge keeps events that the web side has not taken yet: a directory of its own among its neighbours'.
 
-A worker's name may be new with every start (a recreated container), and what waits on disk must not wait for the old name to
-come back. So whoever starts takes over what lies in directories that nobody holds. Holding is a lock on the directory, shared by
-the worker and its bridge, which inherits it: a bridge that outlives its killed worker by seconds is still a holder.
+A worker's name may be new with every start (a recreated container), or never come back (fewer workers), and what waits on disk
+must not wait for it. So whoever starts takes over what lies in directories that nobody holds, and looks for more now and then.
+Holding is a lock on the directory, shared by the worker and its bridge, which inherits it: a bridge that outlives its killed
+worker by seconds is still a holder.
 """
 
 import fcntl
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 SEGMENTS = "*-*-*.ndjson"  # the names begin with a time, and no two are alike: segments of several bridges sort into one row
+FEW_SEGMENTS = 3  # none is larger than a quarter of what a bridge keeps: there is room for what comes
 _LOCK = ".lock"
 
 
@@ -23,7 +26,7 @@ class SpoolHeld(Exception):
 
 
 class SpoolDirectory:
-    """Not for several threads."""
+    """`hold` is for one thread, `adopt` for any."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,7 +40,13 @@ class SpoolDirectory:
             self._adopt_neighbours()
         return self._lock
 
-    def _adopt_neighbours(self) -> None:
+    def adopt(self) -> None:
+        """Takes over what nobody holds any more, for the bridge that runs here: the oldest of it, as long as little waits here.
+        A web side that takes nothing finds it where it lies. Raises OSError."""
+        if self._lock is not None:
+            self._adopt_neighbours(up_to=FEW_SEGMENTS)
+
+    def _adopt_neighbours(self, *, up_to: int = sys.maxsize) -> None:
         for neighbour in sorted(self.path.parent.iterdir()):
             if neighbour == self.path or not neighbour.is_dir():
                 continue
@@ -46,12 +55,13 @@ class SpoolDirectory:
             except SpoolHeld:
                 continue
             try:
-                self._adopt(neighbour)
+                self._adopt(neighbour, up_to)
             finally:
                 os.close(lock)
 
-    def _adopt(self, neighbour: Path) -> None:
-        segments = sorted(neighbour.glob(SEGMENTS))
+    def _adopt(self, neighbour: Path, up_to: int) -> None:
+        room = max(0, up_to - len(list(self.path.glob(SEGMENTS))))
+        segments = sorted(neighbour.glob(SEGMENTS))[:room]
         for segment in segments:
             segment.rename(self.path / segment.name)
         if segments:

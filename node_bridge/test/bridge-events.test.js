@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -11,6 +11,8 @@ import { Web } from './support/web.js';
 
 const log = makeLog('silent');
 const SESSION = '11111111-1111-4111-8111-111111111111';
+const LONG_AGO = '000000000000001-000000-00000000.ndjson';
+const LATER = '009999999999999-000000-00000000.ndjson';
 
 /** @param {import('node:test').TestContext} t @param {string} webUrl @param {string} [dir] */
 function outboxTo(t, webUrl, dir = scratch()) {
@@ -97,6 +99,17 @@ describe('the outbox', () => {
     assert.equal(outbox.waiting, 0);
   });
 
+  it('delivers what is moved to it while nothing else happens', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    const web = await startWeb(t);
+    const dir = scratch();
+    outboxTo(t, web.url, dir);
+    writeFileSync(join(dir, LONG_AGO), '{"data":{"id":"left"}}\n');
+    t.mock.timers.tick(10_000);
+    await web.until(() => web.events.length === 1);
+    assert.deepEqual(ids(web), ['left']);
+  });
+
   it('keeps what was not taken for the next process, and tells it before anything new', async (t) => {
     const gone = await Web.start();
     const { port } = gone;
@@ -163,6 +176,20 @@ describe('the spool', () => {
     assert.deepEqual(lines(second), ['whole']);
     second.advance(/** @type {any} */ (second.peek(10)));
     assert.deepEqual(lines(second), ['next']);
+  });
+
+  it('takes over what is moved to it, behind what it has begun and before what is still to come', () => {
+    const dir = scratch();
+    const spool = new Spool({ dir, maxBytes: 10_000, log });
+    for (const line of ['a', 'b']) spool.append(line);
+    spool.advance(/** @type {any} */ (spool.peek(1)));
+    for (const name of [LATER, LONG_AGO]) writeFileSync(join(dir, name), `${name}\n`);
+    assert.deepEqual([spool.adopt(), spool.adopt(), spool.count], [true, false, 3]);
+    spool.append('c');
+    assert.deepEqual(drained(spool), ['b', LONG_AGO, LATER, 'c']);
+    writeFileSync(join(dir, LATER), 'it could not be removed\n');
+    assert.deepEqual([spool.adopt(), spool.count], [false, 0]);
+    spool.close();
   });
 
   it('is bounded: keeps the oldest, drops what comes, and takes again once there is room', () => {

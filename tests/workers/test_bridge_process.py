@@ -52,6 +52,17 @@ def test_it_is_ready_when_it_says_so_and_ends_when_it_is_stopped(started: Any, t
     assert not process.status.ready
 
 
+def test_events_that_somebody_leaves_while_it_runs_are_moved_to_it(
+    started: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_process, "ADOPT_EVERY_S", 0.05)
+    process = started(READY + "sys.stdin.read()")
+    eventually(lambda: process.status.ready, what="ready")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "001795440944389-000001-0a1b2c3d.ndjson").write_text('{"id":"1"}\n')
+    eventually(lambda: list((tmp_path / "spool").glob("*.ndjson")), what="the file")
+
+
 def test_one_that_dies_is_started_again_under_a_new_generation(started: Any) -> None:
     process = started(READY + "sys.stdin.read()")
     eventually(lambda: process.status.generation == 1, what="the first")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.spool import SpoolDirectory, SpoolHeld
+from workers.spool import FEW_SEGMENTS, SpoolDirectory, SpoolHeld
 
 SEGMENT = "001795440944389-000001-0a1b2c3d.ndjson"
 
@@ -29,6 +29,34 @@ def test_it_leaves_alone_what_another_holds(tmp_path: Path) -> None:
     SpoolDirectory(tmp_path / "session@there").hold()
     SpoolDirectory(tmp_path / "session@new").hold()
     assert (tmp_path / "session@there" / SEGMENT).exists()
+
+
+def test_what_is_let_go_later_is_taken_by_the_next_look(tmp_path: Path) -> None:
+    leave(tmp_path / "session@there")
+    there, mine = SpoolDirectory(tmp_path / "session@there"), SpoolDirectory(tmp_path / "session@mine")
+    lock = there.hold()
+    mine.hold()
+    mine.adopt()
+    assert (tmp_path / "session@there" / SEGMENT).exists()
+    os.close(lock)  # as the end of the worker and its bridge does
+    mine.adopt()
+    assert (tmp_path / "session@mine" / SEGMENT).exists()
+    assert not (tmp_path / "session@there").exists()
+
+
+def test_beside_a_bridge_that_runs_it_takes_over_a_little_at_a_time(tmp_path: Path) -> None:
+    gone, mine = tmp_path / "session@gone", SpoolDirectory(tmp_path / "session@mine")
+    mine.hold()
+    names = [f"00179544094438{n}-000001-0a1b2c3d.ndjson" for n in range(FEW_SEGMENTS + 1)]
+    for name in names:
+        leave(gone, name)
+    for _ in range(2):
+        mine.adopt()
+        assert sorted(file.name for file in mine.path.glob("*.ndjson")) == names[:FEW_SEGMENTS]
+    (mine.path / names[0]).unlink()  # the web side has taken it
+    mine.adopt()
+    assert sorted(file.name for file in mine.path.glob("*.ndjson")) == names[1:]
+    assert not gone.exists()
 
 
 def test_it_is_held_once_and_may_be_asked_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import { Spool } from './spool.js';
 
 const ROOM_BYTES = 64 * 1024; // for all but the longest messages
 const LOOK_FOR_ROOM_MS = 5_000;
+const ADOPT_EVERY_MS = 10_000;
 const MOST_IN_MEMORY = 200;
 const LONGEST_IN_MEMORY = 1024 * 1024; // the spool would never take more
 
@@ -17,6 +18,7 @@ export class Outbox {
   /** @type {Map<string, () => void>} */ #waiting = new Map();
   /** @type {NodeJS.Timeout | undefined} */ #looking;
   /** @type {Promise<void> | null} */ #closing = null;
+  #adopting;
   #spool;
   #delivery;
   #log;
@@ -27,6 +29,7 @@ export class Outbox {
     this.#log = log;
     this.#spool = new Spool({ dir, maxBytes, log });
     this.#delivery = new Delivery({ spool: this.#spool, log, webUrl, secret, bridge: this.bridge });
+    this.#adopting = setInterval(() => this.#adopt(), ADOPT_EVERY_MS).unref();
   }
 
   /**
@@ -68,7 +71,17 @@ export class Outbox {
     this.#flush(); // the last delivery may have made room
     if (this.#overflow.length > 0) this.#log.error({ events: this.#overflow.length }, 'events are dropped: neither disk nor web side took them');
     clearInterval(this.#looking);
+    clearInterval(this.#adopting);
     this.#spool.close();
+  }
+
+  /** The worker moves here what others have left that have ended for good. */
+  #adopt() {
+    try {
+      if (this.#spool.adopt()) this.#delivery.wake();
+    } catch (err) {
+      this.#log.warn({ err }, 'the directory of the event spool cannot be read');
+    }
   }
 
   /** @param {string} line @returns {boolean} */

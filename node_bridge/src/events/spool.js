@@ -25,6 +25,7 @@ export class Spool {
   /** @type {Segment[]} */ #segments = [];
   #offset = 0; // how far the first segment has been taken
   #bytes = 0;
+  /** @type {Set<string>} */ #known = new Set(); // every segment's name so far: one that cannot be removed is not told again and again
   #newest = 0; // the time in the last segment's name: a clock that is set back must not mix up their order
   #serial = 0;
   #refused = 0;
@@ -42,7 +43,7 @@ export class Spool {
     this.#segmentBytes = Math.min(SEGMENT_BYTES, Math.max(SMALLEST_SEGMENT_BYTES, maxBytes / 4));
     this.#rejected = new Rejected({ dir, maxBytes, log });
     this.#log = log;
-    this.#adopt();
+    this.#takeOver();
   }
 
   /** Events that wait. */
@@ -100,6 +101,20 @@ export class Spool {
     else this.#remember();
   }
 
+  /**
+   * Takes over what has been moved here meanwhile. It goes behind the first segment, whose place is known by how far it has been taken, and
+   * before what is still to come. @returns {boolean} whether there was something @throws when the directory cannot be read
+   */
+  adopt() {
+    const names = this.#unknown();
+    const last = this.#segments.at(-1);
+    if (names.length > 0 && last) this.#finish(last);
+    for (const name of names) this.#take(name);
+    const [first, ...others] = this.#segments;
+    if (first) this.#segments = [first, ...others.sort((one, other) => (one.path < other.path ? -1 : 1))];
+    return names.length > 0;
+  }
+
   /** Puts lines aside that the web side will never take. @param {string[]} lines */
   reject(lines) {
     this.#rejected.put(lines);
@@ -119,7 +134,7 @@ export class Spool {
   }
 
   /** Takes over what an earlier process left, torn last lines included. A disk that is too full for the directory is no reason not to send. */
-  #adopt() {
+  #takeOver() {
     try {
       fs.mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
     } catch (err) {
@@ -127,27 +142,31 @@ export class Spool {
       this.#log.error({ err }, 'the event spool cannot be made: events are being refused');
       return;
     }
-    const names = fs.readdirSync(this.#dir).filter((name) => SEGMENT_NAME.test(name)).sort();
-    for (const name of names) this.#take(path.join(this.#dir, name));
-    this.#bytes = this.#segments.reduce((sum, { bytes }) => sum + bytes, 0);
-    this.#newest = Number.parseInt(names.at(-1) ?? '0', 10);
+    for (const name of this.#unknown()) this.#take(name);
     const [first] = this.#segments;
     if (!first) return;
     this.#offset = this.#recall(path.basename(first.path));
     first.lines -= countLines(first.path, this.#offset);
   }
 
-  /** @param {string} file */
-  #take(file) {
-    /** @type {Segment} */
-    const segment = { path: file, bytes: 0, lines: 0 };
-    this.#segments.push(segment);
+  /** Segments of this directory that nobody here has seen, the oldest first. */
+  #unknown() {
+    return fs.readdirSync(this.#dir).filter((name) => SEGMENT_NAME.test(name) && !this.#known.has(name)).sort();
+  }
+
+  /** @param {string} name @throws what may pass */
+  #take(name) {
+    const segment = { path: path.join(this.#dir, name), bytes: 0, lines: 0 };
     try {
-      segment.lines = countLines(file);
-      segment.bytes = fs.statSync(file).size;
+      segment.lines = countLines(segment.path);
+      segment.bytes = fs.statSync(segment.path).size;
+      this.#segments.push(segment);
+      this.#bytes += segment.bytes;
     } catch (err) {
-      this.#forget(segment, err);
+      this.#giveUp(segment, err);
     }
+    this.#known.add(name);
+    this.#newest = Math.max(this.#newest, Number.parseInt(name, 10));
   }
 
   /** A line is written whole or not at all: half a line would spoil the next one. @param {Segment} segment @param {Buffer} bytes */
@@ -186,6 +205,7 @@ export class Spool {
     const name = `${pad(this.#newest, 15)}-${pad(this.#serial++, 6)}-${randomBytes(4).toString('hex')}.ndjson`;
     const file = path.join(this.#dir, name);
     const segment = { path: file, bytes: 0, lines: 0, fd: fs.openSync(file, 'ax', 0o600) };
+    this.#known.add(name);
     const before = this.#segments.at(-1);
     if (before) this.#finish(before);
     this.#segments.push(segment);
@@ -210,14 +230,18 @@ export class Spool {
 
   /** What has disappeared, or can never be read, must hold up nothing that follows. @param {Segment} segment @param {unknown} err @throws what may pass */
   #forget(segment, err) {
-    if (PASSING.has(/** @type {any} */ (err).code)) throw err;
-    const file = path.basename(segment.path);
-    this.#log.error({ err, file, events: segment.lines }, 'a file of the event spool is gone or cannot be read (then it is put aside as .unreadable): its events are not told');
+    this.#giveUp(segment, err);
     this.#finish(segment);
     if (segment === this.#first()) this.#offset = 0;
     this.#segments.splice(this.#segments.indexOf(segment), 1);
     this.#bytes -= segment.bytes;
-    setAside(segment.path);
+  }
+
+  /** @param {Segment} segment @param {unknown} err @throws what may pass */
+  #giveUp({ path: file, lines }, err) {
+    if (PASSING.has(/** @type {any} */ (err).code)) throw err;
+    this.#log.error({ err, file: path.basename(file), events: lines }, 'a file of the event spool is gone or cannot be read (then it is put aside as .unreadable): its events are not told');
+    setAside(file);
   }
 
   /** Everything has been taken: the segment starts over, if it is one that is written to. */
