@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 SEGMENTS = "*-*-*.ndjson"  # the names begin with a time, and no two are alike: segments of several bridges sort into one row
 FEW_SEGMENTS = 3  # none is larger than a quarter of what a bridge keeps: there is room for what comes
 _LOCK = ".lock"
+_CURSOR = "cursor.json"  # how far the bridge had come with a segment that is not there any more
 
 
 class SpoolHeld(Exception):
@@ -66,7 +67,8 @@ class SpoolDirectory:
             segment.rename(self.path / segment.name)
         if segments:
             log.info("spool.adopted", of=neighbour.name, segments=len(segments))
-        if [left.name for left in neighbour.iterdir()] == [_LOCK]:  # else events that were refused lie there, for a person
+        if {left.name for left in neighbour.iterdir()} <= {_LOCK, _CURSOR}:  # else refused events lie there, for a person
+            (neighbour / _CURSOR).unlink(missing_ok=True)
             (neighbour / _LOCK).unlink()
             with suppress(OSError):  # somebody has just begun to use it again
                 neighbour.rmdir()

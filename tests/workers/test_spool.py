@@ -19,6 +19,7 @@ def leave(directory: Path, name: str = SEGMENT) -> None:
 
 def test_it_takes_over_what_nobody_holds(tmp_path: Path) -> None:
     leave(tmp_path / "session@gone")
+    (tmp_path / "session@gone" / "cursor.json").write_text("{}")
     SpoolDirectory(tmp_path / "session@new").hold()
     assert (tmp_path / "session@new" / SEGMENT).read_text() == '{"id":"1"}\n'
     assert not (tmp_path / "session@gone").exists()
