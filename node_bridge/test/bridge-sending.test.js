@@ -88,6 +88,17 @@ describe('sending', () => {
     assert.equal((await stage.network.shown(customer))[0].copies, 1);
   });
 
+  it('does not try the number any more once the message has expired', async () => {
+    const patient = await stage.another({ SEND_ACK_TIMEOUT_S: '20' });
+    const own = await stage.linked({ bridge: patient });
+    const customer = await stage.phone();
+    await stage.network.fault({ account: own.number, on: 'message', do: { action: 'ack_error', code: '400', ms: 2_500 } });
+    const { body } = await patient.send(own.id, text(customer, 'by number, too late', { valid_for_ms: 2_000 }));
+    assert.deepEqual(body, { outcome: 'not_sent', reason: 'expired' });
+    assert.deepEqual((await stage.network.call('GET', '/faults')).faults, [], 'it was refused once');
+    assert.deepEqual(await stage.network.shown(customer), []);
+  });
+
   it('says unknown when no ack comes, and tells a late ack as an event', async () => {
     const customer = await stage.phone();
     const message = text(customer, 'slow ack');

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { interfere } from '../faults.js';
 import { jidOf } from '../wire/jids.js';
 import { bytes, child, childrenOf, el, seconds } from '../wire/nodes.js';
@@ -23,7 +24,7 @@ export class Messages {
   async take(conn, node) {
     const occasion = this.#occasion(conn, node);
     const deed = this.#net.faults.strike({ on: 'message', ...occasion });
-    if (deed?.action === 'ack_error') return this.#ack(conn, node, String(deed.code));
+    if (deed?.action === 'ack_error') return this.#refuse(conn, node, deed);
     if ((await interfere(conn, deed)) === 'stop') return;
 
     const error = this.#problem(conn, node);
@@ -44,7 +45,7 @@ export class Messages {
   /** @param {LoggedIn} conn @param {Node} node @param {string | undefined} error */
   async #answer(conn, node, error) {
     const deed = this.#net.faults.strike({ on: 'ack', ...this.#occasion(conn, node) });
-    if (deed?.action === 'ack_error') return this.#ack(conn, node, String(deed.code));
+    if (deed?.action === 'ack_error') return this.#refuse(conn, node, deed);
     if (deed?.action === 'terminate' && deed.moment === 'after') {
       this.#ack(conn, node, error);
       // A terminated socket drops what it has not written yet; one turn lets the ack out.
@@ -52,6 +53,12 @@ export class Messages {
       return;
     }
     if ((await interfere(conn, deed)) === 'go') this.#ack(conn, node, error);
+  }
+
+  /** @param {LoggedIn} conn @param {Node} node @param {import('../faults.js').Deed} deed */
+  async #refuse(conn, node, { code, ms }) {
+    if (ms) await sleep(ms, undefined, { ref: false });
+    this.#ack(conn, node, String(code));
   }
 
   /** @param {LoggedIn} conn @param {Node} node @param {string | undefined} error */

@@ -70,7 +70,7 @@ export class Sender {
       await this.#orEnded(directory.requireDevices(envelope.address));
       refuseExpired(request);
       const outcome = await this.#relay(request.id, envelope);
-      return this.#wantsNumber(outcome, request) ? await this.#relay(request.id, await this.#byNumber(request)) : outcome;
+      return this.#wantsNumber(outcome, request) ? await this.#relayByNumber(request) : outcome;
     } catch (error) {
       const { reason } = notSentBecause(error, ended.aborted);
       this.#with.log.info({ message: request.id, reason, err: error instanceof NotSent ? undefined : error }, 'a message was not sent');
@@ -159,12 +159,14 @@ export class Sender {
     return outcome.outcome === 'rejected' && outcome.code === ADDRESSING_ERROR && outcome.address.endsWith('@lid') && Boolean(request.to.phone);
   }
 
-  /** @param {SendRequest} request */
-  async #byNumber({ id, to, content }) {
+  /** @param {SendRequest} request @returns {Promise<Outcome>} */
+  async #relayByNumber(request) {
+    const { id, to, content } = request;
     const address = phoneAddress(to.phone);
     const envelope = await this.#store(id, address, content);
     await this.#with.directory.requireDevices(address);
-    return envelope;
+    refuseExpired(request); // the refusal may have taken its time
+    return this.#relay(id, envelope);
   }
 
   /** Shows "typing…"; nothing depends on it. @param {string} address @param {number} ms */
