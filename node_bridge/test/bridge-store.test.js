@@ -256,6 +256,28 @@ describe('the store', () => {
     assert.equal(await vault.renewSent('NEVER'), null);
   });
 
+  it('knows where the last message went when the clock was set back meanwhile, to a later opening too', async () => {
+    const own = await db.makeSession();
+    const { vault } = await store.open(own, 1);
+    for (const id of ['A', 'B']) await vault.saveSent(id, { address: id, message: Buffer.from(id) });
+    await db.rows("UPDATE bridge_sent SET created_at = now() + interval '1 minute' WHERE session_id = $1 AND wa_id = 'A'", [own]);
+    assert.equal(await vault.lastAddress(), 'B');
+    const { vault: later } = await store.open(own, 2);
+    assert.equal(await later.lastAddress(), 'B');
+    await later.saveSent('C', { address: 'C', message: Buffer.from('C') });
+    assert.equal(await later.lastAddress(), 'C');
+  });
+
+  it('goes by the time of messages that were stored before there were numbers', async () => {
+    const own = await db.makeSession();
+    const { vault } = await store.open(own, 1);
+    for (const id of ['A', 'B']) await vault.saveSent(id, { address: id, message: Buffer.from(id) });
+    await db.rows("UPDATE bridge_sent SET written = 0, created_at = now() - interval '1 minute' * (wa_id = 'B')::int WHERE session_id = $1", [own]);
+    assert.equal(await vault.lastAddress(), 'A');
+    await vault.saveSent('C', { address: 'C', message: Buffer.from('C') });
+    assert.equal(await vault.lastAddress(), 'C');
+  });
+
   it('lets nothing that is written while it retires come after a wipe', async () => {
     const own = await db.makeSession();
     const { vault } = await store.open(own, 1);

@@ -10,4 +10,9 @@ class Migration(migrations.Migration):
             name="written",
             field=models.BigIntegerField(db_default=0),
         ),
+        migrations.AddField(
+            model_name="bridgesentmessage",
+            name="written",
+            field=models.BigIntegerField(db_default=0),
+        ),
     ]

@@ -42,6 +42,7 @@ class BridgeSentMessage(models.Model):
     wa_id = models.CharField(max_length=64)
     address = models.CharField(max_length=80)
     data = models.BinaryField()
+    written = models.BigIntegerField(db_default=0)  # the number of the write that stored it: the clock may be set back
     created_at = models.DateTimeField()
 
     class Meta:

@@ -41,11 +41,12 @@ WITH held AS MATERIALIZED (
   WHERE h.session_id = k.session_id AND h.number = k.number AND k.data IS NULL
     AND b.session_id = k.session_id AND b.kind = k.kind AND b.name = k.name
 ), sent AS (
-  INSERT INTO bridge_sent (session_id, wa_id, address, data, created_at)
-  SELECT s.session_id, s.wa_id, s.address, s.data, now()
+  INSERT INTO bridge_sent (session_id, wa_id, address, data, written, created_at)
+  SELECT s.session_id, s.wa_id, s.address, s.data, s.number, now()
   FROM unnest($10::uuid[], $11::bigint[], $12::text[], $13::text[], $14::bytea[]) AS s(session_id, number, wa_id, address, data)
   JOIN held h ON h.session_id = s.session_id AND h.number = s.number
-  ON CONFLICT (session_id, wa_id) DO UPDATE SET address = EXCLUDED.address, data = EXCLUDED.data, created_at = EXCLUDED.created_at
+  ON CONFLICT (session_id, wa_id) DO UPDATE
+  SET address = EXCLUDED.address, data = EXCLUDED.data, written = EXCLUDED.written, created_at = EXCLUDED.created_at
 )
 SELECT session_id::text AS session, number::float8 AS number FROM held`;
 
