@@ -23,6 +23,12 @@ _NOTE_CLAIMS = [
            WHEN (NEW.term IS DISTINCT FROM OLD.term) EXECUTE FUNCTION audit_claim()""",
 ]
 
+# At one moment: sessions still move to whoever has just thawed.
+_CLAIMS = """
+    SELECT a.*, (SELECT array_agg((e.detail->>'term')::bigint ORDER BY e.id) FROM wa_session_event e
+                 WHERE e.session_id = a.session AND e.kind = 'claimed') AS told
+    FROM audit_claim a ORDER BY a.id"""
+
 
 def note_claims(stack: Stack) -> None:
     for statement in _NOTE_CLAIMS:
@@ -34,14 +40,11 @@ def two_owners(stack: Stack, *, lease_s: float | None) -> list[str]:
     ends the former owner's lease, which says nothing of whether it had run out: its last heartbeat has to be as old as a lease.
     None: the clock was set, and no age can be told."""
     claims: dict[object, list[dict[str, Any]]] = defaultdict(list)
-    for claim in stack.sql("SELECT * FROM audit_claim ORDER BY id"):
+    told: dict[object, list[int]] = {}
+    for claim in stack.sql(_CLAIMS):
         claims[claim["session"]].append(claim)
-    told = {
-        row["session_id"]: row["terms"]
-        for row in stack.sql("""SELECT session_id, array_agg((detail->>'term')::bigint ORDER BY id) AS terms
-                                FROM wa_session_event WHERE kind = 'claimed' GROUP BY session_id""")
-    }
-    faults = [f"{session}: {fault}" for session, log in claims.items() for fault in _faults(log, told.get(session, []), lease_s)]
+        told[claim["session"]] = claim["told"] or []
+    faults = [f"{session}: {fault}" for session, log in claims.items() for fault in _faults(log, told[session], lease_s)]
     return faults + [f"{row['id']}: {row['name']} goes on under the term of the process before it" for row in _inherited(stack)]
 
 
