@@ -1,4 +1,4 @@
-/** @typedef {import('./sessions.js').Status} Status */
+/** @typedef {import('./status.js').Status} Status */
 /** @typedef {import('node:stream').Writable} Writable */
 
 const PING_MS = 5_000;

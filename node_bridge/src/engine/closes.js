@@ -1,7 +1,7 @@
 import { firstLine } from '../errors.js';
 import { isoOf } from './times.js';
 
-/** @typedef {import('../sessions.js').Close} Close */
+/** @typedef {import('../status.js').Close} Close */
 
 /** What WhatsApp's codes mean in the bridge's own words. */
 const REASONS = /** @type {Record<number, string>} */ ({

@@ -7,9 +7,9 @@ import { classify } from './closes.js';
 import { Connection } from './connection.js';
 import { notSentBecause } from './outcomes.js';
 
-/** @typedef {import('../sessions.js').Status} Status */
-/** @typedef {import('../sessions.js').Close} Close */
-/** @typedef {import('../sessions.js').Link} Link */
+/** @typedef {import('../status.js').Status} Status */
+/** @typedef {import('../status.js').Close} Close */
+/** @typedef {import('../status.js').Link} Link */
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('../events/outbox.js').EventType} EventType */
 /** @typedef {import('./memory.js').SessionMemory} SessionMemory */
