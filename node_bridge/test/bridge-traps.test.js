@@ -20,7 +20,7 @@ import { whoIs } from '../src/engine/who-is.js';
 import { makeLog } from '../src/log.js';
 import { Signals } from '../src/signals.js';
 import { KeyRing } from '../src/store/keyring.js';
-import { Lru } from '../src/store/lru.js';
+import { Lru } from '../src/lru.js';
 import { Store } from '../src/store/store.js';
 import { databaseUrl } from './support/database.js';
 import { Proxy } from './support/proxy.js';

@@ -1,4 +1,4 @@
-import { Lru } from '../store/lru.js';
+import { Lru } from '../lru.js';
 
 /** @typedef {{code: string | null, stale: boolean, at: string}} Ack - `stale`: the server says our list of devices is out of date */
 

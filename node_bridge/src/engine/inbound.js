@@ -29,7 +29,7 @@ export function isForeign(jid) {
   return Boolean(isJidGroup(jid) || isJidBroadcast(jid) || isJidNewsletter(jid));
 }
 
-/** @typedef {import('../store/lru.js').Lru<true>} Seen */
+/** @typedef {import('../lru.js').Lru<true>} Seen */
 
 /** Turns what customers write into events, each message once: the server may deliver it again. */
 export class Inbound {

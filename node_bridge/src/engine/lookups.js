@@ -1,4 +1,4 @@
-import { Lru } from '../store/lru.js';
+import { Lru } from '../lru.js';
 import { TokenBucket } from './token-bucket.js';
 
 /** @typedef {{burst: number, everyMs: number}} LookupLimit - so many numbers at once, then one every so many ms; 0 ms: any number */

@@ -1,4 +1,4 @@
-import { Lru } from '../store/lru.js';
+import { Lru } from '../lru.js';
 import { Lookups } from './lookups.js';
 
 const SEEN = 2_000;

@@ -1,7 +1,7 @@
 import { BridgeError, firstLine, StaleTerm, StoreUnavailable } from '../errors.js';
+import { Lru } from '../lru.js';
 import { decode, encode } from './codec.js';
 import { boundTo, SealError } from './keyring.js';
-import { Lru } from './lru.js';
 
 /** @typedef {import('./opening.js').Opening} Opening */
 /** @typedef {import('./store.js').Store} Store */

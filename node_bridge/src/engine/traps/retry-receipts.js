@@ -1,5 +1,5 @@
 import { encodeSignedDeviceIdentity, encodeWAMessage, extractE2ESessionFromRetryReceipt, getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
-import { Lru } from '../../store/lru.js';
+import { Lru } from '../../lru.js';
 import { userOf } from '../addresses.js';
 import { intercept } from './intercept.js';
 
