@@ -1,4 +1,4 @@
-import { isLidUser, isPnUser, jidDecode, jidNormalizedUser } from 'baileys';
+import { isJidBroadcast, isJidGroup, isJidNewsletter, isLidUser, isPnUser, jidDecode, jidNormalizedUser } from 'baileys';
 
 /** `+4915112345678` as WhatsApp writes it. @param {string} phone - E.164 @returns {string} */
 export function phoneAddress(phone) {
@@ -23,4 +23,9 @@ export function lidAddress(lid) {
 /** @param {string} address @returns {string} */
 export function userOf(address) {
   return jidDecode(address)?.user ?? '';
+}
+
+/** Chats this product has no business in: groups, status, newsletters. @param {string} jid */
+export function isForeign(jid) {
+  return Boolean(isJidGroup(jid) || isJidBroadcast(jid) || isJidNewsletter(jid));
 }

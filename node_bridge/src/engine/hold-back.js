@@ -1,5 +1,4 @@
-import { userOf } from './addresses.js';
-import { isForeign } from './inbound.js';
+import { isForeign, userOf } from './addresses.js';
 import { readReceipt } from './receipts.js';
 import { intercept } from './traps/intercept.js';
 

@@ -1,5 +1,5 @@
-import { getContentType, isJidBroadcast, isJidGroup, isJidNewsletter, jidNormalizedUser, normalizeMessageContent } from 'baileys';
-import { lidOf, phoneOf } from './addresses.js';
+import { getContentType, jidNormalizedUser, normalizeMessageContent } from 'baileys';
+import { isForeign, lidOf, phoneOf } from './addresses.js';
 import { isoOf } from './times.js';
 
 const MAX_TEXT = 65_536;
@@ -23,11 +23,6 @@ const KINDS = {
   templateButtonReplyMessage: 'reply',
 };
 const NOT_TOLD = new Set(['protocolMessage', 'senderKeyDistributionMessage', 'messageContextInfo']);
-
-/** Chats this product has no business in: groups, status, newsletters. @param {string} jid */
-export function isForeign(jid) {
-  return Boolean(isJidGroup(jid) || isJidBroadcast(jid) || isJidNewsletter(jid));
-}
 
 /** @typedef {import('../lru.js').Lru<true>} Seen */
 

@@ -1,8 +1,8 @@
 import { makeWASocket, proto } from 'baileys';
+import { isForeign } from './addresses.js';
 import { keyStore } from './auth-state.js';
 import { DeviceCache } from './devices.js';
 import { engineLog } from './engine-log.js';
-import { isForeign } from './inbound.js';
 import { takeDecrypted } from './traps/decrypted.js';
 import { heedDeviceChanges } from './traps/device-changes.js';
 import { takeMessagesEarly } from './traps/early-messages.js';
