@@ -4,7 +4,7 @@ import { maskNumbers } from './mask.js';
 
 /** @typedef {pino.Logger} Log */
 
-const FRAMES = 5;
+export const FRAMES = 5; // of a stack trace
 
 /** JSON lines on stderr: stdout carries the one ready line and nothing else. @param {string} level @param {pino.DestinationStream} [to] @returns {Log} */
 export function makeLog(level, to = pino.destination({ fd: 2, sync: true })) {

@@ -1,7 +1,7 @@
 import { culprit } from './attribution.js';
 import { ConfigError, readConfig } from './config.js';
 import { silenceConsole } from './engine/traps/console.js';
-import { makeLog } from './log.js';
+import { FRAMES, makeLog } from './log.js';
 import { startServer } from './server.js';
 import { spareKeyChecks } from './spare-key-checks.js';
 
@@ -17,10 +17,8 @@ function explain(error) {
   return (message ?? String(error)).split('\n')[0] ?? '';
 }
 
-const FRAMES = 5; // all that the log tells
-
 async function main() {
-  Error.stackTraceLimit = FRAMES; // the engine writes a stack trace for each of its questions, and one more for each answer
+  Error.stackTraceLimit = FRAMES; // all that the log tells: the engine writes a stack trace for each of its questions, and one more for each answer
   const config = readConfig(process.env);
   const log = makeLog(config.logLevel);
   silenceConsole(log);
