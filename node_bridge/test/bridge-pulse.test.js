@@ -124,7 +124,7 @@ describe('the pulse of a connection', { timeout: 60_000 }, () => {
     const before = await pings();
     proxy.delayMs = 3_000; // the answer is still on its way when the process goes on
     await pinged(sock);
-    await sleep(50); // the cable has the answer
+    await once(proxy, 'said'); // the cable has the answer
     standStill(2_700);
     await once(sock.ws, 'frame');
     assert.deepEqual(causes, []);

@@ -1,8 +1,8 @@
 import { connect, createServer } from 'node:net';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 
-/** A TCP way to a server that can be cut and mended, and held up. */
-export class Proxy {
+/** A TCP way to a server that can be cut and mended, and held up. Emits `said` when the server has said something, passed on or not. */
+export class Proxy extends EventEmitter {
   /** @type {Set<import('node:net').Socket>} */ #sockets = new Set();
   /** @type {Map<import('node:net').Socket, import('node:net').Socket>} from whoever calls to the server */ #ways = new Map();
   #cut = false;
@@ -12,6 +12,7 @@ export class Proxy {
 
   /** @param {string} host @param {number} port */
   constructor(host, port) {
+    super();
     this.#server = createServer((socket) => this.#join(socket, connect(port, host)));
   }
 
@@ -58,6 +59,10 @@ export class Proxy {
     if (this.#cut) return near.destroy();
     this.#ways.set(near, far);
     near.pipe(far);
-    far.on('data', (chunk) => (this.delayMs ? setTimeout(() => near.write(chunk), this.delayMs) : near.write(chunk)));
+    far.on('data', (chunk) => {
+      if (this.delayMs) setTimeout(() => near.write(chunk), this.delayMs);
+      else near.write(chunk);
+      this.emit('said');
+    });
   }
 }
