@@ -14,12 +14,11 @@ RETRY_S = 2
 
 def shown(session: Session) -> QrOut:
     """Raises ProblemError 404 while none is shown."""
-    if not qr_codes.is_shown(session):
+    until, made_at = qr_codes.shown_until(session), session.qr_generated_at
+    if until is None or made_at is None or until <= timezone.now():
         raise ProblemError(404, "no_qr", _why_none(session), headers={"Retry-After": str(RETRY_S)})
     image = base64.b64encode(qr_codes.png(session.qr)).decode()
-    generated_at = session.qr_generated_at or session.updated_at
-    expires_at = qr_codes.expires_at(generated_at, session.qr_expires_at)
-    return QrOut(qr=session.qr, image=image, generated_at=generated_at, expires_at=expires_at)
+    return QrOut(qr=session.qr, image=image, generated_at=made_at, expires_at=until)
 
 
 def _why_none(session: Session) -> str:

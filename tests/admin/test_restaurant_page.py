@@ -159,7 +159,7 @@ def test_what_was_held_as_one_text_to_many_goes_by_the_new_rule(
     manager: Client, ours: House, change: dict[str, Any], django_capture_on_commit_callbacks: Any
 ) -> None:
     session = Session.objects.get(restaurant=ours.restaurant)
-    later = {"hold_until": ago(hours=-9), "not_before": ago(hours=-9)}
+    later: dict[str, Any] = {"hold_until": ago(hours=-9), "not_before": ago(hours=-9)}
     held, parked = (queued(session, lane=2, hold_reason=reason, **later) for reason in ("identical_text", "contact_parked"))
     with django_capture_on_commit_callbacks(execute=True):
         assert saved(manager, ours, pace_min_delay_ms="1") == ""

@@ -138,7 +138,7 @@ def test_a_backlog_of_any_length_is_ranked_before_anything_of_it_may_go(
 
 def test_what_whatsapp_refused_the_number_before_holds_nothing_of_it(session: Session, me: Registration, mine: Claimed) -> None:
     link(me, mine, FIRST)
-    later = {"hold_until": ago(days=-13), "not_before": ago(days=-13)}
+    later: dict[str, Any] = {"hold_until": ago(days=-13), "not_before": ago(days=-13)}
     contact(session, refusals=3, parked_until=later["hold_until"])
     held = queued(session, lane=Message.Lane.NEW, hold_reason="contact_parked", **later)
     for_its_own_sake = queued(session, lane=Message.Lane.NEW, hold_reason="no_devices", **later)

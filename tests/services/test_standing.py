@@ -107,7 +107,8 @@ def test_every_day_of_a_time_lock_is_spoiled_as_far_as_its_end_is_known() -> Non
 def test_a_time_lock_that_is_lifted_early_spoils_no_day_after_that() -> None:
     lock, lifted = TimeLock(NOW, True, NOW + 30 * DAY), TimeLock(NOW + HOUR, False)
     refused = Refused(NOW + 3 * DAY)
-    for told in ([lock, lifted], [lifted, lock], [lock, lifted, lock]):
+    orders: tuple[list[Event], ...] = ([lock, lifted], [lifted, lock], [lock, lifted, lock])
+    for told in orders:
         known = folded(told)
         assert known.signal_days == {NOW.date()}
         assert good_days(WarmUp(NOW.date(), known.signal_days), NOW.date() + 2 * DAY) == 1
