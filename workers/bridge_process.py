@@ -210,4 +210,4 @@ def _report(line: str) -> None:
 
     with sentry_sdk.new_scope() as scope:
         scope.set_context("bridge", said)
-        sentry_sdk.capture_message(f"bridge: {said.get('msg', '')}", level="error")
+        sentry_sdk.capture_message(f"bridge: {said.get('event', '')}", level="error")

@@ -6,14 +6,15 @@ import { maskNumbers } from './mask.js';
 
 export const FRAMES = 5; // of a stack trace
 
-/** JSON lines on stderr: stdout carries the one ready line and nothing else. @param {string} level @param {pino.DestinationStream} [to] @returns {Log} */
+/** JSON lines on stderr, with the keys of the application's: stdout carries the one ready line and nothing else. @param {string} level @param {pino.DestinationStream} [to] @returns {Log} */
 export function makeLog(level, to = pino.destination({ fd: 2, sync: true })) {
   return pino(
     {
       level,
-      base: { service: 'bridge', pid: process.pid },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      base: { logger: 'bridge', pid: process.pid },
+      messageKey: 'event',
+      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label === 'warn' ? 'warning' : label }) },
       serializers: { err: describe },
     },
     to,

@@ -33,8 +33,8 @@ describe('the HTTP side', () => {
     const answer = await raw(`/session/${ID}/check`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"secret":"wrong-secret-sent"}' });
     assert.deepEqual([answer.status, (/** @type {any} */ (await answer.json())).error.code], [401, 'unauthorized']);
     await bridge.call('GET', '/health');
-    const line = bridge.process.log.map((one) => JSON.parse(one)).findLast((one) => one.msg === 'unauthorized');
-    assert.deepEqual([line.level, line.address, line.route], ['warn', '127.0.0.1', '/session/:id/check']);
+    const line = bridge.process.log.map((one) => JSON.parse(one)).findLast((one) => one.event === 'unauthorized');
+    assert.deepEqual([line.level, line.address, line.route], ['warning', '127.0.0.1', '/session/:id/check']);
     assert.ok(!bridge.process.log.some((one) => one.includes('wrong-secret-sent') || one.includes(SECRET)));
   });
 

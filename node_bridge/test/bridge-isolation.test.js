@@ -50,7 +50,7 @@ describe('one bad session', { timeout: 120_000 }, () => {
       const { close } = await bridge.status(sick.id, (status) => status.state === 'closed');
       assert.deepEqual(close, { code: 0, reason: 'crashed', detail: { cause: 'the poison of +49151*****78' } });
       assert.equal((await underway).body.outcome, 'acked');
-      const said = bridge.process.log.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'a session crashed');
+      const said = bridge.process.log.map((line) => JSON.parse(line)).find(({ event }) => event === 'a session crashed');
       assert.deepEqual([said.level, said.session, said.term], ['error', sick.id, 1]);
       assert.ok(!bridge.process.log.some((line) => line.includes('15112345678')));
 

@@ -14,10 +14,10 @@ describe('the log', () => {
     await stage.bridge.call('GET', '/health'); // its answer comes after the lines before it
     const lines = stage.bridge.process.log.map((line) => JSON.parse(line));
     for (const line of lines) {
-      assert.ok(['debug', 'info', 'warn', 'error'].includes(line.level), line.level);
-      assert.ok(Math.abs(Date.parse(line.time) - Date.now()) < 120_000, line.time);
+      assert.ok(['debug', 'info', 'warning', 'error'].includes(line.level), line.level);
+      assert.ok(Math.abs(Date.parse(line.timestamp) - Date.now()) < 120_000, line.timestamp);
     }
-    const about = (/** @type {string} */ what) => lines.find((line) => line.msg === what);
+    const about = (/** @type {string} */ what) => lines.find((line) => line.event === what);
     assert.equal(about('session opened').session, id);
     assert.equal(about('session closed').session, id);
     assert.deepEqual([about('a message was not sent').session, about('a message was not sent').message], [id, message.id]);

@@ -21,7 +21,7 @@ describe('a client that WhatsApp calls too old (405)', () => {
   const versions = (change) => stage.network.call('POST', '/client-versions', change);
   const refusals = async (/** @type {string} */ number) => (await stage.network.call('GET', '/stats')).accounts[number].logins_failed;
   const health = async (/** @type {Bridge} */ bridge) => (await bridge.call('GET', '/health')).body;
-  const alarms = (/** @type {Bridge} */ bridge) => bridge.process.log.map((line) => JSON.parse(line)).filter(({ level, msg }) => level === 'error' && msg.includes('too old'));
+  const alarms = (/** @type {Bridge} */ bridge) => bridge.process.log.map((line) => JSON.parse(line)).filter(({ level, event }) => level === 'error' && event.includes('too old'));
   const closed = async (/** @type {Bridge} */ bridge, /** @type {string} */ id) => (await bridge.status(id, ({ state }) => state === 'closed')).close;
 
   /** Sessions linked in time, and a bridge that is to log them in now. @param {number} count @param {Record<string, string>} [env] */
@@ -69,7 +69,7 @@ describe('a client that WhatsApp calls too old (405)', () => {
       await bridge.open(id, { term: 2 });
       const close = await closed(bridge, id);
       assert.deepEqual([close.code, close.reason, await refusals(number)], [405, 'client_outdated', attempts]);
-      assert.deepEqual(alarms(bridge).map(({ msg }) => says.test(msg)), [true]);
+      assert.deepEqual(alarms(bridge).map(({ event }) => says.test(event)), [true]);
       await versions({ oldest: null });
       bridge.forget();
       await bridge.open(id, { term: 2 });
@@ -86,7 +86,7 @@ describe('a client that WhatsApp calls too old (405)', () => {
       await bridge.open(id, { term: 2 });
       assert.equal((await closed(bridge, id)).reason, 'client_outdated');
     }
-    assert.deepEqual(alarms(bridge).map(({ msg }) => /could not be had/.test(msg)), [true]);
+    assert.deepEqual(alarms(bridge).map(({ event }) => /could not be had/.test(event)), [true]);
     assert.equal((await health(bridge)).wa_version, OURS);
   });
 });

@@ -70,7 +70,7 @@ def test_a_log_on_a_full_disk_does_not_hold_up_the_bridge(tmp_path: Path) -> Non
 
 def test_an_error_of_the_bridge_is_reported_as_our_own_are(tmp_path: Path) -> None:
     reported: list[Any] = []
-    said = [{"level": "info", "msg": "bridge ready"}, {"level": "error", "msg": "it broke", "refused": "2.3000.1"}]
+    said = [{"level": "info", "event": "bridge ready"}, {"level": "error", "event": "it broke", "refused": "2.3000.1"}]
     lines = "".join(f"print({json.dumps(json.dumps(one, separators=(',', ':')))}, file=sys.stderr, flush=True);" for one in said)
     sentry_sdk.init(
         dsn="http://key@127.0.0.1:9/1", before_send=lambda event, _: reported.append(event), default_integrations=False
