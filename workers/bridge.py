@@ -20,6 +20,7 @@ LOG_OUT_TIMEOUT_S = 20.0  # the bridge itself tries for 10
 SIGNAL_SILENCE_S = 15.0  # three pings missed
 MAX_SIGNAL_BYTES = 1 << 20
 MOST_TYPING_MS = 15_000  # the bridge takes no more
+_NO_ANSWER = (aiohttp.ClientError, OSError, ValueError)  # a timeout is an OSError, what is no JSON a ValueError
 
 
 class BridgeError(Exception):
@@ -153,7 +154,7 @@ class Bridge:
                     raw = orjson.loads(line)
                     if "id" in raw:
                         yield parse_status(raw)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except _NO_ANSWER as error:
             raise BridgeAway(f"signals: {type(error).__name__}") from error
         raise BridgeAway("signals: the stream ended")
 
@@ -168,7 +169,7 @@ class Bridge:
             return _outcome_of_error(error)
         except TimeoutError:  # longer than the bridge itself waits: it is stuck, and so is what comes after it on this connection
             return Outcome("unknown", "ack_timeout")
-        except (aiohttp.ClientError, OSError, ValueError):
+        except _NO_ANSWER:
             return Outcome("unknown", "connection_lost")
         return _outcome(answer)
 
@@ -196,6 +197,7 @@ class Bridge:
         params: dict[str, str] | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, Any]:
+        """Raises BridgeError, and nothing else."""
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CALL_TIMEOUT_S)
         try:
             async with self._client().request(method, self._base() + path, json=json, params=params, timeout=timeout) as answer:
@@ -203,7 +205,7 @@ class Bridge:
                 self.answered_at = steady()
                 taken: dict[str, Any] = await answer.json()
                 return taken
-        except aiohttp.ClientConnectorError as error:
+        except _NO_ANSWER as error:
             raise BridgeAway(type(error).__name__) from error
 
     def _client(self) -> aiohttp.ClientSession:

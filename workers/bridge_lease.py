@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 
-import aiohttp
 import structlog
 
 from workers.bridge import Bridge, BridgeAway
@@ -14,7 +13,6 @@ log = structlog.get_logger(__name__)
 HUNG_AFTER_S = 15.0
 LONGEST_STEP_S = 5.0  # from one call that is not answered to the next; what lasts longer is this process standing still
 MOMENT_S = 0.5  # a call may be stuck that was made just before the first one known to be
-_NO_ANSWER = (BridgeAway, TimeoutError, aiohttp.ClientError, OSError, ValueError)
 
 
 @dataclass(slots=True)
@@ -65,7 +63,7 @@ class BridgeLease:
                 if self._ended:
                     return
                 await self._bridge.lease(left)
-        except _NO_ANSWER as error:
+        except BridgeAway as error:
             self._unanswered(asked_at, error)
             return
         self._silence = Silence(steady())
@@ -78,10 +76,10 @@ class BridgeLease:
         async with self._calling:
             await self._bridge.lease(0)
 
-    def _unanswered(self, asked_at: float, error: Exception) -> None:
+    def _unanswered(self, asked_at: float, error: BridgeAway) -> None:
         silence = self._silence
         silence.unanswered(asked_at=asked_at, gave_up_at=steady())
-        log.warning("bridge.silent", seconds=round(silence.seconds, 1), error=type(error).__name__)
+        log.warning("bridge.silent", seconds=round(silence.seconds, 1), error=str(error))
         if silence.seconds >= HUNG_AFTER_S and self._host.status.generation == self._generation:
             log.error("bridge.hung", seconds=round(silence.seconds, 1), generation=self._generation)
             self.hung_between = silence.hung_between(answered_at=self._bridge.answered_at)

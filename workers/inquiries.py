@@ -7,7 +7,6 @@ import asyncio
 import heapq
 from datetime import datetime
 
-import aiohttp
 import structlog
 
 from sessions_app.policy.restrictions import DEBOUNCE, ask_at, restricted
@@ -17,7 +16,6 @@ from workers.table import Owned, Table
 
 log = structlog.get_logger(__name__)
 MOST_AT_ONCE = 16  # the numbers of one restriction, or of one cycle, do not all ask in one moment
-_EXPECTED = (BridgeError, aiohttp.ClientError, OSError, TimeoutError)
 
 
 class Inquiries:
@@ -49,7 +47,7 @@ class Inquiries:
         owned.asked_at = now
         try:
             await self._bridge.ask_restrictions(owned.id, term=owned.term)
-        except _EXPECTED as error:
-            log.warning("restrictions.not_asked", session=str(owned.id), error=str(error)[:300] or type(error).__name__)
+        except BridgeError as error:
+            log.warning("restrictions.not_asked", session=str(owned.id), error=str(error)[:300])
         else:
             log.info("restrictions.asked", session=str(owned.id))

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import aiohttp
 import structlog
 from django.db import Error as DatabaseError
 
@@ -20,7 +19,6 @@ from workers.truths import Truths
 log = structlog.get_logger(__name__)
 STUCK_AFTER_S = 90.0  # the bridge gives up by itself long before
 REST_AFTER_ERROR_S = 2.0
-_EXPECTED = (BridgeError, DatabaseError, OSError, TimeoutError, aiohttp.ClientError)
 _OPENS = {Action.OPEN, Action.LINK_QR, Action.LINK_CODE}
 
 
@@ -170,7 +168,7 @@ class Links:
 
     def _failed(self, owned: Owned, action: Action, error: Exception) -> None:
         code = error.code if isinstance(error, BridgeError) else "bridge_unavailable"
-        surprise = not isinstance(error, _EXPECTED)
+        surprise = not isinstance(error, (BridgeError, DatabaseError))
         log.warning("link.failed", session=str(owned.id), action=str(action), error=code, exc_info=surprise)
         self._changes.opening.discard(owned.id)
         if code == "stale_term":
@@ -228,8 +226,8 @@ class Links:
     async def _let_go(self, owned: Owned) -> None:
         try:
             await self._bridge.close(owned.id, term=owned.term)
-        except _EXPECTED as error:
-            log.warning("session.close_failed", session=str(owned.id), error=type(error).__name__)
+        except BridgeError as error:
+            log.warning("session.close_failed", session=str(owned.id), error=str(error)[:300])
 
     async def close_sockets(self, sessions: Sequence[Owned]) -> None:
         """Without logging out; sends under way end as unknown."""

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-import aiohttp
 import structlog
 from django.db import Error as DatabaseError
 
@@ -30,7 +29,7 @@ async def attempt(step: Callable[[], Awaitable[None]], *, name: str, failures: i
     """Answers how many times in a row it has failed now; 0 when it went well."""
     try:
         await step()
-    except (DatabaseError, BridgeError, aiohttp.ClientError, OSError, TimeoutError) as error:
+    except (DatabaseError, BridgeError, OSError) as error:
         log.warning("loop.failed", loop=name, failures=failures + 1, error=type(error).__name__, detail=str(error)[:300])
         return failures + 1
     except Exception:
