@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from sessions_app.policy.lanes import LANES
 from sessions_app.policy.reasons import Held
 from sessions_app.policy.retry import Next, Outcome, judge
 from sessions_app.policy.typing import Typing, typing_ms, typing_plan
@@ -21,7 +22,7 @@ from workers.bridge import Bridge
 from workers.clocks import DatabaseClock, Lease, steady
 from workers.config import Config
 from workers.database import Database, is_passing
-from workers.pacer import LANES, moment
+from workers.pacer import moment
 from workers.table import Owned, Table
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sessions_app.policy.availability import Ready, gates, slot_at, when
-from sessions_app.policy.lanes import Lane
+from sessions_app.policy.lanes import LANES, Lane
 from sessions_app.policy.ledger import Ledger, noted
 from sessions_app.policy.priorities import Priority, is_the_oldests
 from sessions_app.policy.reasons import Held
@@ -17,7 +17,6 @@ from sessions_app.services.linking import SessionRow
 from sessions_app.services.rules import Rules
 from sessions_app.services.tallies import Quarter
 
-LANES = (Lane.WARM, Lane.COLD, Lane.NEW)  # as in Message.Lane
 _MS = timedelta(milliseconds=1)
 
 

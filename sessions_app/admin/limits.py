@@ -6,11 +6,11 @@ from datetime import datetime
 from sessions_app.admin.words import Tone
 from sessions_app.models import Session
 from sessions_app.policy.budgets import Budget
-from sessions_app.policy.lanes import Lane
+from sessions_app.policy.lanes import LANES, Lane
 from sessions_app.policy.reasons import Held, sentence
 from sessions_app.policy.risk import Risk
 from sessions_app.services import outlook
-from sessions_app.services.outlook import LANES, Outlook
+from sessions_app.services.outlook import Outlook
 
 _LANES = {
     Lane.WARM: ("Customers who have written", "as fast as the pace allows"),

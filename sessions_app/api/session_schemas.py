@@ -9,10 +9,10 @@ from pydantic import Field
 from sessions_app.api.fields import VISIBLE, Answer, Body, PhoneText
 from sessions_app.models import Session
 from sessions_app.policy.budgets import Budget
-from sessions_app.policy.lanes import Lane
+from sessions_app.policy.lanes import LANES, Lane
 from sessions_app.policy.reasons import Held, sentence
 from sessions_app.policy.risk import Risk
-from sessions_app.services.outlook import LANES, Outlook
+from sessions_app.services.outlook import Outlook
 
 
 class SessionIn(Body):

@@ -10,6 +10,9 @@ class Lane(StrEnum):
     NEW = "new"  # a stranger's first message: as cold, and it opens a chat, which is what the warm-up counts
 
 
+LANES = tuple(Lane)  # by the numbers that the database has for them: Message.Lane
+
+
 def lane_of(*, wrote: bool, written_to: bool) -> Lane:
     """`wrote`: the customer has written to this number; `written_to`: this number has written to them."""
     if wrote:

@@ -12,11 +12,11 @@ import structlog
 from sessions_app.models import Message, Session
 from sessions_app.policy import availability, estimates
 from sessions_app.policy.availability import Ready
-from sessions_app.policy.lanes import Lane
+from sessions_app.policy.lanes import LANES, Lane
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held, Reason
 from sessions_app.services import outlook
-from sessions_app.services.outlook import LANES, Outlook
+from sessions_app.services.outlook import Outlook
 from sessions_app.services.sql import fetch
 
 log = structlog.get_logger(__name__)

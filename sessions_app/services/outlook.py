@@ -27,7 +27,6 @@ from sessions_app.services import ledgers, rules, standing, tallies
 from sessions_app.services.rules import Rules
 from sessions_app.services.sql import fetch
 
-LANES = (Lane.WARM, Lane.COLD, Lane.NEW)  # as in Message.Lane
 RISK_DAYS = 30
 
 
