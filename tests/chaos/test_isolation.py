@@ -134,4 +134,4 @@ def test_the_bridge_of_a_worker_that_stands_still_lets_go_before_anybody_else_cl
 def let_go(fleet: Fleet, worker: str, seen: int) -> dict[UUID, datetime]:
     """When its bridge closed each session because the lease had run out, from that place in the log on."""
     lines = [line for line in fleet.stack.log(worker)[seen:].splitlines() if "lease_ran_out" in line and "session closed" in line]
-    return {UUID(said["session"]): datetime.fromisoformat(said["time"]) for said in map(json.loads, lines)}
+    return {UUID(said["session"]): datetime.fromisoformat(said["timestamp"]) for said in map(json.loads, lines)}
