@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from sessions_app.models import Message, SendTally, Session, SessionEvent
+from sessions_app.policy.lanes import LANES
 from sessions_app.services import linking, numbers, outlook
 from sessions_app.services.linking import Truth
 from sessions_app.services.ownership import Claimed, Registration
@@ -155,7 +156,7 @@ def test_what_the_number_before_sent_today_is_no_part_of_its_budget(session: Ses
     log_out(me, mine)
     link(me, mine, SECOND)
     now = outlook.of_session(Session.objects.select_related("restaurant").get())
-    today = now.today(outlook.LANES[Message.Lane.NEW])
+    today = now.today(LANES[Message.Lane.NEW])
     assert (today.day.used, today.hour.used) == (0, 0)
 
 

@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import SendTally, Session
+from sessions_app.policy.lanes import LANES
 from sessions_app.policy.local_time import wall
 from sessions_app.policy.reasons import Reason
 from sessions_app.services import outlook
@@ -50,8 +51,8 @@ def test_the_warm_up_ends_the_days_new_chats_and_another_worker_knows(
     seen_for(0.5, lambda: len(wire.texts) == 7)
     assert [fresh(one).status for one in strangers] == ["sent"] * 4 + ["queued"] * 4
     found = outlook.of_session(Session.objects.select_related("restaurant").get())
-    assert found.today(outlook.LANES[NEW]).day.used == 10
-    assert getattr(found.when(outlook.LANES[NEW]), "reason", "") == Reason.WARM_UP
+    assert found.today(LANES[NEW]).day.used == 10
+    assert getattr(found.when(LANES[NEW]), "reason", "") == Reason.WARM_UP
 
 
 def test_a_new_chat_counts_once_however_often_its_message_goes(
@@ -67,7 +68,7 @@ def test_a_new_chat_counts_once_however_often_its_message_goes(
     assert fresh(first).attempts == 2
     seen_for(0.5, lambda: fresh(third).status == "queued")
     found = outlook.of_session(Session.objects.select_related("restaurant").get())
-    today = found.today(outlook.LANES[NEW])
+    today = found.today(LANES[NEW])
     assert (today.day.used, today.hour.used) == (2, 3)
 
 

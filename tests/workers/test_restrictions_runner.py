@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import Contact, Session
+from sessions_app.policy.lanes import LANES
 from sessions_app.policy.local_time import wall
 from sessions_app.policy.reasons import Reason
 from sessions_app.policy.signals import TimeLock
@@ -152,7 +153,7 @@ def test_three_refusals_within_an_hour_hold_strangers_for_hours(
         runner.wake([session.pk])
     seen_for(1.2, lambda: len(wire.texts) == 3)
     found = outlook.of_session(Session.objects.select_related("restaurant").get())
-    held = found.when(outlook.LANES[NEW])
+    held = found.when(LANES[NEW])
     assert getattr(held, "reason", "") == Reason.REFUSED
 
 
