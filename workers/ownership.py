@@ -237,10 +237,10 @@ class Ownership:
             self._table.remove(owned)
 
     async def leave(self) -> None:
-        if self._me is not None:
-            await self._beats.call(ownership.leave, me=self._me)
-            self._me = self._renewal = None
-            self._lease.drop()
+        me, self._me, self._renewal = self._me, None, None  # first: a heartbeat behind it would be a lease anew
+        self._lease.drop()
+        if me is not None:
+            await self._beats.call(ownership.leave, me=me)
 
 
 def _soonest_first(row: linking.SessionRow) -> float:

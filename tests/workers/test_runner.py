@@ -330,6 +330,25 @@ def test_stopping_finishes_the_send_under_way(
     assert Worker.objects.get().expires_at <= timezone.now()
 
 
+def test_a_heartbeat_in_the_moment_of_leaving_begins_no_lease_anew(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = ownership.leave
+
+    def left(*, me: ownership.Registration) -> None:
+        leave(me=me)
+        asyncio.run_coroutine_threadsafe(engine.ownership.beat(), loop)  # before the loop knows of the answer
+
+    monkeypatch.setattr(ownership, "leave", left)
+    online(session, stub)
+    runner = make_runner()
+    until_state(session, "connected")
+    engine: Any = runner._engine
+    loop: Any = runner._loop
+    assert runner.stop(10)
+    assert Worker.objects.get().expires_at <= timezone.now()
+
+
 def test_stopping_finishes_what_is_being_claimed(
     session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
