@@ -11,7 +11,7 @@ import psycopg
 from restaurant_wa.bench.installation import Installation
 from sessions_app.services.claims import Due, statement
 
-SESSIONS = 20  # in one claim: about what 5,000 sessions bring in a tick
+SESSIONS = 20  # in one claim
 REPEATS = 11
 _OWN = """
     WITH w AS (

@@ -1,5 +1,5 @@
-"""WhatsApp credentials, Signal keys and sent messages: written by the bridge alone. The application reads of a
-value which key it lies under (`encryption_keys`), never the value.
+"""WhatsApp credentials, Signal keys and sent messages: written by the bridge alone. The application reads
+under which key a value lies (`encryption_keys`), never the value.
 
 Every `data` is AES-256-GCM: one version byte (1), the key id's length and the key id, a 12-byte nonce, the ciphertext and a
 16-byte tag; the associated data is `session/kind/name`, so that a value moved to another row does not open. `fence` is the

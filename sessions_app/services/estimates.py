@@ -32,8 +32,6 @@ class Place(NamedTuple):
     unanswered_until: datetime | None
 
 
-_WAITING = Message.WAITING
-
 State = Session.State
 _SENDING_STATES = (State.CONNECTED, State.CONNECTING, State.DISCONNECTED)
 _NOT_SENDING = {
@@ -64,7 +62,7 @@ UNKNOWN = Estimate(None, None, None)
 
 
 def for_message(*, message: Message) -> Estimate:
-    if message.status not in _WAITING:
+    if message.status not in Message.WAITING:
         return Estimate(None, None, message.delay_ms)
     return _waiting(message, outlook.of_session(message.session), _places([message], MAX_COUNTED)[message.pk])
 
@@ -81,7 +79,7 @@ def of_accepted(*, message: Message) -> Estimate:
 def for_messages(*, messages: Sequence[Message]) -> dict[UUID, Estimate]:
     """Of those of a page that wait. Their sessions and restaurants have been fetched. Behind more than MAX_LISTED others nothing
     is said of when: that would cost a page too much."""
-    waiting = [one for one in messages if one.status in _WAITING]
+    waiting = [one for one in messages if one.status in Message.WAITING]
     if not waiting:
         return {}
     known = outlook.of_sessions(list({one.session_id: one.session for one in waiting}.values()))

@@ -71,13 +71,22 @@ def warm(*, contacts: list[Contact]) -> None:
             )
 
 
+_THEIRS = """
+    JOIN unnest(%(restaurant)s::uuid[], %(session)s::uuid[], %(phone)s::text[]) AS c(restaurant, session, phone)
+      ON m.restaurant_id = c.restaurant AND m.to_phone = c.phone AND m.session_id = c.session"""
+
+
+def _columns(customers: Sequence[tuple[UUID, UUID, str]]) -> dict[str, list[UUID] | list[str]]:
+    """Restaurant, session and number of each, for `_THEIRS`."""
+    restaurants, sessions, phones = zip(*customers, strict=True)
+    return {"restaurant": list(restaurants), "session": list(sessions), "phone": list(phones)}
+
+
 # What somebody else holds at this moment is being claimed, withdrawn or warmed. Who waited for it here, holding customers and
 # messages, could be waited for in a circle.
-_OPEN = """
+_OPEN = f"""
     WITH waiting AS MATERIALIZED (
-        SELECT m.id FROM message m
-        JOIN unnest(%(restaurant)s::uuid[], %(session)s::uuid[], %(phone)s::text[]) AS c(restaurant, session, phone)
-          ON m.restaurant_id = c.restaurant AND m.to_phone = c.phone AND m.session_id = c.session
+        SELECT m.id FROM message m {_THEIRS}
         WHERE m.lane = 2 AND m.status IN ('queued', 'scheduled')
         FOR NO KEY UPDATE OF m SKIP LOCKED
     )
@@ -87,32 +96,20 @@ _OPEN = """
 def open_chats(*, messages: Sequence[Message]) -> None:
     """Each was the first to a stranger and has come through: what waits for them opens no chat any more."""
     if messages:
-        values = {
-            "restaurant": [message.restaurant_id for message in messages],
-            "session": [message.session_id for message in messages],
-            "phone": [message.to_phone for message in messages],
-        }
-        execute(_OPEN, values)
+        execute(_OPEN, _columns([(message.restaurant_id, message.session_id, message.to_phone) for message in messages]))
 
 
 # Of all of them at once and in the order of ids, as claims lock them: two customers who write at the same moment may each wait
 # for a message that is just being claimed.
-_LOCK_WAITING = """
-    SELECT m.id FROM message m
-    JOIN unnest(%(restaurant)s::uuid[], %(session)s::uuid[], %(phone)s::text[]) AS c(restaurant, session, phone)
-      ON m.restaurant_id = c.restaurant AND m.to_phone = c.phone AND m.session_id = c.session
+_LOCK_WAITING = f"""
+    SELECT m.id FROM message m {_THEIRS}
     WHERE m.status IN ('queued', 'scheduled')
     ORDER BY m.id FOR NO KEY UPDATE OF m"""
 
 
 def _lock_waiting(contacts: list[Contact]) -> None:
     if contacts:
-        values = {
-            "restaurant": [contact.restaurant_id for contact in contacts],
-            "session": [contact.session_id for contact in contacts],
-            "phone": [contact.phone for contact in contacts],
-        }
-        execute(_LOCK_WAITING, values)
+        execute(_LOCK_WAITING, _columns([(contact.restaurant_id, contact.session_id, contact.phone) for contact in contacts]))
 
 
 # A customer who has written stays warm; the rest as `of_recipient` has it.

@@ -231,21 +231,25 @@ def _take(me: Registration, free: Sequence[_Free], *, gone: Sequence[UUID]) -> l
     return fetch(Claimed, statement, {"sessions": [one.session for one in free], "gone": list(gone), **me._asdict()})
 
 
+DOUBT = """status = 'uncertain', status_at = clock_timestamp(), not_before = LEAST(m.not_before, clock_timestamp()),
+                error_code = 'owner_lost', error_detail = 'Its worker stopped before WhatsApp confirmed it.'"""
+
+
+def told_of_doubt(doubted: str) -> str:
+    return f"""INSERT INTO message_event (message_id, at, status, detail)
+        SELECT id, clock_timestamp(), 'uncertain', '{{"reason": "owner_lost"}}' FROM {doubted}"""
+
+
 def _leave_uncertain(sessions: Sequence[UUID]) -> None:
     """The former owner died, or was cut off, with these handed over: nobody knows whether they reached WhatsApp. Their receipts
     may be coming in at this moment: they are locked in the order in which those lock them."""
-    statement = """
+    statement = f"""
         WITH locked AS MATERIALIZED (
             SELECT id FROM message WHERE session_id = ANY(%(sessions)s) AND status = 'sending' ORDER BY id FOR NO KEY UPDATE
         ), left_over AS (
-            UPDATE message SET status = 'uncertain', status_at = clock_timestamp(),
-                not_before = LEAST(not_before, clock_timestamp()),
-                error_code = 'owner_lost', error_detail = 'Its worker stopped before WhatsApp confirmed it.'
-            WHERE id IN (SELECT id FROM locked) AND status = 'sending'
-            RETURNING id
+            UPDATE message m SET {DOUBT} WHERE id IN (SELECT id FROM locked) AND status = 'sending' RETURNING id
         )
-        INSERT INTO message_event (message_id, at, status, detail)
-        SELECT id, clock_timestamp(), 'uncertain', '{"reason": "owner_lost"}' FROM left_over"""
+        {told_of_doubt("left_over")}"""
     execute(statement, {"sessions": list(sessions)})
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sessions_app.services.claims import RESEND_FOR_HOURS
-from sessions_app.services.ownership import WANTED
+from sessions_app.services.ownership import DOUBT, WANTED, told_of_doubt
 from sessions_app.services.sql import execute, fetch
 
 BATCH = 1_000
@@ -97,13 +97,9 @@ def doubt_left_behind() -> int:
                               AND w.expires_at > statement_timestamp())
             LIMIT %(batch)s FOR NO KEY UPDATE OF s, m SKIP LOCKED
         ), doubted AS (
-            UPDATE message m SET status = 'uncertain', status_at = clock_timestamp(),
-                not_before = LEAST(m.not_before, clock_timestamp()),
-                error_code = 'owner_lost', error_detail = 'Its worker stopped before WhatsApp confirmed it.'
-            FROM left_over WHERE m.id = left_over.id RETURNING m.id
+            UPDATE message m SET {DOUBT} FROM left_over WHERE m.id = left_over.id RETURNING m.id
         )
-        INSERT INTO message_event (message_id, at, status, detail)
-        SELECT id, clock_timestamp(), 'uncertain', '{{"reason": "owner_lost"}}' FROM doubted"""
+        {told_of_doubt("doubted")}"""
     return execute(statement, {"batch": BATCH})
 
 
