@@ -1,21 +1,16 @@
 """Settlements: what was sent is counted once, what is known of customers follows, and a former owner changes nothing."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from threading import Thread
 from typing import Any
-from uuid import UUID
 
-import psycopg
 import pytest
-from django.db import connection
 from django.utils import timezone
 
-from sessions_app.models import Contact, InboundMessage, Message, SendTally, Session
-from sessions_app.services import claims, inbound, ownership, sending, sessions, tallies
-from sessions_app.services.claims import Claim, Due
+from sessions_app.models import Contact, Message, SendTally, Session
+from sessions_app.services import inbound, ownership, sending, sessions, tallies
+from sessions_app.services.claims import Due
 from sessions_app.services.ownership import Claimed, Registration
-from tests.services.test_inbound import event, receipt, received
+from tests.services.test_inbound import received
 from tests.support.claiming import (
     HOUR,
     PHONE,
@@ -31,9 +26,7 @@ from tests.support.claiming import (
     settle,
     settlement,
 )
-from tests.support.owning import ago, expire, linked_sessions, queued, register
-from tests.support.stack import eventually
-from tests.support.threads import somebody_waits
+from tests.support.owning import ago, linked_sessions, queued, register
 
 WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -339,163 +332,3 @@ def test_one_settlement_notes_many_customers(session: Session, me: Registration)
     sending.tick(worker=me.worker, settlements=results, due=[])
     told = Contact.objects.order_by("phone").values_list("on_whatsapp", "last_outbound_at", "parked_until")
     assert list(told) == [(True, NOON, None)] * 4 + [(False, None, None), (None, NOON, NOON + HOUR)]
-
-
-@pytest.fixture
-def unanswered(transactional_db: None, session: Session, me: Registration) -> list[Claim]:
-    """Two sessions' messages, handed over; the sessions are in the opposite order of their messages."""
-    many = linked_sessions(session.restaurant, 2)
-    terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
-    Session.objects.update(state="connected")
-    for one in reversed(many):
-        queued(one)
-    return [found for one in many if (found := claim(me, terms[one.pk]))]
-
-
-def in_the_order_of_receipts(claims: list[Claim], act: Callable[[], object]) -> None:
-    in_order(sorted(one.message for one in claims), act)
-
-
-def in_order(messages: list[UUID], act: Callable[[], object]) -> None:
-    """Somebody has locked the first message. What `act` does waits for it, and has not locked the other one yet."""
-    first, later = messages
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as receipts:
-        lock = "SELECT id FROM message WHERE id = %s FOR UPDATE"
-        receipts.execute(lock, [first])
-        thread = Thread(target=_in_thread, args=(act,))
-        thread.start()
-        eventually(somebody_waits, what="that it waits")
-        receipts.execute(f"{lock} NOWAIT", [later])
-        receipts.rollback()
-        thread.join(10)
-
-
-def _in_thread(act: Callable[[], object]) -> None:
-    try:
-        act()
-    finally:
-        connection.close()
-
-
-def statuses() -> set[str]:
-    return set(Message.objects.values_list("status", flat=True))
-
-
-def test_settlements_lock_messages_in_the_order_of_receipts(me: Registration, unanswered: list[Claim]) -> None:
-    """Or a batch of each would wait for the other in a circle."""
-    told = [settlement(one) for one in unanswered]
-    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=told, due=[]))
-    assert statuses() == {"sent"}
-
-
-def test_so_do_resends(me: Registration, unanswered: list[Claim]) -> None:
-    Message.objects.update(status="uncertain", not_before=ago(seconds=1))
-    due = [Due(one.session, one.term) for one in unanswered]
-    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=[], due=due))
-    assert statuses() == {"sending"}
-
-
-def test_so_does_a_tick_that_settles_one_and_sends_another_again(me: Registration, unanswered: list[Claim]) -> None:
-    again, answered = sorted(unanswered, key=lambda one: one.message)
-    Message.objects.filter(pk=again.message).update(status="uncertain", not_before=ago(seconds=1))
-    told, due = [settlement(answered)], [Due(again.session, again.term)]
-    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=told, due=due))
-    assert statuses() == {"sending", "sent"}
-
-
-def test_so_do_those_who_give_their_claims_back(me: Registration, unanswered: list[Claim]) -> None:
-    doubtful = [(one.session, one.term) for one in unanswered]
-    in_the_order_of_receipts(unanswered, lambda: claims.give_back(worker=me.worker, sessions=doubtful))
-    assert statuses() == {"queued"}
-
-
-def test_so_do_those_who_take_a_dead_workers_sessions_over(me: Registration, unanswered: list[Claim]) -> None:
-    expire()
-    other = register("w2@here")
-    in_the_order_of_receipts(unanswered, lambda: ownership.claim(me=other, limit=100))
-    assert statuses() == {"uncertain"}
-
-
-def test_a_batch_of_events_holds_no_message_while_it_waits_for_a_session(me: Registration, unanswered: list[Claim]) -> None:
-    """A tick holds its sessions and then wants their messages. After a login a batch has receipts, and what WhatsApp says of the
-    number."""
-    message = Message.objects.select_related("session").get(pk=unanswered[0].message)
-    told = [receipt(message, "delivered"), event(message.session, "number.restricted", active=True, until=None, kind="")]
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as tick:
-        tick.execute("SELECT id FROM wa_session WHERE id = %s FOR NO KEY UPDATE", [message.session_id])
-        thread = Thread(target=_in_thread, args=(lambda: inbound.record(bridge="b", events=told),))
-        thread.start()
-        eventually(somebody_waits, what="that it waits for the session")
-        tick.execute("SELECT id FROM message WHERE id = %s FOR UPDATE NOWAIT", [message.pk])
-        tick.rollback()
-        thread.join(10)
-    message.session.refresh_from_db()
-    assert (fresh(message).status, message.session.standing["time_lock"]["active"]) == ("delivered", True)
-
-
-@pytest.fixture
-def waiting(transactional_db: None, session: Session, me: Registration) -> list[tuple[Claimed, Message]]:
-    """Two sessions with a stranger's message each; the sessions are in the opposite order of their messages."""
-    many = linked_sessions(session.restaurant, 2)
-    terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
-    Session.objects.update(state="connected")
-    made = {one.pk: queued(one, lane=COLD, to_phone=to) for one, to in zip(reversed(many), numbers(2), strict=True)}
-    for one in many:
-        contact(one, made[one.pk].to_phone)
-    return [(terms[one.pk], made[one.pk]) for one in many]
-
-
-def test_who_writes_and_who_is_written_to_lock_in_one_order(me: Registration, waiting: list[tuple[Claimed, Message]]) -> None:
-    """Two customers write in one batch while both sessions' next messages go to them: each way, the later message is free while
-    the first one is waited for."""
-    lower, higher = sorted(message.pk for _, message in waiting)
-    told = [
-        received(message.session, phone=message.to_phone, chat=f"{n}@lid", id=f"A{n}") for n, (_, message) in enumerate(waiting)
-    ]
-    due = [Due(mine.session, mine.term) for mine, _ in waiting]
-    in_order([lower, higher], lambda: inbound.record(bridge="b", events=told))
-    assert set(Message.objects.values_list("lane", flat=True)) == {WARM}
-    in_order([lower, higher], lambda: sending.tick(worker=me.worker, settlements=[], due=due))
-    assert statuses() == {"sending"}
-
-
-def test_a_batch_of_events_waits_for_a_deletion_before_it_holds_a_message(
-    me: Registration, waiting: list[tuple[Claimed, Message]]
-) -> None:
-    """Who deletes a session holds it, and then wants its messages; what a customer writes refers to the session."""
-    _, message = waiting[0]
-    told = [received(message.session, phone=message.to_phone)]
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as deleting:
-        deleting.execute("SELECT id FROM wa_session WHERE id = %s FOR UPDATE", [message.session_id])
-        thread = Thread(target=_in_thread, args=(lambda: inbound.record(bridge="b", events=told),))
-        thread.start()
-        eventually(somebody_waits, what="that it waits for the session")
-        deleting.execute("SELECT id FROM message WHERE id = %s FOR UPDATE NOWAIT", [message.pk])
-        deleting.rollback()
-        thread.join(10)
-    assert InboundMessage.objects.count() == 1
-
-
-def test_new_customers_are_noted_in_one_order(session: Session, me: Registration) -> None:
-    """By owners as by who takes in what they write: each may be about to note one that the other has just noted."""
-    many = linked_sessions(session.restaurant, 6)
-    terms = {one.session: one for one in ownership.claim(me=me, limit=100)}
-    Session.objects.update(state="connected")
-    for one, to in zip(reversed(many), numbers(6), strict=True):
-        queued(one, to_phone=to)
-    got = [found for one in reversed(many) if (found := claim(me, terms[one.pk]))]
-    sending.tick(worker=me.worker, settlements=[settlement(one, sent_at=NOON, on_whatsapp=True) for one in got], due=[])
-    assert noted() == sorted(noted())
-    Contact.objects.all().delete()
-    told = [
-        received(one, phone=to, lid=f"{to[1:]}@lid", chat=to, id=to) for one, to in zip(reversed(many), numbers(6), strict=True)
-    ]
-    inbound.record(bridge="b", events=told)
-    assert noted() == sorted(noted())
-
-
-def noted() -> list[tuple[UUID, str]]:
-    """Contacts in the order in which their rows were written."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT session_id, phone FROM contact ORDER BY ctid")
-        return list(cursor.fetchall())

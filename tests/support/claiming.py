@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from sessions_app.models import Contact, Message, Session
-from sessions_app.services import sending
+from sessions_app.services import sending, sessions
 from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.settlements import Settlement
@@ -152,3 +152,12 @@ def rows_read(nodes: list[Node], table: str) -> float:
     return float(
         sum((scan["Actual Rows"] + sum(scan.get(name, 0) for name in thrown_away)) * scan["Actual Loops"] for scan in scans)
     )
+
+
+def crowd(session: Session) -> None:
+    """100,000 messages wait, as many are finished, there and elsewhere, and the customers are many."""
+    elsewhere = sessions.create(restaurant=session.restaurant, name="elsewhere")
+    pile_up(session, 100_000, lane="mod(n, 3)", priority="2 + mod(n, 2)")
+    for owner, first in ((session, 1_000_000), (elsewhere, 2_000_000)):
+        pile_up(owner, 50_000, status="'read'", sent_at="now()", lane="mod(n, 3)", wa_id=f"'3EB0' || (n + {first})")
+    know_many(session, 20_000)
