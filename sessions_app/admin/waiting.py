@@ -5,20 +5,8 @@ from datetime import datetime
 
 from sessions_app.admin.words import QUARANTINED, code_in_words, exact, session_badge, span
 from sessions_app.models import Message, Session
+from sessions_app.policy import retry
 from sessions_app.policy.reasons import Held, Reason, sentence
-
-_HELD = {
-    "not_connected": "the number was not connected when its turn came",
-    "connection_lost": "the connection was lost when its turn came",
-    "rate_limited": "WhatsApp asked us to slow down",
-    "lookup_failed": "WhatsApp did not answer whether this number uses WhatsApp",
-    "lookup_throttled": "unknown numbers are looked up a few at a time, so that WhatsApp does not mind",
-    "no_devices": "WhatsApp named no device of this customer",
-    "encryption_failed": "the message could not be encrypted for this customer",
-    "store_unavailable": "the stored WhatsApp keys could not be read",
-    "bridge_unavailable": "the bridge to WhatsApp did not answer",
-    "ack_timeout": "WhatsApp gave no answer",
-}
 
 _OFFLINE = {
     Session.State.UNLINKED: "No number is linked to this session. It goes out once one is.",
@@ -31,6 +19,8 @@ _OFFLINE = {
 }
 
 
+# What the bridge or WhatsApp said of this message goes before what holds its whole lane.
+_ANSWERED = frozenset(retry.sentences())
 # Not holds: what waits for these is next, or has others before it.
 IN_TURN = frozenset({Reason.NEXT, Reason.PACE, Reason.QUEUE})
 
@@ -78,7 +68,7 @@ def _queued(message: Message, session: Session, around: Surroundings, now: datet
         return _OFFLINE[Session.State(session.state)]
     if not around.worker_alive:
         return "No worker is running. It goes out as soon as one is."
-    if message.hold_reason in _HELD:
+    if message.hold_reason in _ANSWERED:
         return _held(message, now)
     if around.hold is not None:
         return _ruled(around.hold, now)
@@ -96,12 +86,12 @@ def _blocked_until(session: Session, now: datetime) -> str:
 
 
 def _held(message: Message, now: datetime) -> str:
-    why = _HELD.get(message.hold_reason, code_in_words(message.hold_reason))
+    why = sentence(message.hold_reason) or f"It waits: {code_in_words(message.hold_reason)}."
     until = message.hold_until or message.not_before
     when = (
         f"It is tried again in {span((until - now).total_seconds())}." if until > now else "It is tried again at its next turn."
     )
-    return f"It waits because {why}. {when}"
+    return f"{why} {when}"
 
 
 def _ruled(hold: Held, now: datetime) -> str:

@@ -108,7 +108,7 @@ def ago(then: datetime | None, now: datetime) -> str:
 
 
 def code_in_words(code: str) -> str:
-    """A stable code as a person reads it; codes that have words of their own are named in `waiting.py`."""
+    """A stable code as a person reads it; codes that have words of their own are in `policy.reasons`."""
     return code.replace("_", " ").replace(".", " ").strip()
 
 

@@ -69,8 +69,8 @@ _ALWAYS = 1_000_000
 # What concerns the session never costs a message: it waits until that is over, or until it expires.
 _NOT_SENT = {
     "not_connected": _Hold("The connection to WhatsApp is down.", _SECOND, 5 * _SECOND, _ALWAYS),
-    "bridge_unavailable": _Hold("The bridge does not answer.", _SECOND, 5 * _SECOND, _ALWAYS),
-    "store_unavailable": _Hold("The keys could not be read.", _SECOND, 30 * _SECOND, _ALWAYS),
+    "bridge_unavailable": _Hold("The bridge to WhatsApp does not answer.", _SECOND, 5 * _SECOND, _ALWAYS),
+    "store_unavailable": _Hold("The stored WhatsApp keys could not be read.", _SECOND, 30 * _SECOND, _ALWAYS),
     "lease_ran_out": _Hold("The worker had lost its lease.", _SECOND, 5 * _SECOND, _ALWAYS),
     "rate_limited": _Hold("WhatsApp asked for fewer lookups.", 10 * _MINUTE, 15 * _MINUTE, _ALWAYS),
     # Over most of a day; a number that is never answered for must not hold up the others.
