@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { databaseUrl } from './support/database.js';
 import { Proxy } from './support/proxy.js';
 import { Stage, text } from './support/stage.js';
@@ -66,9 +65,11 @@ describe('what comes back', () => {
     const write = (/** @type {string} */ text) => stage.network.call('POST', `${path(customer)}/messages`, { to: from, text });
     await write('hello');
     await stage.web.event((event) => event.session === own && event.data.text === 'hello');
-    proxy.delayMs = 1_000; // the commit of the key takes its time
+    const writes = async () => (await stage.db.rows('SELECT written FROM bridge_creds WHERE session_id = $1', [own]))[0].written;
+    const known = await writes();
+    proxy.delayMs = 1_000; // the answer to the commit of the key takes its time
     await write('I was cut off');
-    await sleep(300); // it is under way
+    await stage.db.until(async () => (await writes()) !== known);
     const closed = bridge.call('DELETE', `/session/${own}?term=1`);
     await stage.web.event((event) => event.session === own && event.data.text === 'I was cut off');
     await closed;
