@@ -8,6 +8,7 @@ broker_url = settings.REDIS_URL
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # for ever: the engine needs no broker, and Celery would end the worker after 100
 broker_connection_timeout = 5
+worker_consumer = "workers.consumer:Consumer"
 broker_transport_options = {
     "visibility_timeout": 3_600,
     "max_connections": 200,
@@ -35,8 +36,8 @@ worker_enable_remote_control = True
 
 beat_schedule_filename = str(Path(settings.DATA_DIR) / "celerybeat-schedule")
 beat_schedule = {
-    # `expires` keeps a backlog from building up while no default worker runs. It is a time by the clock of beat's machine: clocks
-    # that differ by seconds must not end what they are for.
+    # `expires` keeps what piled up while no default worker ran from being done. It is a time by the clock of beat's machine:
+    # clocks that differ by seconds must not end what they are for.
     "wake-due": {"task": "workers.wake_due", "schedule": 2.0, "options": {"expires": 30}},
     "expire": {"task": "workers.expire", "schedule": 5.0, "options": {"expires": 30}},
     "deliver-webhooks": {"task": "workers.deliver_webhooks", "schedule": 1.0, "options": {"expires": 30}},

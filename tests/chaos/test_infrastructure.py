@@ -1,11 +1,14 @@
 """PostgreSQL, Redis and the web side that blink under load: work resumes by itself."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 
 import pytest
 import redis
 
 from tests.chaos.fleet import Fleet
+from tests.chaos.lengths import lasting
 from tests.chaos.traffic import Traffic
 from tests.support.fixtures import MakeStack
 from tests.support.stack import eventually
@@ -72,6 +75,17 @@ def test_redis_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:
     fleet.shown_once(text, timeout=120)
 
 
+@pytest.mark.parametrize("what", ["writes", pytest.param("pings", marks=pytest.mark.chaos(long=True))])
+def test_redis_answers_errors(fleet: Fleet, dice: Random, outage_s: float, what: str) -> None:
+    """As one that was a replica a moment ago, or whose disk is full: messages go on, and no worker ends because of it."""
+    with fleet.traffic(dice) as traffic:
+        traffic.reach(dice.uniform(0.1, 0.3))
+        text = fleet.schedule(outage_s / 2)
+        with lasting(outage_s), _redis_refuses(fleet, what):
+            traffic.goes_on(5)
+    fleet.shown_once(text, timeout=120)
+
+
 def test_web_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:
     """Sending does not need it; what the bridges have to tell waits in their spools and arrives afterwards."""
     with fleet.traffic(dice) as traffic:
@@ -79,6 +93,20 @@ def test_web_is_gone(fleet: Fleet, dice: Random, outage_s: float) -> None:
         with traffic.without("web", seconds=outage_s):
             traffic.reach(1)
         eventually(lambda: _delivered(traffic) >= traffic.total, timeout=120, what="every receipt")
+
+
+@contextmanager
+def _redis_refuses(fleet: Fleet, what: str) -> Iterator[None]:
+    """Writes alone; or pings too, so that nobody who connects anew gets as far as a write."""
+    client = redis.Redis.from_url(fleet.stack.site.env["REDIS_URL"])
+    client.config_set("min-replicas-to-write", 1)
+    if what == "pings":
+        client.execute_command("ACL", "SETUSER", "default", "-ping")
+    try:
+        yield
+    finally:
+        client.execute_command("ACL", "SETUSER", "default", "+ping")
+        client.config_set("min-replicas-to-write", 0)
 
 
 def _leases_lost(fleet: Fleet, worker: str) -> int:
