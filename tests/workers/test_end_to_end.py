@@ -106,6 +106,30 @@ def test_a_log_out_on_the_phone_is_said_and_the_queue_waits(make_stack: MakeStac
     eventually(lambda: _shown(stack) == ["waits"], what="the message that waited")
 
 
+def test_after_an_earlier_state_was_restored_nothing_goes_under_used_keys(make_stack: MakeStack) -> None:
+    stack = _stack(make_stack)
+    session = _linked_session(stack)
+    _enqueue(stack, session, "before the dump")
+    eventually(lambda: _statuses(stack) <= {"delivered"}, what="the receipt")
+    stack.stop("session-1")
+    stack.sql("CREATE TABLE dumped AS SELECT name, data FROM bridge_key WHERE kind = 'session'")
+    stack.start("session-1")
+    for n in range(3):
+        _enqueue(stack, session, f"since {n}")
+    eventually(lambda: len(_shown(stack)) == 4, what="what was sent since")
+    with pytest.raises(AssertionError, match="Stop all workers first"):
+        stack.manage("after_restore")
+
+    stack.stop("session-1")
+    stack.sql("UPDATE bridge_key k SET data = d.data FROM dumped d WHERE k.kind = 'session' AND k.name = d.name")
+    assert "encryption sessions are forgotten" in stack.manage("after_restore")
+    stack.start("session-1")
+    for n in range(3):
+        _enqueue(stack, session, f"after {n}")
+    eventually(lambda: _shown(stack)[4:] == [f"after {n}" for n in range(3)], what="what was sent after the restore")
+    assert stack.network.get("/api/stats")["old_counters"] == 0
+
+
 # --- Helpers
 
 
