@@ -5,6 +5,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,17 +16,27 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 log = structlog.get_logger(__name__)
 MIN_SECRET_CHARACTERS = 32
 KEY_BYTES = 32
+KEY_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as node_bridge/src/store/keyring.js reads it
 
 
 @register(Tags.security)
 def secrets_are_set(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     named = [("WHATSAPP_SECRET", settings.WHATSAPP_SECRET, "W001"), ("SECRET_KEY", settings.SECRET_KEY, "W002")]
     found = [(f"{name} {problem}", mend(name), code) for name, value, code in named if (problem := weakness(value))]
-    if problem := key_ring_problem(settings.WA_ENCRYPTION_KEYS):
-        found.append((f"WA_ENCRYPTION_KEYS {problem}", 'Set it to "k1:" and the base64 of 32 random bytes.', "W003"))
     if settings.DEBUG:
         found.append(("DEBUG is on: error pages show settings and data.", "Unset DEBUG.", "W004"))
-    return [_message(*each) for each in found]
+    if settings.REDIS_URL.startswith("rediss:") and "ssl_cert_reqs=" not in settings.REDIS_URL:  # Celery's default is "none"
+        found.append(("REDIS_URL lets anybody answer as Redis.", "Add ?ssl_cert_reqs=required to it.", "W005"))
+    wrong_ring = key_ring_is_set() if settings.WA_ENCRYPTION_KEYS else []
+    return [*wrong_ring, *(_message(*each) for each in found)]
+
+
+@register(Tags.security, deploy=True)
+def key_ring_is_set(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Only session workers need it: what serves the internet, and what calls restaurants' addresses, had better not know it."""
+    problem = key_ring_problem(settings.WA_ENCRYPTION_KEYS)
+    hint = 'Set it to "k1:" and the base64 of 32 random bytes.'
+    return [_message(f"WA_ENCRYPTION_KEYS {problem}", hint, "W003")] if problem else []
 
 
 def weakness(secret: str) -> str:
@@ -49,7 +60,7 @@ def key_ring_problem(ring: str) -> str:
     if len(set(names)) != len(names):
         return "names a key twice."
     for name, entry in zip(names, ring.split(","), strict=True):
-        if not name or len(_decoded(entry.partition(":")[2].strip())) != KEY_BYTES:
+        if not KEY_NAME.fullmatch(name) or len(_decoded(entry.partition(":")[2].strip())) != KEY_BYTES:
             return f"has an entry ({name or 'without a name'}) that is not `id:base64 of {KEY_BYTES} bytes`."
     return ""
 
@@ -72,7 +83,15 @@ def _message(text: str, hint: str, code: str) -> CheckMessage:
 
 def refuse_dangerous_production(**_: Any) -> None:
     """For programs that run no checks by themselves (web, workers, beat): end the process rather than serve like this."""
-    found = secrets_are_set(None)
+    _refuse(secrets_are_set(None))
+
+
+def refuse_without_key_ring() -> None:
+    """For session workers."""
+    _refuse(key_ring_is_set())
+
+
+def _refuse(found: Sequence[CheckMessage]) -> None:
     for message in found:
         log.warning("settings.dangerous", detail=message.msg, mend=message.hint, id=message.id)
     if any(message.is_serious() for message in found):

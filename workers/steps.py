@@ -14,6 +14,7 @@ from celery.exceptions import ImproperlyConfigured
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
+from sessions_app.checks import refuse_without_key_ring
 from workers import wakes
 from workers.bridge_process import BridgeProcess
 from workers.clocks import steady
@@ -50,6 +51,7 @@ class BridgeStep(SessionStep):
 
     def create(self, worker: Any) -> Any:
         _insist_on_threads(worker)
+        refuse_without_key_ring()
         spool = Path(settings.DATA_DIR) / "spool" / worker.hostname
         worker.bridge_process = BridgeProcess(spool=spool)
         return worker.bridge_process

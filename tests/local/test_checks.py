@@ -46,16 +46,41 @@ def test_it_refuses_an_unset_secret(settings: Settings) -> None:
     assert ids() == ["restaurant_wa.W001"]
 
 
-@pytest.mark.parametrize("ring", ["", "k1:", "k1", "k1:c2hvcnQ=", f"{RING},{RING}", f"{RING},k2:?", ":" + RING[3:]])
+@pytest.mark.parametrize(
+    "ring",
+    ["k1:", "k1", "k1:c2hvcnQ=", f"{RING},{RING}", f"{RING},k2:?", ":" + RING[3:], "a key" + RING[2:], "k" * 65 + RING[2:]],
+)
 def test_it_refuses_a_malformed_key_ring_without_telling_the_key(settings: Settings, ring: str) -> None:
     settings.WA_ENCRYPTION_KEYS = ring
     assert ids() == ["restaurant_wa.W003"]
     assert RING[3:] not in str(checks.secrets_are_set(None))
 
 
+def test_only_a_session_worker_needs_the_key_ring(settings: Settings) -> None:
+    settings.WA_ENCRYPTION_KEYS = ""
+    assert ids() == []
+    assert [message.id for message in checks.key_ring_is_set()] == ["restaurant_wa.W003"]
+    with pytest.raises(SystemExit, match="WA_ENCRYPTION_KEYS is not set"):
+        checks.refuse_without_key_ring()
+
+
+@pytest.mark.parametrize(
+    "url, found", [("rediss://x", ["restaurant_wa.W005"]), ("rediss://x/0?ssl_cert_reqs=required", []), ("redis://x", [])]
+)
+def test_it_refuses_a_redis_that_anybody_may_be(settings: Settings, url: str, found: list[str]) -> None:
+    settings.REDIS_URL = url
+    assert ids() == found
+
+
 def test_it_refuses_debug(settings: Settings) -> None:
     settings.DEBUG = True
     assert ids() == ["restaurant_wa.W004"]
+
+
+def test_no_session_worker_starts_in_production_without_the_key_ring() -> None:
+    env = os.environ | {"ENVIRONMENT": "production", "WHATSAPP_SECRET": GOOD, "SECRET_KEY": GOOD, "WA_ENCRYPTION_KEYS": ""}
+    worker = ["-m", "celery", "-A", "workers", "worker", "--sessions", "-P", "threads", "-c", "1"]
+    assert "WA_ENCRYPTION_KEYS is not set" in refused(worker, env)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +94,13 @@ def test_it_refuses_debug(settings: Settings) -> None:
 )
 def test_no_program_starts_in_production_with_a_default_secret(program: list[str]) -> None:
     env = os.environ | {"ENVIRONMENT": "production", "WHATSAPP_SECRET": "change-me"}
+    assert "WHATSAPP_SECRET is a default" in refused(program, env)
+
+
+def refused(program: list[str], env: dict[str, str]) -> str:
+    """What it says last."""
     done = subprocess.run(
         [sys.executable, *program], cwd=BASE_DIR, env=env, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode != 0
-    assert "WHATSAPP_SECRET is a default" in done.stderr.splitlines()[-1]
+    return done.stderr.splitlines()[-1]

@@ -2,7 +2,8 @@
 
 from io import StringIO
 
-from django.core.management import call_command
+import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -36,3 +37,8 @@ def test_it_says_that_a_key_may_go_and_which_is_missing(session: Session, settin
     assert (empty, old) == ("k2: nothing.", "k1: nothing.") and may_go.startswith("  It may go.")
     assert damaged.startswith("(damaged): 1 values of")
     assert lost.startswith("lost: 1 values of") and lost.endswith("they cannot be opened.")
+
+
+def test_it_says_where_it_has_to_be_run(db: None, settings: Settings) -> None:
+    with pytest.raises(CommandError, match="where a session worker runs"):
+        told(settings, "")

@@ -4,7 +4,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
 from sessions_app.models import Session
@@ -36,6 +36,8 @@ class Command(BaseCommand):
     help = "Count what is stored under each encryption key: an old one may go when nothing is under it any more."
 
     def handle(self, **_: object) -> None:
+        if not settings.WA_ENCRYPTION_KEYS:
+            raise CommandError("WA_ENCRYPTION_KEYS is not set here: run this where a session worker runs.")
         found = {one.key: one for one in _count()}
         first, *older = [entry.partition(":")[0].strip() for entry in settings.WA_ENCRYPTION_KEYS.split(",")]
         self._tell(found, first, "What is new comes under it.")
