@@ -5,7 +5,7 @@ import re
 from restaurant_wa.local.places import BASE_DIR
 
 # Read by the bridge under the worker's hand, by compose, or as an alias told in a comment.
-ELSEWHERE = {"POSTGRES_PASSWORD", "BRIDGE_DATABASE_PASSWORD", "VALKEY_PASSWORD", "WEB_BIND"}
+ELSEWHERE = {"POSTGRES_PASSWORD", "BRIDGE_DATABASE_PASSWORD", "VALKEY_PASSWORD", "WEB_BIND", "WORKERS"}
 NOT_FOR_PEOPLE = {"RESTAURANT_WA_IGNORE_DOTENV", "FASTAPI_URL", "BRIDGE_EXIT_WITH_PARENT"}
 
 
