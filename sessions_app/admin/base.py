@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.db.models import ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -34,6 +34,7 @@ class TenantAdmin(ModelAdmin[M]):
 
     restaurant_field = "restaurant_id"  # where a row names its restaurant
     show_full_result_count = False  # Django's second COUNT(*), over the whole table
+    show_facets = admin.ShowFacets.NEVER  # a count for each choice of each filter, over the whole table again
     list_per_page = 50
     actions: Any = None
     list_disable_select_all = True

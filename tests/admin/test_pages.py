@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -165,6 +167,14 @@ def test_many_messages_are_not_counted_to_the_end(manager: Client, ours: House, 
         messages.enqueue(session=ours.session, to="+4915112345699", body=f"message {number}")
     html = html_of(manager, MESSAGES)
     assert "more than" in html and "4 messages" not in html
+
+
+@pytest.mark.parametrize("path", [MESSAGES, SESSIONS])
+def test_no_address_has_the_choices_of_filters_counted(manager: Client, ours: House, path: str) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        html = html_of(manager, path, _facets="True")
+    assert "Show counts" not in html and "Hide counts" not in html
+    assert not [one["sql"] for one in asked if "FILTER (WHERE" in one["sql"]]
 
 
 def test_a_key_is_shown_once_and_works(manager: Client, ours: House) -> None:
