@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from threading import Thread
@@ -38,7 +39,8 @@ async def post(http: aiohttp.ClientSession, due: Due, timeout_s: float) -> Answe
         return Answer(None, why)
     try:
         async with http.post(due.url, data=due.body, headers=_headers(due), allow_redirects=False) as response:
-            await response.content.read(READ_BYTES)
+            with suppress(Exception):  # the status has said it all: a body that breaks off or never comes takes nothing back
+                await response.content.read(READ_BYTES)
             wait = retry_after(response.headers.get("Retry-After"), timezone.now()) if response.status in (429, 503) else None
             return Answer(response.status, _words(response.status), wait)
     except TimeoutError:

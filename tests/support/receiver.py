@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
+
+Answer: TypeAlias = int | tuple[int, dict[str, str]] | tuple[int, dict[str, str], bytes]
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Call:
 
 @dataclass
 class Receiver:
-    """`answer` may look at the call, and may wait; it gives a status, or a status with headers."""
+    """`answer` may look at the call, and may wait; it gives a status, or a status with headers, and with a body."""
 
     url: str
-    answer: Callable[[Call], int | tuple[int, dict[str, str]]] = lambda _: 204
+    answer: Callable[[Call], Answer] = lambda _: 204
     calls: list[Call] = field(default_factory=list)
 
     def topics(self) -> list[str]:
@@ -70,11 +72,12 @@ class _Handler(BaseHTTPRequestHandler):
         call = Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
         receiver.calls.append(call)
         answer = receiver.answer(call)
-        status, headers = answer if isinstance(answer, tuple) else (answer, {})
+        status, headers, *body = answer if isinstance(answer, tuple) else (answer, {})
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": "0"}.items():
+        for name, value in {"Content-Length": "0", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        self.wfile.write(b"".join(body))
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -134,6 +134,24 @@ def test_no_answer_in_time_is_a_failure(webhook: Webhook, receiver: Receiver) ->
     assert outcome() == (State.PENDING, None, "No answer within 0.3 s.")
 
 
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Length": "9", "Connection": "close"}, b"ok"),  # it breaks off
+        ({"Content-Length": "9"}, b"ok"),  # the rest never comes
+        ({"Content-Length": "2", "Content-Encoding": "gzip"}, b"ok"),  # it is no gzip
+    ],
+)
+@pytest.mark.parametrize(("status", "state"), [(200, State.DELIVERED), (410, State.FAILED)])
+def test_what_is_wrong_with_the_body_takes_nothing_back(
+    webhook: Webhook, receiver: Receiver, status: int, state: str, headers: dict[str, str], body: bytes
+) -> None:
+    receiver.answer = lambda _: (status, headers, body)
+    tests_for(webhook)
+    deliver_all(timeout_s=1)
+    assert outcome()[:2] == (state, status)
+
+
 def test_a_redirect_is_not_followed(webhook: Webhook, receiver: Receiver) -> None:
     receiver.answer = lambda _: (302, {"Location": receiver.url})
     tests_for(webhook)
