@@ -67,6 +67,12 @@ def test_the_qr_as_a_picture(client: ApiClient, session: Session) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize("accept", ["image/png;a*=foo'x'y", "image/png; a*=1; a*0=2"])
+def test_what_cannot_be_read_as_a_wish_for_a_picture_gets_json(client: ApiClient, session: Session, accept: str) -> None:
+    Session.objects.update(qr="2@abc", qr_generated_at=timezone.now(), qr_expires_at=timezone.now() + timedelta(seconds=60))
+    assert body(client.get(f"/sessions/{session.pk}/qr", Accept=accept))["qr"] == "2@abc"
+
+
 def test_a_qr_is_never_shown_longer_than_five_minutes(client: ApiClient, session: Session) -> None:
     generated = timezone.now() - timedelta(minutes=4)
     Session.objects.update(qr="2@abc", qr_generated_at=generated, qr_expires_at=generated + timedelta(hours=1))
