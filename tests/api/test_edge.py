@@ -1,0 +1,52 @@
+"""What only shows where Granian serves it: requests that Django's own test client would make otherwise."""
+
+from http.client import HTTPConnection, HTTPMessage
+
+import pytest
+
+from tests.support.fixtures import MakeStack
+from tests.support.http import TIMEOUT_S
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.e2e
+MAKE_KEY = """
+from sessions_app.models import Restaurant
+from sessions_app.services import api_keys
+print("key:" + api_keys.issue(restaurant=Restaurant.objects.create(name="R", default_region="DE"), name="till")[1])
+"""
+UNREADABLE = ["application/json; charset*=foo'en'x", "application/json; a*=1; a*0=2"]
+NO_CHARSETS = [f"x/y; charset={name}" for name in ("hex", "base64", "rot13", "undefined")]
+
+
+@pytest.fixture(scope="module")
+def web(make_module_stack: MakeStack) -> Stack:
+    stack = make_module_stack(start=False)
+    stack.start("web")
+    return stack
+
+
+@pytest.fixture(scope="module")
+def key(web: Stack) -> str:
+    return web.manage("shell", "-c", MAKE_KEY).partition("key:")[2].strip()
+
+
+def ask(web: Stack, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, HTTPMessage, bytes]:
+    connection = HTTPConnection("127.0.0.1", web.site.port, timeout=TIMEOUT_S)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("content_type", UNREADABLE + NO_CHARSETS)
+def test_a_content_type_that_says_nonsense_is_a_415(web: Stack, key: str, content_type: str) -> None:
+    status, _, told = ask(web, "POST", "/api/v1/messages", b"{}", Content_Type=content_type, X_API_Key=key)
+    assert status == 415 and b"unsupported_media_type" in told
+
+
+@pytest.mark.parametrize("path", ["/livez", "/api/v1/health", "/admin/login/"])
+@pytest.mark.parametrize("content_type", UNREADABLE + NO_CHARSETS)
+def test_where_nothing_is_sent_no_content_type_matters(web: Stack, path: str, content_type: str) -> None:
+    assert ask(web, "GET", f"{path}?a=b", Content_Type=content_type)[0] == 200
