@@ -93,7 +93,11 @@ class DeliveryFilters(BaseModel):
 
 @router.post("", auth=_write, response={201: WebhookWithSecret}, openapi_extra=writing(409))
 def create_webhook(request: HttpRequest, response: HttpResponse, webhook: WebhookIn) -> WebhookWithSecret:
-    """It is told what happens from now on. Keep the `secret`: it is shown this once. 409 beyond 20 webhooks."""
+    """It is told what happens from now on. Keep the `secret`: it is shown this once.
+
+    409 beyond 20 webhooks, and while the same address is told the same topics already: `detail` names that webhook. If no answer
+    came to the request that made it, `POST …/secret` brings a secret.
+    """
     made = webhooks.create(restaurant=restaurant_of(request), url=webhook.url, topics=webhook.topics)
     response["Location"] = reverse("api:get_webhook", args=[made.pk])
     return _with_secret(made)

@@ -25,6 +25,10 @@ CHOOSABLE = tuple(topic for topic in Webhook.Topic.values if topic != Webhook.To
 
 
 _GONE = "This restaurant has no such webhook."
+_KNOWN = (
+    "The webhook {0} tells this address the same already. If its secret was lost, POST /webhooks/{0}/secret makes a new one,"
+    " and so does the button on its page in the admin."
+)
 
 
 class InvalidUrl(DomainError):
@@ -42,12 +46,16 @@ class InvalidTopic(DomainError):
 def create(*, restaurant: Restaurant, url: str, topics: Sequence[str] = ()) -> Webhook:
     """It is told everything from now on; without `topics` of every kind. Its secret stands in the row that is returned.
 
-    Raises InvalidUrl, InvalidTopic, and Conflict beyond MOST.
+    Raises InvalidUrl, InvalidTopic, and Conflict beyond MOST and for an address that is told the same already: whoever asks again
+    after an answer that was lost would be told everything twice.
     """
     address, chosen = checked_url(url), _topics(topics)
     with transaction.atomic():
         Restaurant.objects.select_for_update(no_key=True).get(pk=restaurant.pk)
-        if Webhook.objects.filter(restaurant=restaurant).count() >= MOST:
+        theirs = Webhook.objects.filter(restaurant=restaurant)
+        for known in theirs.filter(url=address, topics__contains=chosen, topics__contained_by=chosen, is_active=True):
+            raise Conflict(_KNOWN.format(known.pk))
+        if theirs.count() >= MOST:
             raise Conflict(f"A restaurant has at most {MOST} webhooks.")
         return Webhook.objects.create(restaurant=restaurant, url=address, topics=chosen, secret=_new_secret())
 

@@ -7,8 +7,9 @@ import pytest
 from sessions_app.models import Restaurant, Webhook, WebhookDelivery
 from sessions_app.services import webhooks
 from sessions_app.services.webhooks import CHOOSABLE, MOST
-from tests.api.client import ApiClient
+from tests.api.client import ApiClient, problem
 from tests.api.conftest import MakeClient
+from tests.support.threads import at_once
 
 URL = "https://till.example/hook"
 PATH = "/webhooks"
@@ -56,10 +57,31 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(client: ApiClient, body: d
 
 
 def test_there_is_a_limit(client: ApiClient) -> None:
-    for _ in range(MOST):
-        made(client)
-    response = client.post(PATH, {"url": URL})
-    assert (response.status_code, response.json()["code"]) == (409, "conflict")
+    for number in range(MOST):
+        made(client, url=f"{URL}/{number}")
+    problem(client.post(PATH, {"url": URL}), 409, "conflict")
+
+
+def test_an_address_that_is_told_the_same_already_is_not_told_it_twice(client: ApiClient) -> None:
+    """Whoever got no answer asks again, and is told whose secret to renew."""
+    everything, some = made(client), made(client, topics=["message.read", "message.sent"])
+    for known, topics in ((everything, []), (some, ["message.sent", "message.read"])):
+        refused = problem(client.post(PATH, {"url": f" {URL} ", "topics": topics}), 409, "conflict")
+        assert f"POST /webhooks/{known['id']}/secret" in refused["detail"]
+    assert Webhook.objects.count() == 2
+    made(client, topics=["message.sent"])
+    client.patch(f"{PATH}/{everything['id']}", {"is_active": False})
+    made(client)
+
+
+def test_another_restaurant_may_have_the_same_address(client: ApiClient, stranger: ApiClient) -> None:
+    made(client), made(stranger)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_any_number_of_requests_at_the_same_moment_one_makes_it(restaurant: Restaurant) -> None:
+    answers = at_once(*[lambda: webhooks.create(restaurant=restaurant, url=URL)] * 4)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Conflict"] * 3 + ["Webhook"]
 
 
 def test_what_is_left_out_of_a_change_stays(client: ApiClient) -> None:
