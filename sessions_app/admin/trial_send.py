@@ -1,5 +1,7 @@
 """A test message from a session's page: the same `enqueue` as the API's, then the message's own page."""
 
+import hashlib
+import json
 import uuid
 
 from django import forms
@@ -19,6 +21,12 @@ from sessions_app.services import messages as message_service
 class TrialForm(forms.Form):
     to = forms.CharField(label="Number", max_length=40, help_text="With country code, as in +49 151 12345678.")
     body = forms.CharField(label="Text", max_length=MAX_BODY_CHARACTERS, widget=forms.Textarea(attrs={"rows": 4}))
+    page = forms.UUIDField(initial=uuid.uuid4, widget=forms.HiddenInput(attrs={"autocomplete": "off"}))
+
+    def once(self) -> bytes:
+        """The same for a second click; another when the page was opened anew, or somebody went back and wrote something else."""
+        sent = [str(self.cleaned_data[name]) for name in ("page", "to", "body")]
+        return hashlib.sha256(json.dumps(sent).encode()).digest()
 
 
 def urls(owner: VerbsAdmin[Session]) -> list[URLPattern]:
@@ -42,12 +50,16 @@ class TrialPage:
         return self._show(request, session, form)
 
     def _send(self, request: HttpRequest, session: Session, form: TrialForm) -> HttpResponse | None:
+        to, body, once = form.cleaned_data["to"], form.cleaned_data["body"], form.once()
         try:
-            made = message_service.enqueue(session=session, to=form.cleaned_data["to"], body=form.cleaned_data["body"])
+            made = message_service.enqueue(
+                session=session, to=to, body=body, idempotency_key=f"admin:{once.hex()}", fingerprint=once
+            )
         except DomainError as error:
             form.add_error("to" if error.code == "invalid_phone" else None, str(error))
             return None
-        self._admin.log_change(request, session, "Sent a test message.")
+        if not made.replayed:
+            self._admin.log_change(request, session, "Sent a test message.")
         return HttpResponseRedirect(reverse("admin:sessions_app_message_change", args=[made.message.pk]))
 
     def _show(self, request: HttpRequest, session: Session, form: TrialForm) -> HttpResponse:

@@ -87,10 +87,28 @@ def test_the_session_page_has_its_activity(manager: Client, ours: House) -> None
 
 def test_a_test_message_goes_through_the_queue(manager: Client, ours: House, worker: Worker) -> None:
     linked(ours, worker)
-    answer = manager.post(f"{SESSIONS}{ours.session.pk}/test-send/", {"to": "0151 12345690", "body": "Does it work?"})
+    answer = manager.post(*trial(manager, ours, to="0151 12345690", body="Does it work?"))
     made = Message.objects.get(body="Does it work?")
     assert (made.to_phone, made.status) == ("+4915112345690", "queued")
     assert answer["Location"] == f"{MESSAGES}{made.pk}/change/"
+
+
+def trial(client: Client, house: House, **form: str) -> tuple[str, dict[str, str]]:
+    """The address and the filled-in form of a page that was opened for it."""
+    url = f"{SESSIONS}{house.session.pk}/test-send/"
+    page = re.search(r'name="page" value="([^"]+)"', html_of(client, url))
+    assert page
+    return url, {"page": page[1], **form}
+
+
+def test_a_second_click_sends_no_second_test_message(manager: Client, ours: House) -> None:
+    url, form = trial(manager, ours, to="0151 12345690", body="Does it work?")
+    first, second = manager.post(url, form), manager.post(url, form)
+    assert first["Location"] == second["Location"]
+    assert Message.objects.filter(body="Does it work?").count() == LogEntry.objects.count() == 1
+    manager.post(url, {**form, "body": "Something else"})
+    manager.post(*trial(manager, ours, to="0151 12345690", body="Does it work?"))
+    assert Message.objects.filter(to_phone="+4915112345690").count() == LogEntry.objects.count() == 3
 
 
 @pytest.mark.parametrize(
@@ -98,7 +116,7 @@ def test_a_test_message_goes_through_the_queue(manager: Client, ours: House, wor
     [("123", "x", "not a valid phone number"), ("", "x", "required"), ("+4915112345690", " \n", "required")],
 )
 def test_a_wrong_test_message_is_told_and_not_stored(manager: Client, ours: House, to: str, body: str, says: str) -> None:
-    html = manager.post(f"{SESSIONS}{ours.session.pk}/test-send/", {"to": to, "body": body}).content.decode()
+    html = manager.post(*trial(manager, ours, to=to, body=body)).content.decode()
     assert says in html and Message.objects.count() == 1
 
 
