@@ -20,6 +20,7 @@ from sessions_app.errors import InvalidPhone, NotFound
 from sessions_app.models import ApiKey, Message, Restaurant, Session
 from sessions_app.models.messages import MAX_BODY_CHARACTERS
 from sessions_app.services import estimates, messages, sessions
+from sessions_app.services.sessions import SessionRequired
 
 Scope = ApiKey.Scope
 INACTIVE = (Session.State.UNLINKED, Session.State.LOGGED_OUT)
@@ -30,12 +31,12 @@ class LegacySend(BaseModel):
 
     to: PhoneText = Field(validation_alias=AliasChoices("to", "phone"))
     message: Annotated[str, Field(min_length=1, max_length=MAX_BODY_CHARACTERS, pattern=VISIBLE)]
-    session: str | int | None = Field(None, validation_alias=AliasChoices("sessionId", "restaurant_id"))
+    session: str | int | None = Field(None, validation_alias=AliasChoices("sessionId", "session_id", "restaurant_id"))
 
 
 @route("GET", Scope.SESSIONS_WRITE)
 def get_qr(request: HttpRequest, body: Body, session: str) -> dict[str, Any]:
-    found = _session(restaurant_of(request), session)
+    found = _named(request, session)
     shown = qr.shown(found)
     return {
         "sessionId": str(found.pk),
@@ -48,13 +49,13 @@ def get_qr(request: HttpRequest, body: Body, session: str) -> dict[str, Any]:
 
 @route("GET", Scope.SESSIONS_READ)
 def get_status(request: HttpRequest, body: Body, session: str) -> dict[str, Any]:
-    return _described(_session(restaurant_of(request), session))
+    return _described(_named(request, session))
 
 
 @route("DELETE", Scope.SESSIONS_WRITE)
 def end_session(request: HttpRequest, body: Body, session: str) -> dict[str, Any]:
     """Logs out, as the old service did; the session stays, so that it can be linked again and nothing waiting is lost."""
-    return _described(sessions.log_out(session=_session(restaurant_of(request), session), actor=actor_of(request)))
+    return _described(sessions.log_out(session=_named(request, session), actor=actor_of(request)))
 
 
 @route("GET", Scope.SESSIONS_READ)
@@ -88,6 +89,14 @@ urls = [
     path("send", send),
     path("health", get_health),
 ]
+
+
+def _named(request: HttpRequest, given: str) -> Session:
+    """The session an address names. Raises NotFound: there is no field in which to name one of several."""
+    try:
+        return _session(restaurant_of(request), given)
+    except SessionRequired:
+        raise NotFound("This restaurant does not have exactly one session: put the session's own id into the address.") from None
 
 
 def _session(restaurant: Restaurant, given: str | None) -> Session:

@@ -154,10 +154,27 @@ def test_a_restaurant_goes_by_its_old_id_too(ask: Ask, restaurant: Restaurant, s
     assert ask("GET", f"/session/{given}/status")[0] == 404
     Restaurant.objects.filter(pk=restaurant.pk).update(legacy_id="legacy:7")
     assert ask("GET", f"/session/{given}/status")[1]["sessionId"] == str(session.pk)
-    for name in ("sessionId", "restaurant_id"):
+    for name in ("sessionId", "session_id", "restaurant_id"):
         assert ask("POST", "/send", {**GOOD, name: given})[1]["sessionId"] == str(session.pk)
+
+
+def test_one_of_several_sessions_is_named_as_the_error_says(ask: Ask, restaurant: Restaurant, session: Session) -> None:
+    Restaurant.objects.filter(pk=restaurant.pk).update(legacy_id="legacy:7")
     sessions.create(restaurant=restaurant, name="second")
-    assert ask("GET", f"/session/{given}/status")[1]["code"] == "session_required"
+    for named in ({}, {"restaurant_id": 7}):
+        status, told = ask("POST", "/send", {**GOOD, **named})
+        assert (status, told["code"], told["errors"][0]["pointer"]) == (422, "session_required", "/session_id")
+        assert ask("POST", "/send", {**GOOD, **named, "session_id": str(session.pk)})[1]["sessionId"] == str(session.pk)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/qr/7"), ("GET", "/session/7/status"), ("DELETE", "/session/7")])
+def test_an_old_id_in_an_address_has_to_lead_to_one_session(
+    ask: Ask, restaurant: Restaurant, session: Session, method: str, path: str
+) -> None:
+    Restaurant.objects.filter(pk=restaurant.pk).update(legacy_id="legacy:7")
+    sessions.create(restaurant=restaurant, name="second")
+    status, told = ask(method, path)
+    assert (status, told["code"]) == (404, "not_found") and "own id" in told["error"] and "session_id" not in told["error"]
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
