@@ -4,6 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import structlog
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.http.response import HttpResponseBase
 
 log = structlog.get_logger("restaurant_wa.access")
 _USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
+_WITH_PORT = re.compile(r"\[(?P<six>[^]]+)\](:\d+)?|(?P<four>[^:]+):\d+")
 QUIET_PATHS = frozenset({"/livez", "/readyz", "/health"})
 
 
@@ -26,10 +27,19 @@ class ClientAddressMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        address = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        if _ADDRESS.fullmatch(address):
+        if address := _address(request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()):
             request.META["REMOTE_ADDR"] = address
         return self.get_response(request)
+
+
+def _address(told: str) -> str:
+    """Without the port that some proxies add, or each connection would be somebody else's; empty when it is no address."""
+    if match := _WITH_PORT.fullmatch(told):
+        told = match["six"] or match["four"]
+    try:
+        return str(ip_address(told.partition("%")[0]))
+    except ValueError:
+        return ""
 
 
 class RequestIdMiddleware:

@@ -41,6 +41,14 @@ def test_guessing_ends_after_ten_failures_of_one_name_from_one_address(lucia: Us
     assert enter("a long password", client=Client(REMOTE_ADDR="192.0.2.7"))
 
 
+def test_another_connection_of_the_proxy_is_no_other_address(lucia: User, settings: Settings) -> None:
+    settings.BEHIND_TLS_PROXY = True
+    for port in range(sign_in.MOST_FAILURES):
+        assert not enter("guess", X_Forwarded_For=f"192.0.2.1:{50_000 + port}")
+    assert not enter("a long password", X_Forwarded_For="192.0.2.1:60000")
+    assert enter("a long password", X_Forwarded_For="192.0.2.2:60000")
+
+
 def test_a_few_failures_are_forgiven(lucia: User) -> None:
     assert not enter("guess") and enter("a long password")
 
@@ -60,6 +68,13 @@ def test_a_failure_is_told_with_its_address_and_without_what_was_typed(lucia: Us
         (False, "192.0.2.1", "127.0.0.1"),
         (True, "192.0.2.1", "192.0.2.1"),
         (True, "203.0.113.9, 2001:db8::1", "2001:db8::1"),
+        (True, "203.0.113.9:5678, 192.0.2.1:1234", "192.0.2.1"),
+        (True, "[2001:db8::1]:443", "2001:db8::1"),
+        (True, "[2001:DB8:0::1]", "2001:db8::1"),
+        (True, "fe80::1%eth0", "fe80::1"),
+        (True, "192.0.2.1:", "127.0.0.1"),
+        (True, "192.0.2.256", "127.0.0.1"),
+        (True, "a.b.c", "127.0.0.1"),
         (True, "", "127.0.0.1"),
         (True, "unknown", "127.0.0.1"),
     ],
