@@ -37,4 +37,4 @@ RUN ENVIRONMENT=build SECRET_KEY=only-for-collecting-static-files python manage.
 USER 10001
 VOLUME /data
 EXPOSE 8000
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", "--workers", "1", "--blocking-threads", "8", "--log-config", "restaurant_wa/granian_logging.json", "restaurant_wa.wsgi:application"]
+CMD ["granian", "--interface", "wsgi", "--http", "1", "--host", "0.0.0.0", "--port", "8000", "--no-ws", "--workers", "1", "--blocking-threads", "8", "--log-config", "restaurant_wa/granian_logging.json", "restaurant_wa.wsgi:application"]

@@ -1,4 +1,4 @@
-"""WSGI entry point: `granian --interface wsgi restaurant_wa.wsgi:application`."""
+"""WSGI entry point: `granian --interface wsgi --http 1 restaurant_wa.wsgi:application`."""
 
 import os
 

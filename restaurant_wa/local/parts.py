@@ -63,7 +63,7 @@ def beat(site: Site) -> Part:
 
 
 def web(site: Site) -> Part:
-    flags = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(site.port), "--no-ws"]
+    flags = ["--interface", "wsgi", "--http", "1", "--host", "127.0.0.1", "--port", str(site.port), "--no-ws"]
     sizes = ["--workers", "1", "--blocking-threads", str(WEB_THREADS), "--workers-kill-timeout", "5"]
     logs = ["--log-config", str(BASE_DIR / "restaurant_wa" / "granian_logging.json")]
     argv = [sys.executable, "-m", "granian", *flags, *sizes, *logs, "restaurant_wa.wsgi:application"]

@@ -1,5 +1,6 @@
 """What only shows where Granian serves it: requests that Django's own test client would make otherwise."""
 
+import socket
 from http.client import HTTPConnection, HTTPMessage
 
 import pytest
@@ -50,3 +51,12 @@ def test_a_content_type_that_says_nonsense_is_a_415(web: Stack, key: str, conten
 @pytest.mark.parametrize("content_type", UNREADABLE + NO_CHARSETS)
 def test_where_nothing_is_sent_no_content_type_matters(web: Stack, path: str, content_type: str) -> None:
     assert ask(web, "GET", f"{path}?a=b", Content_Type=content_type)[0] == 200
+
+
+def test_it_speaks_no_http_2(web: Stack) -> None:
+    """A body has neither a length nor a header there that tells of it: it would pass for an empty one."""
+    preface, settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\4\0\0\0\0\0"
+    with socket.create_connection(("127.0.0.1", web.site.port), timeout=TIMEOUT_S) as connection:
+        connection.sendall(preface + settings)
+        answer = connection.recv(len(settings))
+    assert not answer or answer.startswith(b"HTTP/1.1")
