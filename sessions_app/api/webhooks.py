@@ -7,7 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Query, Router
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from sessions_app.api import cursors
 from sessions_app.api.auth import needs, restaurant_of
@@ -37,7 +37,7 @@ class WebhookChange(Body):
 
     url: Url | None = None
     topics: Topics | None = None
-    is_active: bool | None = None
+    is_active: StrictBool | None = None
 
 
 class WebhookOut(Answer):

@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import Restaurant, Webhook, WebhookDelivery
 from sessions_app.services import webhooks
 from sessions_app.services.webhooks import CHOOSABLE, MOST
-from tests.api.client import ApiClient, problem
+from tests.api.client import ApiClient, blamed, problem
 from tests.api.conftest import MakeClient
 from tests.support.threads import at_once
 
@@ -91,6 +91,13 @@ def test_what_is_left_out_of_a_change_stays(client: ApiClient) -> None:
     assert (changed["url"], changed["topics"], changed["is_active"]) == ("https://other.example/", ["message.read"], False)
     assert client.patch(path, {"topics": []}).json()["topics"] == []
     assert client.patch(path, {"url": "nowhere"}).status_code == 422
+
+
+@pytest.mark.parametrize("given", [0, 1, "off", "n", "true", []])
+def test_what_is_no_truth_value_switches_nothing(client: ApiClient, given: object) -> None:
+    answer = client.patch(f"{PATH}/{made(client)['id']}", {"is_active": given})
+    assert answer.status_code == 422 and list(blamed(answer)) == ["/is_active"]
+    assert Webhook.objects.get().is_active
 
 
 def test_a_new_address_is_not_blamed_for_the_old_one(client: ApiClient) -> None:
