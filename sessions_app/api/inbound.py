@@ -11,7 +11,7 @@ from sessions_app.api import cursors
 from sessions_app.api.auth import needs, restaurant_of
 from sessions_app.api.fields import Answer
 from sessions_app.api.openapi import reading
-from sessions_app.api.queries import refuse_unknown
+from sessions_app.api.queries import check_query
 from sessions_app.models import ApiKey, InboundMessage
 from sessions_app.services.webhook_bodies import received
 
@@ -45,7 +45,7 @@ class InboundFilters(BaseModel):
 @router.get("", auth=needs(ApiKey.Scope.MESSAGES_READ), response={200: InboundPage}, openapi_extra=reading(422))
 def list_inbound(request: HttpRequest, filters: Query[InboundFilters]) -> InboundPage:
     """The newest first. Follow `next_cursor` for older ones."""
-    refuse_unknown(request, InboundFilters)
+    check_query(request, InboundFilters.model_fields)
     found = InboundMessage.objects.select_related("contact").filter(restaurant=restaurant_of(request)).order_by("-id")
     if filters.session_id is not None:
         found = found.filter(session_id=filters.session_id)

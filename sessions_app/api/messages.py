@@ -23,7 +23,7 @@ from sessions_app.api.message_schemas import (
     with_timeline,
 )
 from sessions_app.api.openapi import reading, writing
-from sessions_app.api.queries import refuse_unknown
+from sessions_app.api.queries import check_query
 from sessions_app.errors import InvalidPhone, NotFound
 from sessions_app.models import ApiKey, Message, Restaurant
 from sessions_app.services import estimates, messages, phones, sessions
@@ -70,7 +70,7 @@ def send_message(
 @router.get("", auth=_read, response={200: MessagePage}, openapi_extra=reading(422))
 def list_messages(request: HttpRequest, filters: Query[MessageFilters]) -> MessagePage:
     """The newest first. Follow `next_cursor` for older ones."""
-    refuse_unknown(request, MessageFilters)
+    check_query(request, MessageFilters.model_fields)
     restaurant = restaurant_of(request)
     found = Message.objects.filter(restaurant=restaurant).select_related("session__restaurant").order_by("-seq")
     if filters.status is not None:

@@ -13,7 +13,7 @@ from sessions_app.api import cursors, qr, session_schemas
 from sessions_app.api.auth import actor_of, needs, restaurant_of
 from sessions_app.api.errors import blaming
 from sessions_app.api.openapi import reading, writing
-from sessions_app.api.queries import refuse_unknown
+from sessions_app.api.queries import check_query
 from sessions_app.api.session_schemas import (
     LinkByCode,
     LinkIn,
@@ -52,7 +52,7 @@ def create_session(request: HttpRequest, response: HttpResponse, session: Sessio
 @router.get("", auth=_read, response={200: SessionPage}, openapi_extra=reading(422))
 def list_sessions(request: HttpRequest, filters: Query[SessionFilters]) -> SessionPage:
     """The oldest first."""
-    refuse_unknown(request, SessionFilters)
+    check_query(request, SessionFilters.model_fields)
     found = Session.objects.filter(restaurant=restaurant_of(request), deleted_at=None).order_by("id")
     if filters.cursor is not None:
         found = found.filter(pk__gt=cursors.id(filters.cursor))

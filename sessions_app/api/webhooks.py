@@ -13,7 +13,7 @@ from sessions_app.api import cursors
 from sessions_app.api.auth import needs, restaurant_of
 from sessions_app.api.fields import VISIBLE, Answer, Body
 from sessions_app.api.openapi import reading, writing
-from sessions_app.api.queries import refuse_unknown
+from sessions_app.api.queries import check_query
 from sessions_app.models import ApiKey, Webhook, WebhookDelivery
 from sessions_app.policy.addresses import MAX_URL_CHARACTERS
 from sessions_app.services import webhooks
@@ -103,9 +103,10 @@ def create_webhook(request: HttpRequest, response: HttpResponse, webhook: Webhoo
     return _with_secret(made)
 
 
-@router.get("", auth=_read, response={200: WebhookList}, openapi_extra=reading())
+@router.get("", auth=_read, response={200: WebhookList}, openapi_extra=reading(422))
 def list_webhooks(request: HttpRequest) -> WebhookList:
     """All of the restaurant, 20 at most."""
+    check_query(request)
     found = Webhook.objects.filter(restaurant=restaurant_of(request))
     return WebhookList(items=[_out(webhook) for webhook in found])
 
@@ -144,7 +145,7 @@ def test_webhook(request: HttpRequest, webhook_id: UUID) -> DeliveryOut:
 @router.get("/{uuid:webhook_id}/deliveries", auth=_read, response={200: DeliveryPage}, openapi_extra=reading(404, 422))
 def list_deliveries(request: HttpRequest, webhook_id: UUID, filters: Query[DeliveryFilters]) -> DeliveryPage:
     """The newest first; those that are finished for 30 days."""
-    refuse_unknown(request, DeliveryFilters)
+    check_query(request, DeliveryFilters.model_fields)
     found = WebhookDelivery.objects.filter(webhook=_own(request, webhook_id)).order_by("-id")
     if filters.state is not None:
         found = found.filter(state=filters.state)

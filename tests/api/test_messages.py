@@ -207,8 +207,10 @@ def test_filters(client: ApiClient, session: Session) -> None:
         ({"cursor": "i" + "0" * 32}, "/cursor"),
         ({"cursor": "\0"}, "/cursor"),
         ({"statsu": "sent"}, "/statsu"),
+        ({"status": ["sent", "failed"]}, "/status"),
+        ({"limit": ["2", "2"]}, "/limit"),
     ],
 )
-def test_a_wrong_filter_is_named(client: ApiClient, session: Session, query: dict[str, str], pointer: str) -> None:
+def test_a_wrong_filter_is_named(client: ApiClient, session: Session, query: dict[str, Any], pointer: str) -> None:
     answer = client.get("/messages", query=query)
     assert answer.status_code == 422 and list(blamed(answer)) == [pointer]

@@ -31,6 +31,10 @@ def test_it_shows_its_secret_once(client: ApiClient) -> None:
     assert client.get(PATH).json() == {"items": [read]}
 
 
+def test_the_list_has_no_filters(client: ApiClient) -> None:
+    assert blamed(client.get(PATH, query={"is_active": "false"})) == {"/is_active": "unknown_field"}
+
+
 def test_it_may_be_told_a_choice_of_things(client: ApiClient) -> None:
     chosen = ["message.received", "message.failed"]
     assert made(client, topics=[*chosen, "message.failed"])["topics"] == chosen
