@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.urls import register_converter
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
@@ -10,6 +11,7 @@ from sessions_app.api import errors, health, inbound, messages, sessions, webhoo
 from sessions_app.api.docs import Docs
 from sessions_app.api.openapi import tell_the_truth
 from sessions_app.api.parser import StrictParser
+from sessions_app.api.paths import IdConverter
 
 DESCRIPTION = """
 Send WhatsApp messages from a restaurant's own number: durably, at a human pace, shown once.
@@ -42,4 +44,5 @@ def build() -> Api:
     return built
 
 
+register_converter(IdConverter, "id")
 api = build()

@@ -87,7 +87,7 @@ def list_messages(request: HttpRequest, filters: Query[MessageFilters]) -> Messa
     return MessagePage(items=[summary(message, waits.get(message.pk)) for message in shown], next_cursor=more)
 
 
-@router.get("/{uuid:message_id}", auth=_read, response={200: MessageDetail}, openapi_extra=reading(404))
+@router.get("/{id:message_id}", auth=_read, response={200: MessageDetail}, openapi_extra=reading(404))
 def get_message(request: HttpRequest, message_id: UUID) -> MessageDetail:
     """The message and everything that has happened to it."""
     message = _own(request, message_id)
@@ -95,7 +95,7 @@ def get_message(request: HttpRequest, message_id: UUID) -> MessageDetail:
 
 
 @router.post(
-    "/{uuid:message_id}/cancel",
+    "/{id:message_id}/cancel",
     auth=_write,
     response={200: MessageOut},
     openapi_extra=reading(404, 409),
@@ -105,13 +105,13 @@ def cancel_message(request: HttpRequest, message_id: UUID) -> MessageOut:
     return _with_estimate(messages.cancel(message=_own(request, message_id)))
 
 
-@router.post("/{uuid:message_id}/confirm", auth=_write, response={200: MessageOut}, openapi_extra=reading(404, 409))
+@router.post("/{id:message_id}/confirm", auth=_write, response={200: MessageOut}, openapi_extra=reading(404, 409))
 def confirm_message(request: HttpRequest, message_id: UUID) -> MessageOut:
     """Somebody knows that the customer has this `uncertain` message: it counts as sent. 409 for any other."""
     return _with_estimate(messages.confirm(message=_own(request, message_id), by=actor_of(request)))
 
 
-@router.post("/{uuid:message_id}/send-again", auth=_write, response={200: MessageOut}, openapi_extra=reading(404, 409))
+@router.post("/{id:message_id}/send-again", auth=_write, response={200: MessageOut}, openapi_extra=reading(404, 409))
 def send_message_again(request: HttpRequest, message_id: UUID) -> MessageOut:
     """Queue this `uncertain` message again, under its WhatsApp id: WhatsApp's apps show it once. 409 for any other."""
     return _with_estimate(messages.send_again(message=_own(request, message_id), by=actor_of(request)))

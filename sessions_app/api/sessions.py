@@ -60,13 +60,13 @@ def list_sessions(request: HttpRequest, filters: Query[SessionFilters]) -> Sessi
     return SessionPage(items=[session_schemas.out(session) for session in shown], next_cursor=more)
 
 
-@router.get("/{uuid:session_id}", auth=_read, response={200: SessionOut}, openapi_extra=reading(404))
+@router.get("/{id:session_id}", auth=_read, response={200: SessionOut}, openapi_extra=reading(404))
 def get_session(request: HttpRequest, session_id: UUID) -> SessionOut:
     """The session: what is wanted of it, and what is true of it."""
     return session_schemas.out(_own(request, session_id))
 
 
-@router.get("/{uuid:session_id}/status", auth=_read, response={200: SessionStatus}, openapi_extra=reading(404))
+@router.get("/{id:session_id}/status", auth=_read, response={200: SessionStatus}, openapi_extra=reading(404))
 def get_session_status(request: HttpRequest, session_id: UUID) -> SessionStatus:
     """The session, what its linking waits for, and its queue. Ask every second or two while linking."""
     session = _own(request, session_id)
@@ -81,7 +81,7 @@ def get_session_status(request: HttpRequest, session_id: UUID) -> SessionStatus:
     )
 
 
-@router.get("/{uuid:session_id}/limits", auth=_read, response={200: SessionLimits}, openapi_extra=reading(404))
+@router.get("/{id:session_id}/limits", auth=_read, response={200: SessionLimits}, openapi_extra=reading(404))
 def get_session_limits(request: HttpRequest, session_id: UUID) -> SessionLimits:
     """What the number may send today and what holds it, and how likely WhatsApp is to restrict it."""
     session = _own(request, session_id)
@@ -89,7 +89,7 @@ def get_session_limits(request: HttpRequest, session_id: UUID) -> SessionLimits:
     return session_schemas.limits(known, outlook.risk_of(session, known))
 
 
-@router.get("/{uuid:session_id}/qr", auth=_write, response={200: QrOut}, openapi_extra=_PNG)
+@router.get("/{id:session_id}/qr", auth=_write, response={200: QrOut}, openapi_extra=_PNG)
 def get_qr(request: HttpRequest, session_id: UUID) -> QrOut | HttpResponse:
     """The QR code to scan: JSON, or the picture itself with `Accept: image/png`. 404 while none is shown.
 
@@ -101,7 +101,7 @@ def get_qr(request: HttpRequest, session_id: UUID) -> QrOut | HttpResponse:
     return shown
 
 
-@router.post("/{uuid:session_id}/link", auth=_write, response={202: SessionOut}, openapi_extra=writing(404, 409))
+@router.post("/{id:session_id}/link", auth=_write, response={202: SessionOut}, openapi_extra=writing(404, 409))
 def link_session(request: HttpRequest, session_id: UUID, link: Body[LinkIn]) -> SessionOut:
     """Start linking a number: `…/qr` shows the code to scan, `…/status` the pairing code to type."""
     session = _own(request, session_id)
@@ -110,31 +110,31 @@ def link_session(request: HttpRequest, session_id: UUID, link: Body[LinkIn]) -> 
         return session_schemas.out(sessions.link(session=session, phone=phone, actor=actor_of(request)))
 
 
-@router.post("/{uuid:session_id}/restart", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
+@router.post("/{id:session_id}/restart", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
 def restart_session(request: HttpRequest, session_id: UUID) -> SessionOut:
     """Close the connection and make it anew; the link stays."""
     return session_schemas.out(sessions.restart(session=_own(request, session_id), actor=actor_of(request)))
 
 
-@router.post("/{uuid:session_id}/stop", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
+@router.post("/{id:session_id}/stop", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
 def stop_session(request: HttpRequest, session_id: UUID) -> SessionOut:
     """Keep it linked, but offline; its messages wait."""
     return session_schemas.out(sessions.stop(session=_own(request, session_id), actor=actor_of(request)))
 
 
-@router.post("/{uuid:session_id}/start", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
+@router.post("/{id:session_id}/start", auth=_write, response={202: SessionOut}, openapi_extra=reading(404, 409))
 def start_session(request: HttpRequest, session_id: UUID) -> SessionOut:
     """Connect a stopped session again."""
     return session_schemas.out(sessions.start(session=_own(request, session_id), actor=actor_of(request)))
 
 
-@router.post("/{uuid:session_id}/log-out", auth=_write, response={202: SessionOut}, openapi_extra=reading(404))
+@router.post("/{id:session_id}/log-out", auth=_write, response={202: SessionOut}, openapi_extra=reading(404))
 def log_out_session(request: HttpRequest, session_id: UUID) -> SessionOut:
     """Remove this device from the phone; while linking, stop that. Messages wait for the next number."""
     return session_schemas.out(sessions.log_out(session=_own(request, session_id), actor=actor_of(request)))
 
 
-@router.delete("/{uuid:session_id}", auth=_write, response={204: None}, openapi_extra=reading(404))
+@router.delete("/{id:session_id}", auth=_write, response={204: None}, openapi_extra=reading(404))
 def delete_session(request: HttpRequest, session_id: UUID) -> None:
     """Log out and remove the session; what waits in it is canceled, its messages stay readable."""
     sessions.delete(session=_own(request, session_id), actor=actor_of(request))

@@ -111,38 +111,38 @@ def list_webhooks(request: HttpRequest) -> WebhookList:
     return WebhookList(items=[_out(webhook) for webhook in found])
 
 
-@router.get("/{uuid:webhook_id}", auth=_read, response={200: WebhookOut}, openapi_extra=reading(404))
+@router.get("/{id:webhook_id}", auth=_read, response={200: WebhookOut}, openapi_extra=reading(404))
 def get_webhook(request: HttpRequest, webhook_id: UUID) -> WebhookOut:
     """The address, what it is told, and how it has been answering."""
     return _out(_own(request, webhook_id))
 
 
-@router.patch("/{uuid:webhook_id}", auth=_write, response={200: WebhookOut}, openapi_extra=writing(404))
+@router.patch("/{id:webhook_id}", auth=_write, response={200: WebhookOut}, openapi_extra=writing(404))
 def change_webhook(request: HttpRequest, webhook_id: UUID, change: WebhookChange) -> WebhookOut:
     """A new address, and one that is switched on again, is tried at once."""
     webhook = _own(request, webhook_id)
     return _out(webhooks.change(webhook=webhook, url=change.url, topics=change.topics, is_active=change.is_active))
 
 
-@router.delete("/{uuid:webhook_id}", auth=_write, response={204: None}, openapi_extra=reading(404))
+@router.delete("/{id:webhook_id}", auth=_write, response={204: None}, openapi_extra=reading(404))
 def delete_webhook(request: HttpRequest, webhook_id: UUID) -> None:
     """It is told nothing any more, not even what waits; its deliveries go with it."""
     webhooks.delete(webhook=_own(request, webhook_id))
 
 
-@router.post("/{uuid:webhook_id}/secret", auth=_write, response={200: WebhookWithSecret}, openapi_extra=reading(404))
+@router.post("/{id:webhook_id}/secret", auth=_write, response={200: WebhookWithSecret}, openapi_extra=reading(404))
 def renew_webhook_secret(request: HttpRequest, webhook_id: UUID) -> WebhookWithSecret:
     """A new secret. For a day the old one signs as well."""
     return _with_secret(webhooks.renew_secret(webhook=_own(request, webhook_id)))
 
 
-@router.post("/{uuid:webhook_id}/test", auth=_write, response={202: DeliveryOut}, openapi_extra=reading(404, 409))
+@router.post("/{id:webhook_id}/test", auth=_write, response={202: DeliveryOut}, openapi_extra=reading(404, 409))
 def test_webhook(request: HttpRequest, webhook_id: UUID) -> DeliveryOut:
     """Sends `webhook.test` within a second or two; its delivery tells what came of it."""
     return _delivery(webhooks.try_out(webhook=_own(request, webhook_id)))
 
 
-@router.get("/{uuid:webhook_id}/deliveries", auth=_read, response={200: DeliveryPage}, openapi_extra=reading(404, 422))
+@router.get("/{id:webhook_id}/deliveries", auth=_read, response={200: DeliveryPage}, openapi_extra=reading(404, 422))
 def list_deliveries(request: HttpRequest, webhook_id: UUID, filters: Query[DeliveryFilters]) -> DeliveryPage:
     """The newest first; those that are finished for 30 days."""
     check_query(request, DeliveryFilters.model_fields)

@@ -93,7 +93,7 @@ def description() -> dict[str, Any]:
 
 def _operation(method: str, path: str) -> dict[str, Any] | None:
     for template, operations in description()["paths"].items():
-        if re.fullmatch(re.sub(r"\{\w+\}", r"[0-9a-f-]{36}", template), path) and method in operations:
+        if re.fullmatch(re.sub(r"\{\w+\}", r"[0-9A-Fa-f-]{36}", template), path) and method in operations:
             found: dict[str, Any] = operations[method]
             return found
     return None

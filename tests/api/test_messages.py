@@ -165,6 +165,12 @@ def test_another_restaurants_message_is_not_decided_on(client: ApiClient, strang
         problem(stranger.post(f"/messages/{made['id']}/{verb}"), 404, "not_found")
 
 
+def test_an_id_may_be_in_capitals(client: ApiClient, session: Session) -> None:
+    made = body(client.post("/messages", {**GOOD, "session_id": str(session.pk).upper()}))
+    assert body(client.get(f"/messages/{made['id'].upper()}"))["id"] == made["id"]
+    assert body(client.get(f"/sessions/{str(session.pk).upper()}/status"))["waiting"] == 1
+
+
 def test_pages_hold_every_message_once_though_new_ones_come(client: ApiClient, session: Session) -> None:
     made = [body(client.post("/messages", GOOD))["id"] for _ in range(5)]
     seen: list[str] = []
