@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.urls import register_converter
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
@@ -36,12 +36,21 @@ def build() -> Api:
         title="Restaurant WA", version="1", description=DESCRIPTION, urls_namespace="api", parser=StrictParser(), docs=Docs()
     )
     errors.install(built)
-    built.add_router("/messages", messages.router, tags=["Messages"])
-    built.add_router("/inbound", inbound.router, tags=["Inbound messages"])
-    built.add_router("/sessions", sessions.router, tags=["Sessions"])
-    built.add_router("/webhooks", webhooks.router, tags=["Webhooks"])
-    built.add_router("/health", health.router, tags=["Health"])
+    built.add_router("/messages", _with_head(messages.router), tags=["Messages"])
+    built.add_router("/inbound", _with_head(inbound.router), tags=["Inbound messages"])
+    built.add_router("/sessions", _with_head(sessions.router), tags=["Sessions"])
+    built.add_router("/webhooks", _with_head(webhooks.router), tags=["Webhooks"])
+    built.add_router("/health", _with_head(health.router), tags=["Health"])
     return built
+
+
+def _with_head(router: Router) -> Router:
+    """What answers GET answers HEAD: in full, of which the server sends no body."""
+    for path in router.path_operations.values():
+        for operation in path.operations:
+            if "GET" in operation.methods:
+                operation.methods.append("HEAD")
+    return router
 
 
 register_converter(IdConverter, "id")

@@ -23,12 +23,13 @@ def writing(*more: int) -> dict[str, Any]:
 
 
 def tell_the_truth(schema: dict[str, Any]) -> None:
-    """Any route may also answer with a problem nobody names one by one, such as 405."""
+    """Any route may also answer with a problem nobody names one by one, such as 405. HEAD is GET, and described with it."""
     described = Problem.model_json_schema(
         by_alias=True, mode="serialization", ref_template="#/components/schemas/{model}", schema_generator=NinjaGenerateJsonSchema
     )
     schema["components"]["schemas"] |= described.pop("$defs") | {"Problem": described}
     for path in schema["paths"].values():
+        path.pop("head", None)
         for operation in path.values():
             operation["responses"]["default"] = {"description": "Any other error.", "content": _CONTENT}
 

@@ -1,5 +1,6 @@
 """What only shows where Granian serves it: requests that Django's own test client would make otherwise."""
 
+import re
 import socket
 from http.client import HTTPConnection, HTTPMessage
 
@@ -51,6 +52,15 @@ def test_a_content_type_that_says_nonsense_is_a_415(web: Stack, key: str, conten
 @pytest.mark.parametrize("content_type", UNREADABLE + NO_CHARSETS)
 def test_where_nothing_is_sent_no_content_type_matters(web: Stack, path: str, content_type: str) -> None:
     assert ask(web, "GET", f"{path}?a=b", Content_Type=content_type)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/health", "/api/v1/messages", "/api/v1/openapi.json", "/livez"])
+def test_head_is_answered_as_get_without_the_body(web: Stack, key: str, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", web.site.port), timeout=TIMEOUT_S) as connection:
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {key}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n")
+    assert re.search(rb"content-length: [1-9]", answer, re.IGNORECASE)
 
 
 def test_it_speaks_no_http_2(web: Stack) -> None:

@@ -87,6 +87,12 @@ def test_a_wrong_method_is_a_405_that_names_the_right_ones(client: ApiClient, me
     assert answer.headers["Allow"]
 
 
+def test_head_needs_a_key_where_get_does(client: ApiClient) -> None:
+    assert [who._client.head("/api/v1/sessions").status_code for who in (client, ApiClient())] == [200, 401]
+    assert client._client.head("/api/v1/sessions/nope").status_code == 404
+    assert "HEAD" in client.send("DELETE", "/inbound").headers["Allow"]
+
+
 def test_a_foreign_host_is_a_400() -> None:
     problem(Client(raise_request_exception=False).get("/api/v1/messages", headers={"Host": "evil.example"}), 400, "bad_request")
 
