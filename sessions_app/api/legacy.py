@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
@@ -74,6 +75,7 @@ def send(request: HttpRequest, body: Body) -> dict[str, Any]:
     return _accepted(message)
 
 
+@csrf_exempt
 @require_safe
 def get_health(request: HttpRequest) -> HttpResponse:
     found = health.check()

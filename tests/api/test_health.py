@@ -43,7 +43,12 @@ def test_probes_answer_at_the_root(db: None) -> None:
     for path in ("/livez", "/readyz"):
         assert json.loads(Client().get(path).content)["status"] == "ok"
         assert Client().head(path).status_code == 200
-        assert Client().post(path).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
+def test_probes_are_only_read(path: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_being_alive_asks_no_database() -> None:

@@ -1,11 +1,12 @@
 import re
 from typing import Any
 
+import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from tests.api.client import PROBLEM, description
+from tests.api.client import PROBLEM, description, problem
 
 
 def references(node: Any) -> set[str]:
@@ -45,6 +46,12 @@ def test_every_operation_has_an_id_of_its_own_and_says_who_may() -> None:
 
 def test_the_description_is_served_as_it_is(db: None) -> None:
     assert Client().get("/api/v1/openapi.json").json() == description()
+
+
+@pytest.mark.parametrize("path", ["openapi.json", "docs"])
+def test_the_description_is_only_read(path: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(f"/api/v1/{path}")
+    assert problem(answer, 405, "method_not_allowed") and answer.headers["Allow"] == "GET, HEAD"
 
 
 def test_the_docs_page_needs_nothing_from_outside(db: None) -> None:
