@@ -7,7 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Query, Router
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, Field, JsonValue, StrictBool
 
 from sessions_app.api import cursors
 from sessions_app.api.auth import needs, restaurant_of
@@ -23,8 +23,15 @@ router = Router()
 _read = needs(ApiKey.Scope.WEBHOOKS_READ)
 _write = needs(ApiKey.Scope.WEBHOOKS_WRITE)
 
-Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARACTERS, pattern=VISIBLE, description="https://…")]
-Topics = Annotated[list[str], Field(max_length=50, description="Of `Topic`; empty: everything there is and will be.")]
+_URI: dict[str, JsonValue] = {"format": "uri"}
+_CHOOSABLE: dict[str, JsonValue] = {"enum": [*webhooks.CHOOSABLE]}
+
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_URL_CHARACTERS, pattern=VISIBLE, description="https://…", json_schema_extra=_URI),
+]
+Topic = Annotated[str, Field(json_schema_extra=_CHOOSABLE)]  # described only: the service refuses others, in words of its own
+Topics = Annotated[list[Topic], Field(max_length=50, description="Empty: everything there is and will be.")]
 
 
 class WebhookIn(Body):
@@ -42,7 +49,7 @@ class WebhookChange(Body):
 
 class WebhookOut(Answer):
     id: UUID
-    url: str
+    url: Annotated[str, Field(json_schema_extra=_URI)]
     topics: list[Webhook.Topic]
     """Empty: everything."""
     is_active: bool

@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import Restaurant, Webhook, WebhookDelivery
 from sessions_app.services import webhooks
 from sessions_app.services.webhooks import CHOOSABLE, MOST
-from tests.api.client import ApiClient, blamed, problem
+from tests.api.client import ApiClient, blamed, description, problem
 from tests.api.conftest import MakeClient
 from tests.support.threads import at_once
 
@@ -180,3 +180,10 @@ def test_it_needs_scopes_of_its_own(client_with: MakeClient, restaurant: Restaur
 def test_every_topic_but_the_test_can_be_chosen(client: ApiClient) -> None:
     assert made(client, topics=list(CHOOSABLE))["topics"] == list(CHOOSABLE)
     assert set(Webhook.Topic.values) - set(CHOOSABLE) == {"webhook.test"}
+
+
+def test_the_description_names_the_topics_that_can_be_chosen() -> None:
+    schemas = description()["components"]["schemas"]
+    sent, changed, shown = (schemas[name]["properties"] for name in ("WebhookIn", "WebhookChange", "WebhookOut"))
+    assert sent["topics"]["items"]["enum"] == changed["topics"]["anyOf"][0]["items"]["enum"] == list(CHOOSABLE)
+    assert sent["url"]["format"] == changed["url"]["anyOf"][0]["format"] == shown["url"]["format"] == "uri"
