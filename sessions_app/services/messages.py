@@ -119,7 +119,7 @@ def send_again(*, message: Message, by: str) -> Message:
     """A person wants it sent once more: `uncertain → queued`, under the same WhatsApp id, so that the customer sees it once,
     whatever became of the first attempt. Raises Conflict for any other message."""
     decided = _decide(message, Message.Status.QUEUED, "send_again", by, not_before=Now())
-    wakeups.wake([message.session_id])
+    transaction.on_commit(lambda: wakeups.wake([message.session_id]), robust=True)
     return decided
 
 

@@ -16,6 +16,7 @@ from pytest_django import Settings
 
 from sessions_app.models import Message, Session
 from tests.api.client import ApiClient, blamed, problem
+from tests.support.owning import queued
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,22 @@ def test_what_was_accepted_is_accepted_though_nothing_can_be_said_of_when(client
         answer = client.post("/messages", {"to": "+4915112345678", "text": "hi"})
     assert answer.status_code == 202
     assert (answer.json()["status"], answer.json()["estimated_send_at"]) == ("queued", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_decided_is_decided_though_nobody_can_be_woken(client: ApiClient, session: Session) -> None:
+    """Whoever got an error would ask again, and be told that it is too late."""
+    message, cuts = queued(session, status="uncertain", attempts=1), []
+
+    def cut(execute: Any, query: str, *given: Any) -> Any:
+        if '"worker"."queue"' in query:
+            cuts.append(query)
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(query, *given)
+
+    with connection.execute_wrapper(cut):
+        answer = client.post(f"/messages/{message.pk}/send-again")
+    assert cuts and (answer.status_code, answer.json()["status"]) == (200, "queued")
 
 
 @contextmanager
