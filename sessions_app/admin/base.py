@@ -14,6 +14,7 @@ from sessions_app.admin.grants import grants_of
 from sessions_app.admin.unfolded import ChangeList, ModelAdmin
 from sessions_app.errors import DomainError
 from sessions_app.models import Restaurant
+from sessions_app.policy.text import is_storable
 
 M = TypeVar("M", bound=Model)
 
@@ -56,6 +57,14 @@ class TenantAdmin(ModelAdmin[M]):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return TenantChangeList
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[M], search_term: str) -> tuple[QuerySet[M], bool]:
+        """What PostgreSQL cannot hold is in none of its rows, and it takes no question about it either."""
+        return self.found(request, queryset, search_term) if is_storable(search_term) else (queryset.none(), False)
+
+    def found(self, request: HttpRequest, rows: QuerySet[M], term: str) -> tuple[QuerySet[M], bool]:
+        """The rows a term means, and whether one may come twice."""
+        return super().get_search_results(request, rows, term)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
         try:

@@ -105,7 +105,7 @@ class MessageAdmin(VerbsAdmin[Message]):
     list_display = ("to", "status_badge", "text", "number", "created", "changed")
     list_filter = (MessageStatusFilter, DayFilter, SessionFilter, RestaurantFilter)
     list_select_related = ("session", "restaurant")
-    search_fields = ("to_phone",)  # shows the box; `get_search_results` does the search
+    search_fields = ("to_phone",)  # shows the box; `found` does the search
     search_help_text = "Whole phone number, your reference, or message id"
     paginator = CappedPaginator
     change_form_outer_before_template = "sessions_app/admin/message_panel.html"
@@ -141,11 +141,9 @@ class MessageAdmin(VerbsAdmin[Message]):
     def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
         return ()  # no other order has an index
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
-    ) -> tuple[QuerySet[Message], bool]:
-        term = search_term.strip()
-        return (queryset, False) if not term else (_found(queryset, term, self._regions(request)), False)
+    def found(self, request: HttpRequest, rows: QuerySet[Message], term: str) -> tuple[QuerySet[Message], bool]:
+        term = term.strip()
+        return (rows, False) if not term else (_found(rows, term, self._regions(request)), False)
 
     def panel(self, request: HttpRequest, message: Message, /) -> dict[str, Any]:
         now = timezone.now()

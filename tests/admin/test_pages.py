@@ -251,3 +251,11 @@ def test_no_page_asks_for_anything_from_elsewhere(boss: Client, ours: House) -> 
 def test_a_filter_that_nobody_offers_finds_nothing(manager: Client, path: str) -> None:
     answer = manager.get(f"/admin/sessions_app/{path}")
     assert answer.status_code == 200 and answer.context["cl"].result_count == 0
+
+
+@pytest.mark.parametrize(("model", "field"), [("message", "session"), ("session", "restaurant"), ("messageevent", "message")])
+def test_nothing_is_found_by_what_no_row_can_hold(manager: Client, ours: House, model: str, field: str) -> None:
+    """A page's own box refuses it; the search behind the forms' choices takes what its address says."""
+    where = {"app_label": "sessions_app", "model_name": model, "field_name": field}
+    assert manager.get("/admin/autocomplete/", {**where, "term": "Lucia-1" if field == "message" else "Lucia"}).json()["results"]
+    assert manager.get("/admin/autocomplete/", {**where, "term": "Lucia\0"}).json()["results"] == []
