@@ -15,7 +15,8 @@ from django.http.response import HttpResponseBase
 log = structlog.get_logger("restaurant_wa.access")
 _USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WITH_PORT = re.compile(r"\[(?P<six>[^]]+)\](:\d+)?|(?P<four>[^:]+):\d+")
-QUIET_PATHS = frozenset({"/livez", "/readyz", "/health"})
+# Monitors ask and bridges report up to 20 times a second: what went well there is worth no line.
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/health", "/internal/bridge/events"})
 
 
 class ClientAddressMiddleware:
@@ -60,7 +61,7 @@ class RequestIdMiddleware:
 
 
 def _note(request: HttpRequest, response: HttpResponseBase, started: float) -> None:
-    if request.path_info in QUIET_PATHS and response.status_code < 400:
+    if request.path_info in QUIET_PATHS and response.status_code < 300:
         return
     match = request.resolver_match
     log.info(

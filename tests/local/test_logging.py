@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
 import restaurant_wa
 from restaurant_wa import reporting
 from restaurant_wa.logging import formatter
+from restaurant_wa.middleware import QUIET_PATHS, RequestIdMiddleware
 from restaurant_wa.scrubbing import scrub, scrub_text
 
 KEY = "rwa_abcdefgh_" + "A1_-" * 10 + "xyz"
@@ -104,3 +106,29 @@ def test_a_request_has_an_id_in_answer_and_log(client: Client, caplog: pytest.Lo
     entry = next(record.msg for record in caplog.records if record.name == "restaurant_wa.access")
     assert isinstance(entry, dict)
     assert (entry["status"], entry["request_id"]) == (404, hostile.headers["X-Request-ID"])
+
+
+def accesses(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
+    lines = [record.msg for record in caplog.records if record.name == "restaurant_wa.access"]
+    return [(line["path"], line["status"]) for line in lines if isinstance(line, dict)]
+
+
+def test_a_bridges_report_that_is_taken_writes_no_line_and_one_that_is_refused_does(
+    client: Client, caplog: pytest.LogCaptureFixture, db: None
+) -> None:
+    path, secret = "/internal/bridge/events", f"Bearer {settings.WHATSAPP_SECRET}"
+    with caplog.at_level(logging.INFO):
+        taken = client.post(path, {"bridge": "b", "events": []}, "application/json", headers={"Authorization": secret})
+        assert taken.status_code == 200 and accesses(caplog) == []
+        client.post(path, {"bridge": "b", "events": []}, "application/json")
+        client.get(path)
+    assert accesses(caplog) == [(path, 401), (path, 405)]
+
+
+@pytest.mark.parametrize("path", sorted(QUIET_PATHS))
+@pytest.mark.parametrize("status", [301, 400, 503])
+def test_what_does_not_go_well_at_a_quiet_address_is_told(path: str, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A redirect is followed by no bridge and few monitors."""
+    with caplog.at_level(logging.INFO):
+        RequestIdMiddleware(lambda _: HttpResponse(status=status))(RequestFactory().get(path))
+    assert accesses(caplog) == [(path, status)]
