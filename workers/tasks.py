@@ -33,6 +33,7 @@ def wake_due() -> None:
     if due or overlooked:
         wakeups.wake([*due, *overlooked])
         log.info("sweep.woken", scheduled_due=len(due), overlooked=len(overlooked))
+    sweeps.note(sweeps.WAKE_DUE)
 
 
 @shared_task(name="workers.expire")

@@ -14,9 +14,9 @@ from sessions_app.admin.day_filter import first_id
 from sessions_app.admin.grants import Grants, grants_of
 from sessions_app.admin.queries import NEWEST_COUNTED, counts_by_status, live_workers, oldest_waiting
 from sessions_app.admin.restricted import Notice, notices
-from sessions_app.admin.words import NEEDS_A_PERSON, message_badge, session_badge
+from sessions_app.admin.words import NEEDS_A_PERSON, message_badge, session_badge, span
 from sessions_app.models import Message, Session, Webhook
-from sessions_app.services import standing
+from sessions_app.services import standing, sweeps
 
 SHOWN = 8
 FAILS_FOR = timedelta(minutes=5)  # shorter ones mend themselves before anybody looks
@@ -72,6 +72,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "workers_alive": len(workers),
         "workers_ready": sum(worker.bridge_ready and not worker.draining for worker in workers),
         "workers_troubled": [worker for worker in workers if not worker.bridge_ready] if grants.everything else [],
+        "standstill": _standstill(sweeps.age()),
         "is_operator": grants.everything,
         "no_restaurant": not grants.everything and not grants.readable,
     }
@@ -95,6 +96,13 @@ def _unheard(webhooks: QuerySet[Webhook]) -> list[Webhook]:
     failing = Q(is_active=True, failing_since__lt=timezone.now() - FAILS_FOR)
     gone = Q(is_active=False) & ~Q(inactive_reason="")
     return list(webhooks.filter(failing | gone).select_related("restaurant").order_by("failing_since")[:SHOWN])
+
+
+def _standstill(age: float | None) -> str:
+    """For how long nobody has done what is due by itself, as a sentence; empty while somebody does."""
+    if not sweeps.stand_still(age):
+        return ""
+    return "It has never been done yet." if age is None else f"It was last done {span(age)} ago."
 
 
 def _state(state: str, count: int) -> Figure:

@@ -11,6 +11,7 @@ from ninja.responses import Status
 
 from sessions_app.api.fields import Answer
 from sessions_app.models import Session, Worker
+from sessions_app.services import sweeps
 from sessions_app.services.counters import redis_answers
 
 router = Router()
@@ -25,12 +26,16 @@ class WorkersHealth(Answer):
 
 class Health(Answer):
     status: Literal["ok", "degraded", "down"]
-    """`down`: the database is away. `degraded`: Redis is away, or no worker is ready; messages are accepted and wait."""
+    """`down`: the database is away. `degraded`: Redis is away, no worker is ready, or periodic work stands still
+    (`sweep_age_s`); messages are accepted, and may wait."""
     database: bool
     redis: bool
     workers: WorkersHealth | None
     sessions: dict[str, int] | None
     """How many sessions are in each state; null while the database is away."""
+    sweep_age_s: float | None
+    """Seconds since scheduled messages were last released. beat has a default worker do so every 2 s: above 30, and null, which
+    is never, one of them does not run, and webhooks and expiry wait as well. Null also while the database is away."""
 
 
 @router.get("", auth=None, response={200: Health, 503: Health})
@@ -43,12 +48,13 @@ def get_health(request: HttpRequest) -> Status[Health]:
 def check() -> Health:
     redis = redis_answers()
     try:
-        workers, sessions = _workers(), _sessions()
+        workers, sessions, sweep_age = _workers(), _sessions(), sweeps.age()
     except DatabaseError:
         connection.close()
-        return Health(status="down", database=False, redis=redis, workers=None, sessions=None)
-    status: Literal["ok", "degraded"] = "ok" if redis and workers.ready else "degraded"
-    return Health(status=status, database=True, redis=redis, workers=workers, sessions=sessions)
+        return Health(status="down", database=False, redis=redis, workers=None, sessions=None, sweep_age_s=None)
+    well = redis and workers.ready and not sweeps.stand_still(sweep_age)
+    status: Literal["ok", "degraded"] = "ok" if well else "degraded"
+    return Health(status=status, database=True, redis=redis, workers=workers, sessions=sessions, sweep_age_s=sweep_age)
 
 
 def database_answers() -> bool:

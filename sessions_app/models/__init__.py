@@ -6,6 +6,7 @@ from sessions_app.models.keys import BridgeCreds, BridgeKey, BridgeSentMessage
 from sessions_app.models.messages import IdempotencyRecord, Message, MessageEvent
 from sessions_app.models.restaurants import Restaurant
 from sessions_app.models.sessions import SendTally, Session, SessionEvent
+from sessions_app.models.sweeps import Sweep
 from sessions_app.models.webhooks import Webhook, WebhookDelivery
 from sessions_app.models.workers import Worker
 
@@ -25,6 +26,7 @@ __all__ = [
     "SendTally",
     "Session",
     "SessionEvent",
+    "Sweep",
     "Webhook",
     "WebhookDelivery",
     "Worker",

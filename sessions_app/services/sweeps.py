@@ -14,10 +14,36 @@ from sessions_app.services.sql import execute, fetch
 BATCH = 1_000
 IDEMPOTENCY_DAYS = 7
 WORKER_DAYS = 7
+WAKE_DUE = "wake_due"  # beat asks a default worker for it every 2 s: it stands for all that is done so
+OVERDUE_S = 30.0
 
 
 class _Session(NamedTuple):
     id: UUID
+
+
+class _Age(NamedTuple):
+    seconds: float
+
+
+def note(name: str) -> None:
+    """This sweep has just been made."""
+    statement = """
+        INSERT INTO sweep (name, at) VALUES (%(name)s, clock_timestamp()) ON CONFLICT (name) DO UPDATE SET at = EXCLUDED.at"""
+    execute(statement, {"name": name})
+
+
+def age(name: str = WAKE_DUE) -> float | None:
+    """Seconds since this sweep was last made, by whichever process; None before the first time."""
+    statement = """
+        SELECT round(GREATEST(0, extract(epoch FROM clock_timestamp() - at)), 1)::float8 FROM sweep WHERE name = %(name)s"""
+    found = fetch(_Age, statement, {"name": name})
+    return found[0].seconds if found else None
+
+
+def stand_still(age: float | None) -> bool:
+    """Whether nobody makes sweeps. Never is too long ago, too: beat may have been forgotten."""
+    return age is None or age > OVERDUE_S
 
 
 def release_scheduled() -> list[UUID]:

@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app.models import Message, Webhook, Worker
-from sessions_app.services import messages
+from sessions_app.models import Message, Sweep, Webhook, Worker
+from sessions_app.services import messages, sweeps
 from tests.admin.conftest import House, be
 
 
@@ -80,3 +80,14 @@ def test_a_webhook_nobody_hears_needs_somebody(manager: Client, ours: House, the
     assert "Webhook" not in shown().split("needs-you", 2)[2]  # switched off by a person
     Webhook.objects.update(inactive_reason="The other side answered 410 Gone.")
     assert "Webhook is off" in shown()
+
+
+def test_it_says_so_when_nobody_does_what_is_due_by_itself(manager: Client, ours: House) -> None:
+    def shown() -> str:
+        return manager.get("/admin/").content.decode()
+
+    assert "Periodic work stands still.</b> It has never been done yet." in shown()
+    sweeps.note(sweeps.WAKE_DUE)
+    assert "Periodic work" not in shown()
+    Sweep.objects.update(at=timezone.now() - timedelta(minutes=7))
+    assert "Periodic work stands still.</b> It was last done 7 min ago. Scheduled messages are not released" in shown()

@@ -5,8 +5,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from sessions_app.models import Session, Worker
+from sessions_app.models import Session, Sweep, Worker
+from sessions_app.services import sweeps
 from tests.api.client import ApiClient
+from tests.support.owning import ago
 
 
 def worker(name: str, *, alive: bool = True, ready: bool = True, draining: bool = False) -> Worker:
@@ -27,16 +29,33 @@ def worker(name: str, *, alive: bool = True, ready: bool = True, draining: bool 
 def test_it_counts_workers_and_sessions(session: Session, path: str) -> None:
     worker("a"), worker("b", alive=False), worker("c", ready=False), worker("d", draining=True)
     Session.objects.update(state="connected")
+    sweeps.note(sweeps.WAKE_DUE)
     answer = Client().get(path)
     found = json.loads(answer.content)
     assert answer.status_code == 200
     assert (found["status"], found["database"], found["redis"]) == ("ok", True, True)
     assert found["workers"] == {"alive": 3, "ready": 1, "draining": 1}
     assert found["sessions"]["connected"] == 1 and sum(found["sessions"].values()) == 1
+    assert 0 <= found["sweep_age_s"] < 10
 
 
 def test_without_a_worker_it_is_degraded(db: None) -> None:
+    sweeps.note(sweeps.WAKE_DUE)
     assert json.loads(ApiClient().get("/health").content)["status"] == "degraded"
+
+
+def test_a_standstill_of_periodic_work_is_degraded(db: None) -> None:
+    def told() -> tuple[str, float | None]:
+        found = json.loads(ApiClient().get("/health").content)
+        return found["status"], found["sweep_age_s"]
+
+    worker("a")
+    assert told() == ("degraded", None), "nobody has ever seen to anything"
+    for seconds, status in ((20, "ok"), (40, "degraded")):
+        sweeps.note(sweeps.WAKE_DUE)
+        Sweep.objects.update(at=ago(seconds=seconds))
+        found, age = told()
+        assert found == status and age is not None and seconds <= age < seconds + 5
 
 
 def test_probes_answer_at_the_root(db: None) -> None:

@@ -32,3 +32,13 @@ def test_a_killed_part_leaves_the_others_running(make_stack: MakeStack) -> None:
     eventually(lambda: is_free(stack.site.port), what="web's port to be free")
     stack.start("web")
     assert stack.api.get("/livez")
+
+
+def test_a_dead_beat_shows_in_its_health(make_stack: MakeStack) -> None:
+    stack = make_stack(start=False)
+    stack.start("web", "default", "beat")
+    eventually(lambda: stack.api.get("/health")["sweep_age_s"] is not None, what="the first sweep")
+    stack.kill("beat")
+    eventually(lambda: stack.api.get("/health")["sweep_age_s"] > 5, what="its silence to show")
+    stack.start("beat")
+    eventually(lambda: stack.api.get("/health")["sweep_age_s"] < 5, what="it to go on")

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection
 
-from sessions_app.models import SendTally, Session
+from sessions_app.models import SendTally, Session, Sweep
+from sessions_app.services import sweeps
 from tests.support.owning import ago
 from workers import tasks, wakes
 from workers.celery import app
@@ -65,6 +66,23 @@ def test_sweeps_run_on_an_empty_database(caplog: pytest.LogCaptureFixture) -> No
     tasks.expire()
     tasks.tidy()
     assert "failed" not in caplog.text
+
+
+@pytest.mark.django_db
+def test_a_sweep_notes_its_time_once_it_is_made() -> None:
+    def cut(execute: Any, query: str, *given: Any) -> Any:
+        if "scheduled" in query:
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(query, *given)
+
+    with connection.execute_wrapper(cut), pytest.raises(OperationalError):
+        tasks.wake_due()
+    assert sweeps.age() is None
+    tasks.wake_due()
+    Sweep.objects.update(at=ago(seconds=60))
+    tasks.wake_due()
+    age = sweeps.age()
+    assert age is not None and age < 10
 
 
 def test_old_tallies_are_tidied_away(session: Session) -> None:
