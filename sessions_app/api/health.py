@@ -26,8 +26,8 @@ class WorkersHealth(Answer):
 
 class Health(Answer):
     status: Literal["ok", "degraded", "down"]
-    """`down`: the database is away. `degraded`: Redis is away, no worker is ready, or periodic work stands still
-    (`sweep_age_s`); messages are accepted, and may wait."""
+    """`down`: the database is away, or was not migrated. `degraded`: Redis is away, no worker is ready, or periodic work stands
+    still (`sweep_age_s`); messages are accepted, and may wait."""
     database: bool
     redis: bool
     workers: WorkersHealth | None
@@ -55,16 +55,6 @@ def check() -> Health:
     well = redis and workers.ready and not sweeps.stand_still(sweep_age)
     status: Literal["ok", "degraded"] = "ok" if well else "degraded"
     return Health(status=status, database=True, redis=redis, workers=workers, sessions=sessions, sweep_age_s=sweep_age)
-
-
-def database_answers() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        connection.close()
-        return False
-    return True
 
 
 def _workers() -> WorkersHealth:

@@ -6,6 +6,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from sessions_app.api import health
+from sessions_app.api.readiness import AWAY, readiness
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -18,9 +19,10 @@ def livez(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Messages can be accepted, which takes the database and nothing else."""
-    ready = health.database_answers()
-    return _answer({"status": "ok" if ready else "unavailable", "database": ready}, ready)
+    """Messages can be accepted; else `detail` says what is missing."""
+    lacking = readiness.lacking()
+    body = {"status": "unavailable" if lacking else "ok", "database": lacking != AWAY, "detail": lacking}
+    return _answer(body, not lacking)
 
 
 @require_safe
