@@ -166,6 +166,7 @@ WORKER_CAPACITY = env.int("WORKER_CAPACITY", default=5_000)  # sessions
 WORKER_HEARTBEAT_S = env.float("WORKER_HEARTBEAT_S", default=2.0)
 WORKER_TTL_S = env.float("WORKER_TTL_S", default=6.0)
 WORKER_LEASE_MARGIN_S = env.float("WORKER_LEASE_MARGIN_S", default=1.0)
+WORKER_ALIVE_FILE = env.str("WORKER_ALIVE_FILE", default="")  # for health checks by its age; empty: none
 
 # --- Observability ------------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()

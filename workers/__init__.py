@@ -41,6 +41,7 @@ apps show one message for each chat and id.
 Reading order: `celery`, `steps` (thin shells), `runner` (the thread), `engine` (what runs in it, in `loops`), `table` (what it
 knows of its sessions), `ownership`, `looks` and `truths` (what is read and written of them), `links` and `changes`, `signals`,
 `drain` with its `agenda`, `pacer` and `answers`, `bridge` with its `batches`, `inquiries`; `bridge_command`, `bridge_process`
-and `spool`, `bridge_lease` and `suspects` for bridges that hang and die. `database` and `clocks` are under all of it.
+and `spool`, `bridge_lease` and `suspects` for bridges that hang and die. `database` and `clocks` are under all of it, `alive`
+beside it.
 `tasks`, `webhooks` and `webhook_calls` are the default worker's.
 """

@@ -2,11 +2,14 @@
 `celery -A workers worker` a default worker, `celery -A workers beat` the clock of the sweeps."""
 
 import os
+from typing import Any
 
 import click
-from celery import Celery
+from celery import Celery, signals
+from django.conf import settings
 
 from restaurant_wa import celery_wiring
+from workers.alive import AliveFile
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "restaurant_wa.settings")
 
@@ -19,3 +22,12 @@ app.user_options["worker"].add(
 )
 # By name: they import models, which wait until Django is set up.
 app.steps["worker"].update({"workers.steps:BridgeStep", "workers.steps:RunnerStep"})
+
+
+def _touch_as_beat(**_: Any) -> None:
+    """Whenever the broker has taken what beat asks for."""
+    alive = AliveFile(settings.WORKER_ALIVE_FILE)
+    signals.after_task_publish.connect(lambda **_: alive.touch(), weak=False)
+
+
+signals.beat_init.connect(_touch_as_beat, weak=False)

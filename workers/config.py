@@ -21,6 +21,7 @@ class Config:
     typing_max_ms: int
     ack_timeout_s: float
     secret: str
+    alive_file: str
     max_opening: int = 16  # logins under way at once: each costs the bridge 35-55 ms of CPU
     bridge_grace_s: float = 10.0  # how long sessions stay while the bridge is away
     look_every_s: float = 1.0  # for work that no wake-up told of
@@ -41,4 +42,5 @@ def from_settings(*, name: str, queue: str, hostname: str, pid: int) -> Config:
         typing_max_ms=settings.TYPING_MAX_MS,
         ack_timeout_s=settings.SEND_ACK_TIMEOUT_S,
         secret=settings.WHATSAPP_SECRET,
+        alive_file=settings.WORKER_ALIVE_FILE,
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from sessions_app.policy.signals import Refused
+from workers.alive import AliveFile
 from workers.bridge import Bridge
 from workers.bridge_lease import BridgeLease
 from workers.bridge_process import BridgeHost, BridgeStatus
@@ -50,6 +51,7 @@ class Engine:
         self.table = Table()
         self.clock = DatabaseClock()
         self.lease = Lease(ttl_s=config.ttl_s, margin_s=config.margin_s)
+        self.alive = AliveFile(config.alive_file)
         self.bridge = Bridge(secret=config.secret, ack_timeout_s=config.ack_timeout_s)
         self.beats = Database("beats")
         self.work = Database("work")
@@ -106,7 +108,7 @@ class Engine:
     def _wire(self) -> None:
         self.links.on_release = self.ownership.release
         self.suspects.on_culprit = self.links.quarantine
-        self.ownership.on_renewed = self.bridge_lease.due.set
+        self.ownership.on_renewed = self._renewed
         self.truths.on_written = self._written
         self.truths.on_told = lambda owned: self.wake([owned.id])  # what it means for its lanes is read from the row
         self.truths.on_lost = self.links.lose
@@ -114,6 +116,10 @@ class Engine:
         self.drain.on_free = self.links.consider
         self.drain.on_dead_socket = self.links.reconnect
         self.ownership.on_clock_set = self._clock_set
+
+    def _renewed(self) -> None:
+        self.bridge_lease.due.set()
+        self.alive.touch()
 
     def _written(self, owned: Owned) -> None:
         """Its row says what is true: a claim for it can succeed from now on."""

@@ -6,12 +6,15 @@ from uuid import UUID
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 from django.db import DatabaseError
 
 from sessions_app.services import deliveries, qr_files, sweeps, tallies, wakeups
 from workers import wakes, webhooks
+from workers.alive import AliveFile
 
 log = structlog.get_logger(__name__)
+_alive = AliveFile(settings.WORKER_ALIVE_FILE)
 _FORGOTTEN = {
     "idempotency_records": sweeps.forget_idempotency_records,
     "workers": sweeps.forget_workers,
@@ -34,6 +37,7 @@ def wake_due() -> None:
         wakeups.wake([*due, *overlooked])
         log.info("sweep.woken", scheduled_due=len(due), overlooked=len(overlooked))
     sweeps.note(sweeps.WAKE_DUE)
+    _alive.touch()
 
 
 @shared_task(name="workers.expire")

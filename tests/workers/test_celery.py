@@ -12,7 +12,9 @@ from django.db import OperationalError, connection
 from sessions_app.models import SendTally, Session, Sweep
 from sessions_app.services import sweeps
 from tests.support.owning import ago
+from tests.support.stack import eventually
 from workers import tasks, wakes
+from workers.alive import AliveFile
 from workers.celery import app
 from workers.steps import BridgeStep, RunnerStep, queue_of
 
@@ -69,7 +71,12 @@ def test_sweeps_run_on_an_empty_database(caplog: pytest.LogCaptureFixture) -> No
 
 
 @pytest.mark.django_db
-def test_a_sweep_notes_its_time_once_it_is_made() -> None:
+def test_a_sweep_notes_its_time_and_touches_its_workers_file_once_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "alive"
+    monkeypatch.setattr(tasks, "_alive", AliveFile(str(file)))
+
     def cut(execute: Any, query: str, *given: Any) -> Any:
         if "scheduled" in query:
             raise OperationalError("server closed the connection unexpectedly")
@@ -77,8 +84,9 @@ def test_a_sweep_notes_its_time_once_it_is_made() -> None:
 
     with connection.execute_wrapper(cut), pytest.raises(OperationalError):
         tasks.wake_due()
-    assert sweeps.age() is None
+    assert sweeps.age() is None and not file.exists()
     tasks.wake_due()
+    eventually(file.exists, what="the file")
     Sweep.objects.update(at=ago(seconds=60))
     tasks.wake_due()
     age = sweeps.age()
