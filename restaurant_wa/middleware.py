@@ -16,7 +16,7 @@ log = structlog.get_logger("restaurant_wa.access")
 _USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WITH_PORT = re.compile(r"\[(?P<six>[^]]+)\](:\d+)?|(?P<four>[^:]+):\d+")
 # Monitors ask and bridges report up to 20 times a second: what went well there is worth no line.
-QUIET_PATHS = frozenset({"/livez", "/readyz", "/health", "/internal/bridge/events"})
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics", "/internal/bridge/events"})
 
 
 class ClientAddressMiddleware:

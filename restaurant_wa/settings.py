@@ -77,7 +77,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
-SECURE_REDIRECT_EXEMPT = ["^internal/", "^(livez|readyz|health)$"]  # bridges and health checks come without the proxy
+SECURE_REDIRECT_EXEMPT = ["^internal/", "^(livez|readyz|health|metrics)$"]  # bridges and monitors come without the proxy
 BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
@@ -171,6 +171,7 @@ WORKER_ALIVE_FILE = env.str("WORKER_ALIVE_FILE", default="")  # for health check
 # --- Observability ------------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # whoever reads /metrics shows it; empty: there is none
 ENVIRONMENT = env.str("ENVIRONMENT", default="development")  # "production" turns the insecure-default checks into errors
 RELEASE = env.str("RELEASE", default="")
 LOGGING = json_logging.configuration(LOG_LEVEL)

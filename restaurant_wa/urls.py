@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from sessions_app.api import api, internal_urls, legacy_urls, probe_urls
+from sessions_app.api import api, internal_urls, legacy_urls, metrics_urls, probe_urls
 
 admin.autodiscover()
 
@@ -16,4 +16,5 @@ urlpatterns = [
     *internal_urls,
     *(legacy_urls if settings.LEGACY_ROUTES else []),  # before the probes: both answer /health
     *probe_urls,
+    *metrics_urls,
 ]

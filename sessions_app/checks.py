@@ -23,6 +23,8 @@ KEY_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as node_bridge/src/store/key
 def secrets_are_set(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     named = [("WHATSAPP_SECRET", settings.WHATSAPP_SECRET, "W001"), ("SECRET_KEY", settings.SECRET_KEY, "W002")]
     found = [(f"{name} {problem}", mend(name), code) for name, value, code in named if (problem := weakness(value))]
+    if settings.METRICS_TOKEN and (problem := weakness(settings.METRICS_TOKEN)):
+        found.append((f"METRICS_TOKEN {problem}", f"{mend('METRICS_TOKEN')} Empty, /metrics does not exist.", "W006"))
     if settings.DEBUG:
         found.append(("DEBUG is on: error pages show settings and data.", "Unset DEBUG.", "W004"))
     if settings.REDIS_URL.startswith("rediss:") and "ssl_cert_reqs=" not in settings.REDIS_URL:  # Celery's default is "none"

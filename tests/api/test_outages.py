@@ -11,6 +11,7 @@ from tests.support.http import HttpError, Json
 from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.e2e]
+TOKEN = "k7Wq9-xN2vB5_mZ8cR4tY6uP1oL3jH0g"
 BODY = {"to": "+4915112345678", "text": "hi"}
 RECEIPT = {"id": "1", "session": "0197a2b4-0000-7000-8000-000000000000", "type": "message.receipt", "at": "2026-01-01T00:00:00Z"}
 BATCH = {"bridge": "b", "events": [{**RECEIPT, "data": {"id": "x", "status": "read"}}]}
@@ -49,7 +50,7 @@ def took(api: Json, path: str, body: object) -> float:
 
 
 def test_without_redis_messages_are_accepted_quickly(make_stack: MakeStack) -> None:
-    stack = make_stack(start=False)
+    stack = make_stack(start=False, METRICS_TOKEN=TOKEN)
     stack.start("web")
     api = caller(stack)
     took(api, "/api/v1/messages", BODY)
@@ -57,6 +58,7 @@ def test_without_redis_messages_are_accepted_quickly(make_stack: MakeStack) -> N
     assert max(took(api, "/api/v1/messages", BODY) for _ in range(5)) < 1.0
     assert api.get("/health")["redis"] is False
     assert api.get("/readyz")["status"] == "ok"
+    assert "restaurant_wa_redis_up 0.0" in stack.api.with_key(TOKEN).get("/metrics")
     assert len(stack.sql("SELECT id FROM message")) == 6
 
 
@@ -69,7 +71,7 @@ def test_a_redis_that_hangs_costs_one_request_a_moment_and_the_others_nothing(ma
 
 
 def test_without_postgres_it_says_so_and_comes_back_by_itself(make_stack: MakeStack) -> None:
-    stack = make_stack(start=False, own_postgres=True)
+    stack = make_stack(start=False, own_postgres=True, METRICS_TOKEN=TOKEN)
     stack.start("web")
     api = caller(stack)
     took(api, "/api/v1/messages", BODY)
@@ -83,6 +85,11 @@ def test_without_postgres_it_says_so_and_comes_back_by_itself(make_stack: MakeSt
         with pytest.raises(HttpError) as unready:
             api.get(path)
         assert unready.value.status == 503 and unready.value.body["database"] is False
+    with pytest.raises(HttpError) as scraped:
+        stack.api.with_key(TOKEN).get("/metrics")
+    assert scraped.value.status == 503
+    assert "restaurant_wa_database_up 0.0" in scraped.value.body and "restaurant_wa_redis_up 1.0" in scraped.value.body
+    assert "messages" not in scraped.value.body
     assert api.get("/livez")["status"] == "ok"
     stack.start("postgres")
     eventually(lambda: took(api, "/api/v1/messages", BODY), what="messages to be accepted again")

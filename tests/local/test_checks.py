@@ -72,6 +72,12 @@ def test_it_refuses_a_redis_that_anybody_may_be(settings: Settings, url: str, fo
     assert ids() == found
 
 
+def test_it_refuses_a_token_for_metrics_that_can_be_guessed_and_takes_none(settings: Settings) -> None:
+    for token, found in (("", []), (GOOD, []), ("prometheus", ["restaurant_wa.W006"])):
+        settings.METRICS_TOKEN = token
+        assert ids() == found
+
+
 def test_it_refuses_debug(settings: Settings) -> None:
     settings.DEBUG = True
     assert ids() == ["restaurant_wa.W004"]

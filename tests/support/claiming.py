@@ -125,7 +125,7 @@ def explained(act: Callable[[], object], table: str = "message") -> list[Node]:
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         cursor.execute(f"PREPARE explained AS {numbered}")
         values = ", ".join(f"%({name})s" for name in names)
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE explained({values})", parameters)
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE explained{f'({values})' if values else ''}", parameters)
         answer = cursor.fetchone()[0]
         cursor.execute("DEALLOCATE explained")
     plan = json.loads(answer) if isinstance(answer, str) else answer
