@@ -3,7 +3,7 @@ import { ControlError } from './errors.js';
 import { digits } from './wire/jids.js';
 import { el, seconds, SERVER } from './wire/nodes.js';
 
-/** @typedef {'connect' | 'login' | 'message' | 'ack' | 'query' | 'receipt'} Moment */
+/** @typedef {'connect' | 'login' | 'message' | 'ack' | 'query' | 'bundle' | 'receipt' | 'notification'} Moment */
 /** @typedef {object} Deed
  * @property {string} action
  * @property {string | number} [code]
@@ -11,10 +11,12 @@ import { el, seconds, SERVER } from './wire/nodes.js';
  * @property {number} [ms]
  * @property {Record<string, string>} [attrs]
  * @property {string} [text]
+ * @property {string[]} [tags]
  * @property {'before' | 'after'} [moment]
  */
-/** @typedef {{id: string, account: string, on: Moment, times: number, match: {to?: string, xmlns?: string, id?: string}, do: Deed, struck: number}} Fault */
-/** @typedef {{account?: string | undefined, on: Moment, to?: string | undefined, xmlns?: string | undefined, id?: string | undefined}} Occasion */
+/** @typedef {{to?: string, device?: number, xmlns?: string, asks?: string[], id?: string}} Match */
+/** @typedef {{id: string, account: string, on: Moment, times: number, match: Match, do: Deed, struck: number}} Fault */
+/** @typedef {{account?: string | undefined, on: Moment, to?: string | undefined, device?: number, xmlns?: string | undefined, asks?: string[], id?: string | undefined}} Occasion */
 
 const PASSKEY_OPTIONS = Buffer.from(JSON.stringify({ challenge: 'c2ltdWxhdGVk', rpId: 'web.whatsapp.com', timeout: 60_000, userVerification: 'required' }));
 const ANYWHERE = ['drop', 'delay', 'terminate', 'stream_error'];
@@ -24,8 +26,10 @@ const ACTIONS = {
   login: [...ANYWHERE, 'failure', 'downgrade'],
   message: [...ANYWHERE, 'ack_error'],
   ack: [...ANYWHERE, 'ack_error'],
-  query: [...ANYWHERE, 'iq_error'],
+  query: [...ANYWHERE, 'iq_error', 'leave_out'],
+  bundle: ['bundle_error'],
   receipt: ANYWHERE,
+  notification: ANYWHERE,
 };
 
 /** The faults that were ordered, and whom they strike next. */
@@ -79,12 +83,14 @@ export class Faults {
 }
 
 /** @param {Fault} fault @param {Occasion} occasion */
-function fits(fault, { account, on, to, xmlns, id }) {
+function fits(fault, { account, on, to, device, xmlns, asks = [], id }) {
   const { match } = fault;
   return fault.on === on
     && (fault.account === '*' || digits(fault.account) === account)
     && (!match.to || digits(match.to) === to)
+    && (match.device === undefined || match.device === device)
     && (!match.xmlns || match.xmlns === xmlns)
+    && (!match.asks || match.asks.every((tag) => asks.includes(tag)))
     && (!match.id || match.id === id);
 }
 

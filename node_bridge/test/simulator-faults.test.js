@@ -209,6 +209,23 @@ test('a query stays without an answer', async () => {
   assert.equal(await client.sock.onWhatsApp(GUEST), undefined);
 });
 
+test('a part of an answer is left out', async () => {
+  const { number, client } = await shop();
+  await order({ account: number, on: 'query', match: { xmlns: 'usync', asks: ['contact', 'lid'] }, do: { action: 'leave_out', tags: ['user'] } });
+  assert.equal((await client.sock.onWhatsApp(GUEST))?.length, 1, 'it does not ask for the LID');
+  await order({ account: number, on: 'query', match: { xmlns: 'usync', asks: ['contact'] }, do: { action: 'leave_out', tags: ['user'] } });
+  assert.deepEqual(await client.sock.onWhatsApp(GUEST), []);
+});
+
+test('the keys of one device are refused, and the unmodified client takes no others', async () => {
+  const { number, client } = await shop();
+  const { client: browser, device } = await linked(sim, OTHER);
+  clients.push(browser);
+  await order({ account: number, on: 'bundle', match: { to: OTHER, device }, do: { action: 'bundle_error', code: 404, text: 'item-not-found' } });
+  await assert.rejects(client.send(OTHER, 'for the phone, too'), /item-not-found/);
+  assert.equal((await client.ack(await client.send(OTHER, 'for both'))).error, undefined);
+});
+
 test('a receipt is swallowed, and comes with the next login', async () => {
   const { number, client } = await shop();
   await order({ account: number, on: 'receipt', times: 0, do: { action: 'drop' } });

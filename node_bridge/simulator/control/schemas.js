@@ -11,6 +11,7 @@ export const number = { type: 'string', maxLength: 32 };
 const milliseconds = { type: 'integer', minimum: 0, maximum: 3_600_000 };
 const code = { anyOf: [{ type: 'string' }, { type: 'integer' }] };
 const boolean = { type: 'boolean' };
+const tags = { type: 'array', minItems: 1, items: text };
 const time = { anyOf: [{ type: 'string', format: 'date-time' }, { type: 'null' }] };
 
 export const phoneSettings = object({
@@ -23,12 +24,12 @@ export const phoneSettings = object({
 
 export const fault = object({
   account: text,
-  on: { enum: ['connect', 'login', 'message', 'ack', 'query', 'receipt'] },
+  on: { enum: ['connect', 'login', 'message', 'ack', 'query', 'bundle', 'receipt', 'notification'] },
   times: { type: 'integer', minimum: 0 },
-  match: object({ to: text, xmlns: text, id: text }),
+  match: object({ to: text, device: { type: 'integer', minimum: 0 }, xmlns: text, asks: tags, id: text }),
   do: object({
-    action: { enum: ['ack_error', 'drop', 'delay', 'terminate', 'stream_error', 'failure', 'iq_error', 'downgrade', 'ask_passkey'] },
-    code, ms: milliseconds, text, reason: text,
+    action: { enum: ['ack_error', 'drop', 'delay', 'terminate', 'stream_error', 'failure', 'iq_error', 'leave_out', 'bundle_error', 'downgrade', 'ask_passkey'] },
+    code, ms: milliseconds, text, reason: text, tags,
     moment: { enum: ['before', 'after'] },
     attrs: { type: 'object', additionalProperties: { type: 'string' } },
   }, ['action']),

@@ -71,9 +71,9 @@ export class Switchboard {
 
   /** @param {import('../wire/connection.js').Connection} conn @param {Node} node */
   async #send(conn, node) {
-    if (node.tag === 'receipt') {
+    if (node.tag === 'receipt' || node.tag === 'notification') {
       const occasion = { account: conn.device?.number, to: this.#net.registry.resolve(node.attrs.from)?.account.number };
-      const deed = this.#net.faults.strike({ on: 'receipt', id: node.attrs.id, ...occasion });
+      const deed = this.#net.faults.strike({ on: node.tag, id: node.attrs.id, ...occasion });
       if (deed && (await interfere(conn, deed)) === 'stop') return;
     }
     conn.send(node);

@@ -16,7 +16,7 @@ export function encrypt(query) {
     case 'digest':
       return [digest(conn.device)];
     case 'key':
-      return [el('list', {}, childrenOf(what, 'user').map((user) => bundleOf(net, user)))];
+      return [el('list', {}, childrenOf(what, 'user').map((user) => bundleOf(query, user)))];
     default:
       throw new QueryError(400, 'bad-request');
   }
@@ -64,12 +64,13 @@ function digest({ registrationId, identity, signedPreKey: signed }) {
   ]);
 }
 
-/** @param {import('../../network.js').Network} net @param {Node} user */
-function bundleOf(net, user) {
+/** @param {import('./index.js').Query} query @param {Node} user */
+function bundleOf({ net, conn }, user) {
   const { jid } = user.attrs;
   const owner = net.registry.resolve(jid);
-  const bundle = owner && net.bundles.take(owner.account.number, owner.device);
-  if (!bundle) return el('user', { jid }, [el('error', { code: '404', text: 'item-not-found' })]);
+  const deed = owner && net.faults.strike({ on: 'bundle', account: conn.device.number, to: owner.account.number, device: owner.device });
+  const bundle = owner && !deed && net.bundles.take(owner.account.number, owner.device);
+  if (!bundle) return el('user', { jid }, [el('error', { code: String(deed?.code ?? 404), text: deed?.text ?? 'item-not-found' })]);
   const { registrationId, identity, signedPreKey: signed, preKey, signedIdentity } = bundle;
   return el('user', { jid }, [
     el('registration', {}, bigEndian(registrationId, 4)),

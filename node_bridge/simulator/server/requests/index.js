@@ -1,6 +1,6 @@
 import { interfere } from '../../faults.js';
 import { QueryError } from '../../errors.js';
-import { children, el } from '../../wire/nodes.js';
+import { child, children, el } from '../../wire/nodes.js';
 import { account } from './account.js';
 import { encrypt } from './encrypt.js';
 import { md } from './md.js';
@@ -28,11 +28,12 @@ export async function answer(net, conn, iq) {
   const account = conn.device?.number;
   net.journal.count(xmlns === 'w:p' ? 'pings' : 'queries', account);
   net.journal.countAsked(xmlns, account);
-  const deed = net.faults.strike({ on: 'query', account, xmlns, id });
+  const asks = children(child(children(iq)[0], 'query')).map(({ tag }) => tag);
+  const deed = net.faults.strike({ on: 'query', account, xmlns, asks, id });
   if ((await interfere(conn, deed)) === 'stop') return;
   try {
     if (deed?.action === 'iq_error') throw new QueryError(Number(deed.code), deed.text ?? 'error');
-    const content = await handle(net, conn, iq, xmlns);
+    const content = without(deed?.tags ?? [], await handle(net, conn, iq, xmlns));
     await net.store.flush();
     conn.send(el('iq', { from: to, type: 'result', id }, content.length ? content : undefined));
   } catch (error) {
@@ -55,3 +56,9 @@ async function handle(net, conn, iq, xmlns) {
   return handler({ net, conn: /** @type {import('../messages.js').LoggedIn} */ (conn), iq, what });
 }
 
+/** What is left of an answer without these tags, however deep they stand. @param {string[]} tags @param {Node[]} nodes @returns {Node[]} */
+function without(tags, nodes) {
+  if (tags.length === 0) return nodes;
+  const left = nodes.filter(({ tag }) => !tags.includes(tag));
+  return left.map((node) => (Array.isArray(node.content) ? { ...node, content: without(tags, node.content) } : node));
+}
