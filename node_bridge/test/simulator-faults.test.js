@@ -226,6 +226,17 @@ test('the keys of one device are refused, and the unmodified client takes no oth
   assert.equal((await client.ack(await client.send(OTHER, 'for both'))).error, undefined);
 });
 
+test('an ack tells a hash of the devices, which changes with them although nobody was told', async () => {
+  const { number, client } = await shop();
+  const hash = async () => (await client.ack(await client.send(OTHER, 'hash?'))).phash;
+  const before = await hash();
+  assert.deepEqual([before.startsWith('2:'), await hash()], [true, before]);
+  await order({ account: number, on: 'notification', match: { to: OTHER }, times: 0, do: { action: 'drop' } });
+  const { client: browser } = await linked(sim, OTHER);
+  clients.push(browser);
+  assert.notEqual(await hash(), before);
+});
+
 test('a receipt is swallowed, and comes with the next login', async () => {
   const { number, client } = await shop();
   await order({ account: number, on: 'receipt', times: 0, do: { action: 'drop' } });

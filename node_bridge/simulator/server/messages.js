@@ -1,3 +1,4 @@
+import { generateParticipantHashV2 } from 'baileys';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { interfere } from '../faults.js';
 import { jidOf } from '../wire/jids.js';
@@ -63,10 +64,21 @@ export class Messages {
 
   /** @param {LoggedIn} conn @param {Node} node @param {string | undefined} error */
   #ack(conn, node, error) {
-    const sent = conn.send(el('ack', { class: 'message', id: node.attrs.id, from: node.attrs.to, t: seconds(), error }));
+    const phash = error ? undefined : this.#deviceHash(conn, node);
+    const sent = conn.send(el('ack', { class: 'message', id: node.attrs.id, from: node.attrs.to, t: seconds(), error, phash }));
     if (!sent) return;
     this.#net.journal.count('acks', conn.device.number);
     this.#net.journal.tell('message.acked', { account: conn.device.number, id: node.attrs.id, ...(error ? { error } : {}) });
+  }
+
+  /** Of all devices that the message is for, as the server knows them. @param {LoggedIn} conn @param {Node} node */
+  #deviceHash({ device: sender }, node) {
+    const { registry } = this.#net;
+    const to = registry.resolve(node.attrs.to);
+    if (!to) return undefined;
+    const accounts = [to.account, registry.account(sender.number)].flatMap((account) => account ?? []);
+    const devices = accounts.flatMap((account) => [{ account, device: 0 }, ...registry.devicesOf(account.number).map(({ device }) => ({ account, device }))]);
+    return generateParticipantHashV2(devices.map(({ account, device }) => jidOf(account, to.mode, device)));
   }
 
   /** @param {LoggedIn} conn @param {Node} node */

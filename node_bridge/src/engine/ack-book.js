@@ -1,6 +1,6 @@
 import { Lru } from '../lru.js';
 
-/** @typedef {{code: string | null, stale: boolean, at: string}} Ack - `stale`: the server says our list of devices is out of date */
+/** @typedef {{code: string | null, phash?: string | undefined, at: string}} Ack - `phash`: the server's hash of the devices that the message is for */
 
 const LATE_ONES = 500;
 
@@ -29,7 +29,7 @@ export class AckBook {
 
   /** @param {Record<string, string>} attrs */
   #take({ id = '', error, phash }) {
-    const ack = { code: error ?? null, stale: Boolean(phash), at: new Date().toISOString() };
+    const ack = { code: error ?? null, phash, at: new Date().toISOString() };
     const awaited = this.#awaited.get(id);
     if (awaited) return awaited(ack);
     if (!this.#late.get(id)) return;

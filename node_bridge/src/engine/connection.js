@@ -86,13 +86,14 @@ export class Connection {
   }
 
   /** @param {{options: SessionOptions, ended: AbortSignal, devices: import('./devices.js').DeviceCache}} parts */
-  #makeSender({ options: { vault, log, tell, ackTimeoutMs, mayAct }, ended, devices }) {
+  #makeSender({ options: { vault, memory, log, tell, ackTimeoutMs, mayAct }, ended, devices }) {
     const sock = this.#sock;
     return new Sender({
       sock,
       vault,
       directory: this.directory,
       devices,
+      deviceHashes: memory.deviceHashes,
       ended,
       mayAct,
       ackTimeoutMs,

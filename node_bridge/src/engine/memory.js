@@ -2,12 +2,14 @@ import { Lru } from '../lru.js';
 import { Lookups } from './lookups.js';
 
 const SEEN = 2_000;
+const HASHES = 1_000;
 const SESSIONS = 10_000;
 const KEPT_MS = 24 * 60 * 60 * 1000; // after its close; by then nothing that was said of numbers holds any more
 
 /** What is worth knowing about a session beyond one connection of it, in this process only. */
 export class SessionMemory {
   /** @type {Lru<true>} the inbound messages that were told */ seen = new Lru(SEEN);
+  /** @type {Lru<string>} by address, what the server last said of the devices there and here */ deviceHashes = new Lru(HASHES);
 
   /** @param {import('./lookups.js').LookupLimit} lookupLimit */
   constructor(lookupLimit) {

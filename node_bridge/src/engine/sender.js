@@ -35,8 +35,8 @@ export class Sender {
   #with;
 
   /**
-   * @param {{sock: any, vault: Vault, directory: Directory, devices: DeviceCache, ended: AbortSignal, mayAct: () => boolean,
-   *   ackTimeoutMs: number, log: Log,
+   * @param {{sock: any, vault: Vault, directory: Directory, devices: DeviceCache, deviceHashes: import('../lru.js').Lru<string>,
+   *   ended: AbortSignal, mayAct: () => boolean, ackTimeoutMs: number, log: Log,
    *   onLateAck: (id: string, code: string | null) => void, onRestricted: () => void, onAcked: (address: string) => void}} options
    */
   constructor(options) {
@@ -141,11 +141,22 @@ export class Sender {
   #judge(address, ack) {
     if (ack === 'ended') return { outcome: 'unknown', reason: 'connection_lost' };
     if (ack === 'late') return { outcome: 'unknown', reason: 'ack_timeout' };
-    if (ack.stale || ack.code === STALE_DEVICES_ERROR) this.#forgetDevices(address);
+    if (this.#hashChanged(address, ack.phash) || ack.code === STALE_DEVICES_ERROR) this.#forgetDevices(address);
     if (ack.code === RESTRICTED_ERROR) this.#with.onRestricted();
     if (ack.code) return { outcome: 'rejected', code: ack.code, address };
     this.#with.onAcked(address);
     return { outcome: 'acked', address, at: ack.at };
+  }
+
+  /**
+   * The server may send its hash with every ack, and Baileys sends none that it could differ from: only a change says that devices came or went.
+   * @param {string} address @param {string | undefined} phash
+   */
+  #hashChanged(address, phash) {
+    if (!phash) return false;
+    const before = this.#with.deviceHashes.get(address);
+    this.#with.deviceHashes.set(address, phash);
+    return before !== undefined && before !== phash;
   }
 
   /** One of them is gone, perhaps one of ours: the message was for both. @param {string} address */
