@@ -25,4 +25,13 @@ describe('the devices that a message goes to', { timeout: 180_000 }, () => {
     assert.equal(await asked(number, 'usync'), all);
     await stage.network.call('DELETE', '/faults');
   });
+
+  it('are no reason to give a message up when WhatsApp does not answer for their keys', async () => {
+    const { id, number } = await stage.linked();
+    await stage.settled(id, stage.bridge);
+    await stage.network.fault({ account: number, on: 'query', match: { xmlns: 'encrypt' }, do: { action: 'drop' } });
+    const message = text(await stage.phone(), 'x');
+    assert.deepEqual((await stage.bridge.send(id, message)).body, { outcome: 'not_sent', reason: 'lookup_failed' });
+    assert.equal((await stage.bridge.send(id, { ...message, attempt: 2 })).body.outcome, 'acked');
+  });
 });

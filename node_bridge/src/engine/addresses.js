@@ -25,6 +25,11 @@ export function userOf(address) {
   return jidDecode(address)?.user ?? '';
 }
 
+/** Whether a user is this account itself, by number or by LID. @param {{id: string, lid?: string} | undefined} me @param {string} user */
+export function isOwnUser(me, user) {
+  return [me?.id, me?.lid].some((own) => own && userOf(own) === user);
+}
+
 /** Chats this product has no business in: groups, status, newsletters. @param {string} jid */
 export function isForeign(jid) {
   return Boolean(isJidGroup(jid) || isJidBroadcast(jid) || isJidNewsletter(jid));

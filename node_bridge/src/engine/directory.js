@@ -1,5 +1,5 @@
 import { extractDeviceJids, USyncQuery, USyncUser } from 'baileys';
-import { lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
+import { isOwnUser, lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
 import { NotSent } from './outcomes.js';
 import { whoIs } from './who-is.js';
 
@@ -9,6 +9,7 @@ import { whoIs } from './who-is.js';
 /** @typedef {import('./lookups.js').Lookups} Lookups */
 /** @typedef {{phone: string, on_whatsapp: boolean | null, address: string | null, lid: string | null}} Found */
 /** @typedef {import('./outcomes.js').NotSentReason} NotSentReason */
+/** @typedef {{user: string, jid: string}} Device */
 
 /** Who is who on WhatsApp: what is known already is not asked again, and no answer is never taken for a no. */
 export class Directory {
@@ -55,22 +56,45 @@ export class Directory {
     return asked.length < unknown.length ? { results, reason: 'lookup_throttled' } : { results };
   }
 
-  /** Whether a user has a device to send to; fills the device cache. @param {string} address @returns {Promise<void>} @throws {NotSent} */
+  /**
+   * Those that a message to this address is encrypted for, one of the user's among them; fills the device cache.
+   * @param {string} address @returns {Promise<Device[]>} @throws {NotSent}
+   */
   async requireDevices(address) {
     const devices = await this.devicesOf(address);
-    const { id, lid } = this.#sock.authState.creds.me;
-    const own = [id, lid].filter(Boolean).map(userOf);
     // Asked by LID a server may answer by number.
-    if (devices.some(({ user }) => user === userOf(address) || !own.includes(user))) return;
+    if (devices.some(({ user }) => user === userOf(address) || !this.#isOwn(user))) return devices;
     throw new NotSent(await this.#whyNoDevices(address));
   }
 
-  /** Those that a message to this address is encrypted for: the user's and our own. @param {string} address @returns {Promise<{user: string, jid: string}[]>} */
+  /** Those that a message to this address is encrypted for: the user's and our own. @param {string} address @returns {Promise<Device[]>} */
   async devicesOf(address) {
     const { creds, keys } = this.#sock.authState;
     const own = (address.endsWith('@lid') && creds.me.lid) || creds.me.id;
     const users = [own, address].map((jid) => jid.replace(/:\d+@/, '@'));
     return keys.transaction(() => this.#sock.getUSyncDevices(users, true, false), creds.me.id);
+  }
+
+  /**
+   * Whether there are keys for at least one of the user's devices and, where we have others, for one of ours: else Baileys encrypts nothing.
+   * @param {Device[]} devices @returns {Promise<boolean>}
+   */
+  async haveKeys(devices) {
+    const ours = devices.filter(({ user }) => this.#isOwn(user));
+    const theirs = devices.filter(({ user }) => !this.#isOwn(user));
+    const enough = await Promise.all([ours, theirs].map(async (side) => side.length === 0 || this.#hasSession(side)));
+    return enough.every(Boolean);
+  }
+
+  /** @param {string} user */
+  #isOwn(user) {
+    return isOwnUser(this.#sock.authState.creds.me, user);
+  }
+
+  /** @param {Device[]} devices */
+  async #hasSession(devices) {
+    const found = await Promise.all(devices.map(({ jid }) => this.#sock.signalRepository.validateSession(jid)));
+    return found.some(({ exists }) => exists);
   }
 
   /** @param {string[]} phones @param {number} now @param {boolean} devices */

@@ -8,6 +8,7 @@ import { skipUsedKeys } from './ratchet.js';
 /** @typedef {import('./outcomes.js').Outcome} Outcome */
 /** @typedef {import('./ack-book.js').Ack} Ack */
 /** @typedef {import('./directory.js').Directory} Directory */
+/** @typedef {import('./directory.js').Device} Device */
 /** @typedef {import('./devices.js').DeviceCache} DeviceCache */
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('../log.js').Log} Log */
@@ -67,9 +68,9 @@ export class Sender {
       await this.#orEnded(this.#freshen());
       const envelope = await this.#orEnded(this.#envelope(request));
       await this.#type(envelope.address, request.typing_ms);
-      await this.#orEnded(directory.requireDevices(envelope.address));
+      const devices = await this.#orEnded(directory.requireDevices(envelope.address));
       refuseExpired(request);
-      const outcome = await this.#relay(request.id, envelope);
+      const outcome = await this.#relay(request.id, envelope, devices);
       return this.#wantsNumber(outcome, request) ? await this.#relayByNumber(request) : outcome;
     } catch (error) {
       const { reason } = notSentBecause(error, ended.aborted);
@@ -103,21 +104,21 @@ export class Sender {
     return { address, message };
   }
 
-  /** @param {string} id @param {Envelope} envelope @returns {Promise<Outcome>} */
-  async #relay(id, envelope) {
+  /** @param {string} id @param {Envelope} envelope @param {Device[]} devices - that it will be encrypted for @returns {Promise<Outcome>} */
+  async #relay(id, envelope, devices) {
     const acked = this.#acks.expect(id);
     /** @type {Outcome | undefined} */
     let outcome;
     try {
-      outcome = await this.#relayed(id, envelope, acked);
+      outcome = await this.#relayed(id, { ...envelope, devices }, acked);
       return outcome;
     } finally {
       this.#acks.release(id, outcome?.outcome === 'unknown');
     }
   }
 
-  /** @param {string} id @param {Envelope} envelope @param {Promise<Ack>} acked @returns {Promise<Outcome>} */
-  async #relayed(id, { address, message }, acked) {
+  /** @param {string} id @param {Envelope & {devices: Device[]}} what @param {Promise<Ack>} acked @returns {Promise<Outcome>} */
+  async #relayed(id, { address, message, devices }, acked) {
     const { sock, ended, mayAct, ackTimeoutMs } = this.#with;
     if (!mayAct()) throw new NotSent('not_connected');
     this.#encrypted = false;
@@ -130,11 +131,17 @@ export class Sender {
     } catch (error) {
       const because = notSentBecause(error, ended.aborted);
       if (because.reason === 'encryption_failed' || because.reason === 'lookup_failed') this.#forgetDevices(address);
-      if (!this.#encrypted || because.reason === 'encryption_failed') throw because;
+      if (because.reason === 'encryption_failed') throw await this.#whyUnencrypted(because, devices);
+      if (!this.#encrypted) throw because;
       if (!(await isKept(relayed))) return { outcome: 'unknown', reason: 'connection_lost' };
     }
     // Only after `relayed`: the ratchet must be on record before the message counts as sent.
     return this.#judge(address, await within(acked, Math.max(0, late - performance.now()), ended));
+  }
+
+  /** Baileys says the same when WhatsApp has not answered for keys. @param {NotSent} because @param {Device[]} devices @returns {Promise<NotSent>} */
+  async #whyUnencrypted(because, devices) {
+    return (await this.#orEnded(this.#with.directory.haveKeys(devices))) ? because : new NotSent('lookup_failed');
   }
 
   /** @param {string} address @param {Ack | 'late' | 'ended'} ack @returns {Outcome} */
@@ -175,9 +182,9 @@ export class Sender {
     const { id, to, content } = request;
     const address = phoneAddress(to.phone);
     const envelope = await this.#store(id, address, content);
-    await this.#with.directory.requireDevices(address);
+    const devices = await this.#with.directory.requireDevices(address);
     refuseExpired(request); // the refusal may have taken its time
-    return this.#relay(id, envelope);
+    return this.#relay(id, envelope, devices);
   }
 
   /** Shows "typing…"; nothing depends on it. @param {string} address @param {number} ms */
