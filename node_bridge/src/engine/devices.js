@@ -8,6 +8,7 @@ const KEPT_MS = 3 * 24 * 60 * 60 * 1000; // changes are notified; this is for a 
  * key fetch and a new Signal session even for known contacts.
  */
 export class DeviceCache {
+  /** Whom of them to write to. @type {(user: string, devices: any[]) => Promise<any[]>} */ sift = async (_user, devices) => devices;
   #vault;
 
   /** @param {Vault} vault */
@@ -22,8 +23,8 @@ export class DeviceCache {
 
   /** @param {string[]} users @returns {Promise<Record<string, any>>} */
   async mget(users) {
-    const entries = Object.entries(await this.#vault.get(KIND, users));
-    return Object.fromEntries(entries.filter(([, entry]) => Date.now() - entry.at < KEPT_MS).map(([user, entry]) => [user, entry.devices]));
+    const entries = Object.entries(await this.#vault.get(KIND, users)).filter(([, entry]) => Date.now() - entry.at < KEPT_MS);
+    return Object.fromEntries(await Promise.all(entries.map(async ([user, entry]) => [user, await this.sift(user, entry.devices)])));
   }
 
   /** @param {string} user @param {any} devices */

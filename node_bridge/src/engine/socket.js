@@ -6,6 +6,7 @@ import { engineLog } from './engine-log.js';
 import { takeDecrypted } from './traps/decrypted.js';
 import { heedDeviceChanges } from './traps/device-changes.js';
 import { takeMessagesEarly } from './traps/early-messages.js';
+import { spareOtherDevices } from './traps/keyless-devices.js';
 import { ackMessages } from './traps/message-acks.js';
 import { guardNotifications } from './traps/notifications.js';
 import { repositoryWith } from './traps/repository.js';
@@ -47,6 +48,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
     makeSignalRepository: repositoryWith(onEncrypt),
     getMessage: async ({ id }) => (await findMessage(id ?? ''))?.message,
   });
+  devices.sift = spareOtherDevices(sock);
   const decrypted = ackMessages(sock);
   guardNotifications(sock, onPasskey);
   answerRetries(sock, { findMessage, log });

@@ -1,6 +1,6 @@
 import { encodeSignedDeviceIdentity, encodeWAMessage, extractE2ESessionFromRetryReceipt, getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
 import { Lru } from '../../lru.js';
-import { userOf } from '../addresses.js';
+import { isOwnUser, userOf } from '../addresses.js';
 import { intercept } from './intercept.js';
 
 /** @typedef {import('../../log.js').Log} Log */
@@ -49,7 +49,7 @@ async function answer(sock, node, { findMessage, log, answered }) {
 /** An id is no proof: whoever names the id of a message to somebody else must not be sent it. @param {any} sock @param {any} node @param {string} address */
 async function isOfAnother(sock, { attrs: { from, recipient } }, address) {
   const { me } = sock.authState.creds;
-  if (recipient && ![me.id, me.lid].some((own) => own && userOf(own) === userOf(from))) return true;
+  if (recipient && !isOwnUser(me, userOf(from))) return true;
   const asking = recipient ?? from;
   if (isLidUser(asking) === isLidUser(address)) return userOf(asking) !== userOf(address);
   const [one, other] = await Promise.all([asking, address].map((jid) => numberOf(sock, jid)));
@@ -62,11 +62,15 @@ async function numberOf(sock, jid) {
   return number ? userOf(number) : undefined;
 }
 
-/** The device's own bundle when it sent one, else a fresh one from the server. @param {any} sock @param {any} node */
+/**
+ * The device's own bundle when it sent one, else a fresh one from the server. Where there is none the session that we have is used: what the device cannot
+ * read it asks for again, with a bundle of its own, but not without an answer.
+ * @param {any} sock @param {any} node
+ */
 async function renewSession(sock, node) {
   const session = extractE2ESessionFromRetryReceipt(node);
   if (session) await sock.signalRepository.injectE2ESession({ jid: node.attrs.from, session });
-  else await sock.assertSessions([node.attrs.from], true);
+  else await sock.assertSessions([node.attrs.from], true).catch(() => {});
 }
 
 /** @param {any} sock @param {any} node @param {any} message */
