@@ -1,4 +1,5 @@
 import { BridgeError, firstLine, StaleTerm, Unreadable } from './errors.js';
+import { Inquiry } from './engine/inquiry.js';
 import { Memories } from './engine/memory.js';
 import { Session } from './engine/session.js';
 import { Leavings } from './leavings.js';
@@ -17,6 +18,7 @@ export class Sessions {
   #leavings = new Leavings();
   #closings = 0; // how often all was closed
   #stopping = false;
+  #inquiry;
   #memories;
   #with;
 
@@ -27,6 +29,7 @@ export class Sessions {
    */
   constructor(options) {
     this.#with = options;
+    this.#inquiry = new Inquiry(options);
     this.#memories = new Memories(options);
   }
 
@@ -114,6 +117,7 @@ export class Sessions {
       creds: creds?.account ? creds : null,
       link,
       memory: this.#memories.of(id, !creds?.account),
+      inquiry: this.#inquiry,
       clientVersion,
       socketUrl,
       ackTimeoutMs,

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { Directory } from '../src/engine/directory.js';
+import { Inquiry } from '../src/engine/inquiry.js';
 import { Lookups } from '../src/engine/lookups.js';
 import { TokenBucket } from '../src/engine/token-bucket.js';
+import { makeLog } from '../src/log.js';
 import { Stage, text } from './support/stage.js';
 
 const EVERY_MS = 4_000;
@@ -92,9 +94,61 @@ describe('a number whose LID WhatsApp did not name', () => {
     };
     const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => assert.fail('asked past the limit') } } };
     const vault = /** @type {any} */ ({ get: async () => ({}) });
-    const directory = new Directory({ sock, vault, lookups: new Lookups({ burst: 1, everyMs: 60_000 }), devices: /** @type {any} */ ({}) });
+    const directory = new Directory({ sock, vault, lookups: new Lookups({ burst: 1, everyMs: 60_000 }), inquiry: new Inquiry({ log: makeLog('silent') }), devices: /** @type {any} */ ({}) });
     for (let times = 0; times < 2; times += 1) assert.deepEqual(await directory.find([phone]), { results: [{ phone, on_whatsapp: true, address, lid: null }] });
     assert.equal(asked, 1);
+  });
+});
+
+describe('a question that WhatsApp does not answer as it was asked', () => {
+  const stage = new Stage();
+  const together = { xmlns: 'usync', asks: ['contact', 'devices'] };
+
+  for (const [how, deed] of /** @type {[string, object][]} */ ([
+    ['with an error', { action: 'iq_error', code: '400', text: 'bad-request' }],
+    ['with an empty list', { action: 'leave_out', tags: ['user'] }],
+    ['without LID and devices', { action: 'leave_out', tags: ['lid', 'devices'] }],
+  ])) {
+    it(`${how} is asked anew without devices, and no longer as one: strangers are still found, and written to by LID`, async () => {
+      const bridge = await stage.another();
+      const { id, number } = await stage.linked({ bridge });
+      const asked = async () => (await stage.network.call('GET', '/stats')).accounts[number].asked.usync ?? 0;
+      const { id: fault } = await stage.network.fault({ on: 'query', match: together, times: 0, do: deed });
+      const struck = async () => (await stage.network.call('GET', '/faults')).faults.find((/** @type {any} */ one) => one.id === fault).struck;
+      const [first, second] = await Promise.all([stage.phone(), stage.phone()]);
+      for (const customer of [first, second]) {
+        const { body } = await bridge.send(id, text(customer, 'hello'));
+        assert.deepEqual([body.outcome, /@lid$/.test(body.address)], ['acked', true], JSON.stringify(body));
+      }
+      const before = await asked();
+      assert.deepEqual((await bridge.send(id, text('+4917700000010', 'x'))).body, { outcome: 'not_sent', reason: 'not_on_whatsapp' });
+      assert.equal(await asked(), before + 1);
+      const { id: other } = await stage.linked({ bridge });
+      assert.equal((await bridge.send(other, text(first, 'hello'))).body.outcome, 'acked');
+      assert.equal(await struck(), 1, 'one question of one session tells all of them');
+      assert.equal(bridge.process.log.filter((line) => line.includes('devices are asked for by themselves')).length, 1);
+      await stage.network.call('DELETE', `/faults/${fault}`);
+    });
+  }
+
+  it('with an error about the LIDs is still asked whether they are there', async () => {
+    const bridge = await stage.another();
+    const { id, number } = await stage.linked({ bridge });
+    await stage.network.fault({ account: number, on: 'query', match: { xmlns: 'usync', asks: ['contact', 'lid'] }, times: 0, do: { action: 'iq_error', code: '400', text: 'bad-request' } });
+    const customer = await stage.phone();
+    const { body } = await bridge.send(id, text(customer, 'by number'));
+    assert.deepEqual([body.outcome, body.address], ['acked', `${customer.slice(1)}@s.whatsapp.net`]);
+    assert.deepEqual((await stage.network.shown(customer)).map((one) => one.text), ['by number']);
+    await stage.network.call('DELETE', '/faults');
+  });
+
+  it('for there were too many is not asked again', async () => {
+    const { id, number } = await stage.linked();
+    await stage.network.fault({ account: number, on: 'query', match: together, do: { action: 'iq_error', code: '429', text: 'rate-overlimit' } });
+    const asked = async () => (await stage.network.call('GET', '/stats')).accounts[number].asked.usync ?? 0;
+    const before = await asked();
+    assert.deepEqual((await stage.bridge.send(id, text(await stage.phone(), 'x'))).body, { outcome: 'not_sent', reason: 'rate_limited' });
+    assert.equal(await asked(), before + 1);
   });
 });
 

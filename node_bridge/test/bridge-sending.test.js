@@ -150,7 +150,7 @@ describe('sending', () => {
     const usync = { account: number, on: 'query', match: { xmlns: 'usync' } };
     await stage.network.fault({ ...usync, do: { action: 'iq_error', code: '429', text: 'rate-overlimit' } });
     const limited = await stage.bridge.send(id, text(await stage.phone(), 'too many'));
-    await stage.network.fault({ ...usync, do: { action: 'iq_error', code: '500', text: 'internal' } });
+    await stage.network.fault({ ...usync, times: 3, do: { action: 'iq_error', code: '500', text: 'internal' } }); // however little is asked
     const failed = await stage.bridge.send(id, text(await stage.phone(), 'broken'));
     assert.deepEqual(limited.body, { outcome: 'not_sent', reason: 'rate_limited' });
     assert.deepEqual(failed.body, { outcome: 'not_sent', reason: 'lookup_failed' });

@@ -29,7 +29,7 @@ export class Connection {
 
   /** @param {{options: SessionOptions, creds: any, ended: AbortSignal, listeners: Listeners}} parts */
   constructor({ options, creds, ended, listeners }) {
-    const { vault, memory, clientVersion, socketUrl, log, tell } = options;
+    const { vault, memory, inquiry, clientVersion, socketUrl, log, tell } = options;
     const inbound = new Inbound({ seen: memory.seen, tell: (data) => tell('message.received', data) });
     this.version = clientVersion.current;
     const { sock, devices } = openSocket({
@@ -44,7 +44,7 @@ export class Connection {
     });
     this.#sock = sock;
     this.pulse = new Pulse({ sock, onDead: listeners.onDead });
-    this.directory = new Directory({ sock, vault, lookups: memory.lookups, devices });
+    this.directory = new Directory({ sock, vault, lookups: memory.lookups, inquiry, devices });
     this.linking = creds.account ? null : new Linking({ sock, ended });
     this.restrictions = new Restrictions({ sock, tell, log });
     this.sender = this.#makeSender({ options, ended, devices });

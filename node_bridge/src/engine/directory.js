@@ -1,12 +1,12 @@
 import { extractDeviceJids, USyncQuery, USyncUser } from 'baileys';
 import { isOwnUser, lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
 import { NotSent } from './outcomes.js';
-import { whoIs } from './who-is.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./devices.js').DeviceCache} DeviceCache */
 /** @typedef {import('./who-is.js').Person} Person */
 /** @typedef {import('./lookups.js').Lookups} Lookups */
+/** @typedef {import('./inquiry.js').Inquiry} Inquiry */
 /** @typedef {{phone: string, on_whatsapp: boolean | null, address: string | null, lid: string | null}} Found */
 /** @typedef {import('./outcomes.js').NotSentReason} NotSentReason */
 /** @typedef {{user: string, jid: string}} Device */
@@ -16,13 +16,15 @@ export class Directory {
   #sock;
   #vault;
   #lookups;
+  #inquiry;
   #devices;
 
-  /** @param {{sock: any, vault: Vault, lookups: Lookups, devices: DeviceCache}} options */
-  constructor({ sock, vault, lookups, devices }) {
+  /** @param {{sock: any, vault: Vault, lookups: Lookups, inquiry: Inquiry, devices: DeviceCache}} options */
+  constructor({ sock, vault, lookups, inquiry, devices }) {
     this.#sock = sock;
     this.#vault = vault;
     this.#lookups = lookups;
+    this.#inquiry = inquiry;
     this.#devices = devices;
   }
 
@@ -99,12 +101,9 @@ export class Directory {
 
   /** @param {string[]} phones @param {number} now @param {boolean} devices */
   async #ask(phones, now, devices) {
-    const { people, absent } = await this.#whoIs(phones, { lids: true, devices });
-    await this.#note(people);
-    const unsaid = phones.filter((phone) => ![...people, ...absent].some(({ id }) => phoneOf(id) === phone));
-    const incomplete = people.length + absent.length < phones.length;
-    const more = incomplete ? await this.#whoIs(unsaid, {}) : { people: [], absent: [] };
-    this.#learn(phones, { people: [...people, ...more.people], absent: [...absent, ...more.absent] }, now);
+    const answer = await this.#inquiry.ask(this.#sock, phones, devices);
+    await this.#note(answer.people);
+    this.#learn(phones, answer, now);
   }
 
   /** No answer is no no, nor is one that leaves the number out. @param {string[]} phones @param {import('./who-is.js').Answer} answer @param {number} now */
@@ -116,13 +115,6 @@ export class Directory {
       // Where others came back in another spelling this may be one of them.
       if (address || (allSaid && !respelled)) this.#lookups.set(phone, address, now);
     }
-  }
-
-  /** @param {string[]} phones @param {{lids?: boolean, devices?: boolean}} also */
-  async #whoIs(phones, also) {
-    const answer = await whoIs(this.#sock, phones, also);
-    if (!answer) throw new NotSent('lookup_failed');
-    return answer;
   }
 
   /** What came with the answer is not asked for again. @param {Person[]} people */

@@ -23,6 +23,7 @@ import { notSentBecause } from './outcomes.js';
  * @property {any | null} creds - null: not linked
  * @property {Link | undefined} link - needed when there are no creds
  * @property {SessionMemory} memory
+ * @property {import('./inquiry.js').Inquiry} inquiry
  * @property {import('./client-version.js').ClientVersion} clientVersion
  * @property {string | undefined} socketUrl
  * @property {number} ackTimeoutMs

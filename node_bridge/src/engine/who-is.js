@@ -12,8 +12,8 @@ class Devices extends USyncDeviceProtocol {
 }
 
 /**
- * Which of these numbers are on WhatsApp, with their LIDs, in one question: Baileys' `onWhatsApp`, `getLIDForPN` and
- * `getUSyncDevices` ask one each. What is missing from the answer is asked for alone, as they do.
+ * Which of these numbers are on WhatsApp, with their LIDs and devices if wanted, in one question: Baileys' `onWhatsApp`, `getLIDForPN` and
+ * `getUSyncDevices` ask one each.
  * @param {any} sock @param {string[]} phones - E.164 @param {{lids?: boolean, devices?: boolean}} also @returns {Promise<Answer | undefined>} undefined when no answer came in time
  */
 export async function whoIs(sock, phones, { lids = false, devices = false }) {
