@@ -1,7 +1,7 @@
 import { S_WHATSAPP_NET } from 'baileys';
 
 const QUIET_MS = 20_000;
-const ANSWER_MS = 10_000;
+const ANSWER_MS = 20_000; // a server that is busy answers late, and would lose all its idle connections at once
 const LATE_MS = 1_000; // a timer that much behind its time: this process stood still meanwhile
 
 /**
