@@ -44,6 +44,8 @@ _FEW: dict[str, str] = {
     "expired": "too old",
     "wa_463": "refused: a stranger",
     "wa_429": "WhatsApp wants it slower",
+    "wa_500": "WhatsApp had trouble",
+    "wa_503": "WhatsApp had trouble",
     "rate_limited": "WhatsApp wants it slower",
     "opted_out": "customer has opted out",
     "session_deleted": "its session was deleted",

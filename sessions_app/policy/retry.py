@@ -85,13 +85,18 @@ _PERMANENT = {
     "not_on_whatsapp": "This number is not on WhatsApp.",
     "invalid_request": "The bridge refused the message as malformed.",
 }
-# A rejected message never reached the phone. One more try for these; every other code is final.
+# A rejected message never reached the phone. One more try for these, some for what is the server's own trouble; every other
+# code is final.
 _REJECTED = {
     "479": _Hold("WhatsApp refused it: stale encryption session.", 30 * _SECOND, 30 * _SECOND, 0, 2),
     "400": _Hold("WhatsApp refused it: address.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
     "420": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
+    "421": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
     "475": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
     "429": _Hold("WhatsApp asked for a slower pace.", 10 * _MINUTE, 20 * _MINUTE, _ALWAYS, MAX_ATTEMPTS),
+    # Whatever comes next would fare no better; but it may be this message that the server stumbles over.
+    "500": _Hold("WhatsApp could not take it just then.", _MINUTE, 10 * _MINUTE, 2, MAX_ATTEMPTS),
+    "503": _Hold("WhatsApp could not take it just then.", _MINUTE, 10 * _MINUTE, 2, MAX_ATTEMPTS),
 }
 _UNCLEAR = ("ack_timeout", "connection_lost", "unknown")
 _UNCONFIRMED = {

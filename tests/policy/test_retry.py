@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from sessions_app.policy.retry import MAX_ATTEMPTS, MAX_RESENDS, Kind, Next, Outcome, Tries, Verdict, has_gone, judge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ONE_MORE = ["479", "400", "420", "421", "475"]
+SERVERS_TROUBLE = ["500", "503"]
 BLINKS = ["not_connected", "bridge_unavailable", "store_unavailable", "lease_ran_out", "rate_limited"]
 SESSION_WIDE = [*BLINKS, "lookup_failed"]
 REASONS = [
@@ -27,7 +29,7 @@ REASONS = [
     "invalid_request",
     "something_new",
 ]
-CODES = ["463", "479", "400", "420", "475", "429", "500", "", "999"]
+CODES = ["463", *ONE_MORE, "429", *SERVERS_TROUBLE, "", "999"]
 outcomes = st.builds(
     Outcome, kind=st.sampled_from(get_args(Kind)), reason=st.sampled_from([*REASONS, *CODES, "ack_timeout", "connection_lost"])
 )
@@ -103,12 +105,22 @@ def test_463_is_final_at_once() -> None:
     assert (refused.next, refused.code, refused.on_wire) == (Next.FAILED, "wa_463", True)
 
 
-@pytest.mark.parametrize("code", ["479", "400", "420", "475"])
+@pytest.mark.parametrize("code", ONE_MORE)
 def test_unclear_codes_get_one_more_try(code: str) -> None:
     first, second = verdict("rejected", code), verdict("rejected", code, tries={f"wa_{code}": 1})
     assert first.next is Next.QUEUED
     assert first.retry_at is not None and first.retry_at >= NOW + timedelta(seconds=15)
     assert (second.next, second.code) == (Next.FAILED, f"wa_{code}")
+
+
+@pytest.mark.parametrize("code", SERVERS_TROUBLE)
+def test_trouble_of_the_server_holds_the_session_for_a_moment_then_the_message_alone_and_ends(code: str) -> None:
+    tried = run(repeat(Outcome("rejected", code)))
+    assert [(one.next, bool(one.session_until)) for one in tried[:-1]] == [(Next.QUEUED, True)] * 2 + [(Next.QUEUED, False)] * 2
+    assert (len(tried), tried[-1].next, tried[-1].code) == (MAX_ATTEMPTS, Next.FAILED, f"wa_{code}")
+    waits = [(one.session_until or one.retry_at or NOW) - NOW for one in tried[:-1]]
+    assert sum(waits[:2], timedelta()) <= timedelta(minutes=3), "nobody else waits for longer"
+    assert sum(waits, timedelta()) > timedelta(minutes=7), "a server's restart is over by then"
 
 
 def test_a_slower_pace_is_asked_of_the_session_and_not_of_the_message() -> None:
@@ -181,7 +193,7 @@ def test_blinks_change_nothing_of_what_becomes_of_it(told: list[Outcome]) -> Non
     assert [(one.next, one.code) for one in blinking] == [(one.next, one.code) for one in run(real)]
 
 
-@given(st.lists(st.sampled_from(["479", "400", "420", "475"]), max_size=8), st.lists(codes, max_size=20))
+@given(st.lists(st.sampled_from(ONE_MORE), max_size=8), st.lists(codes, max_size=20))
 def test_each_code_has_its_one_retry_whatever_came_before(refusals: list[str], before: list[str]) -> None:
     history = Counter(code for code in before if not code.startswith("wa_"))
     for code in dict.fromkeys(refusals):

@@ -312,6 +312,7 @@ def test_463_is_final_at_once_and_the_time_lock_is_asked_for_once(line: Line, st
         pytest.param(479, 1, 30 * SECOND, id="479"),
         pytest.param(400, 2, 3 * MINUTE, id="400"),  # the bridge tries the number itself, once
         pytest.param(420, 1, 3 * MINUTE, id="420"),
+        pytest.param(421, 1, 3 * MINUTE, id="421"),
         pytest.param(475, 1, 3 * MINUTE, id="475"),
     ],
 )
@@ -358,6 +359,7 @@ def test_a_code_that_nobody_knows_is_final_and_kept(line: Line) -> None:
     ("fault", "reason", "wait"),
     [
         pytest.param({"on": "message", "action": "ack_error", "code": 429}, "wa_429", (10 * MINUTE, 20 * MINUTE), id="ack"),
+        pytest.param({"on": "message", "action": "ack_error", "code": 503}, "wa_503", (MINUTE, 10 * MINUTE), id="503"),
         pytest.param(
             {"on": "query", "match": USYNC, "action": "iq_error", "code": 429, "text": "rate-overlimit"},
             "rate_limited",
@@ -366,7 +368,7 @@ def test_a_code_that_nobody_knows_is_final_and_kept(line: Line) -> None:
         ),
     ],
 )
-def test_429_holds_the_session_and_nothing_overtakes(
+def test_what_concerns_the_number_holds_the_session_and_nothing_overtakes(
     line: Line, stack: Stack, fault: dict[str, Any], reason: str, wait: tuple[timedelta, timedelta]
 ) -> None:
     line.fault(**fault)
