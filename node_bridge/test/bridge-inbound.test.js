@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { scratch } from './support/bridge.js';
 import { databaseUrl } from './support/database.js';
 import { Proxy } from './support/proxy.js';
 import { Stage, text } from './support/stage.js';
@@ -15,6 +17,27 @@ describe('what comes back', () => {
 
   /** @param {string} type @param {string} message */
   const told = (type, message) => stage.web.event((event) => event.type === type && event.data.id === message);
+
+  /** A customer who has written to a number of its own, whose bridge reaches PostgreSQL by a proxy; nothing of it is under way any more. */
+  async function chatByProxy() {
+    const { proxy, url } = await Proxy.before(databaseUrl);
+    const BRIDGE_SPOOL_DIR = scratch();
+    const bridge = await stage.another({ BRIDGE_DATABASE_URL: url, BRIDGE_SPOOL_DIR });
+    const { id: own, number: from } = await stage.linked({ bridge });
+    await stage.settled(own, bridge);
+    const customer = await stage.phone();
+    const write = (/** @type {string} */ text) => stage.network.call('POST', `${path(customer)}/messages`, { to: from, text });
+    const ratchets = () => stage.db.rows("SELECT name, data FROM bridge_key WHERE session_id = $1 AND kind = 'session' ORDER BY name", [own]);
+    const before = (await ratchets()).length;
+    await write('hello');
+    await stage.db.until(async () => (await ratchets()).length > before);
+    const goOn = async () => {
+      const next = await stage.another({ BRIDGE_SPOOL_DIR });
+      await next.open(own, { term: 2 });
+      await next.status(own, (status) => status.state === 'connected');
+    };
+    return { bridge, own, proxy, write, ratchets, goOn };
+  }
 
   it('tells that a message was delivered, and later that it was read', async () => {
     const customer = await stage.phone();
@@ -73,6 +96,33 @@ describe('what comes back', () => {
     const closed = bridge.call('DELETE', `/session/${own}?term=1`);
     await stage.web.event((event) => event.session === own && event.data.text === 'I was cut off');
     await closed;
+    proxy.close();
+  });
+
+  it('kill -9 after a key was used on record: what it opened has been told', async () => {
+    const { bridge, own, proxy, write, ratchets, goOn } = await chatByProxy();
+    const before = await ratchets();
+    proxy.delayMs = 3_000; // committed, and the bridge does not hear of it
+    await write('killed after the commit');
+    await stage.db.until(async () => !isDeepStrictEqual(await ratchets(), before));
+    await bridge.stop('SIGKILL');
+    await goOn();
+    await stage.web.event((event) => event.session === own && event.data.text === 'killed after the commit');
+    proxy.close();
+  });
+
+  it('kill -9 before a key was used on record: what it opened comes again, under the same id', async () => {
+    const { bridge, own, proxy, write, goOn } = await chatByProxy();
+    proxy.hold();
+    await write('killed before the commit');
+    const told = (/** @type {number} */ term) => stage.web.event((event) => event.session === own && event.term === term && event.data.text === 'killed before the commit');
+    const first = await told(1);
+    await bridge.stop('SIGKILL');
+    await goOn();
+    const { data } = await told(2);
+    assert.deepEqual([data.id, data.chat, data.sender], [first.data.id, first.data.chat, first.data.sender]);
+    await write('and what follows');
+    await stage.web.event((event) => event.session === own && event.term === 2 && event.data.text === 'and what follows');
     proxy.close();
   });
 

@@ -1,8 +1,9 @@
 import { cleanMessage, decodeMessageNode, proto, unpadRandomMax16 } from 'baileys';
 
 /**
- * Baileys sends the receipt for a message before it hands the message on, and hands nothing on when the socket closes in between. By then the
- * key is used, so the message cannot be decrypted when it comes again. It is taken as soon as it has been decrypted; what is handed on later is the same.
+ * Baileys puts a message's key on record as used, sends the receipt, and only then hands the message on: not at all when the socket closes or the process dies in
+ * between, and what comes again then cannot be decrypted. So it is taken within the transaction that uses its key, before that is committed: what has not been taken
+ * still has its key. What is handed on later is the same.
  * @param {any} sock @param {(message: any, offline: boolean) => void} taken
  */
 export function takeDecrypted(sock, taken) {
@@ -11,15 +12,17 @@ export function takeDecrypted(sock, taken) {
   sock.ws.prependListener('CB:message', (/** @type {any} */ node) => {
     for (const child of Array.isArray(node.content) ? node.content : []) if (child.tag === 'enc' && child.content) stanzas.set(child.content, node);
   });
-  const { signalRepository } = sock;
+  const { signalRepository, authState: { creds, keys } } = sock;
   const decrypt = signalRepository.decryptMessage;
-  signalRepository.decryptMessage = async (/** @type {any} */ options) => {
+  const decryptAndTake = async (/** @type {any} */ options) => {
     const plain = await decrypt(options);
     const stanza = stanzas.get(options.ciphertext);
     const message = stanza && read(sock, stanza, plain);
     if (message) taken(message, Boolean(stanza.attrs.offline));
     return plain;
   };
+  // Under the account's own lock, as in repository.js: the transaction within joins this one.
+  signalRepository.decryptMessage = (/** @type {any} */ options) => keys.transaction(() => decryptAndTake(options), creds.me.id);
 }
 
 /** As Baileys reads it. @param {any} sock @param {any} stanza @param {Uint8Array} plain @returns {any} nothing when it makes no sense: Baileys will say so */
