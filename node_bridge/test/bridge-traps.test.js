@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { addTransactionCapability, DEFAULT_CONNECTION_CONFIG, initAuthCreds, makeEventBuffer, proto } from 'baileys';
+import { ProtocolAddress, SessionCipher } from 'libsignal';
 import { classify } from '../src/engine/closes.js';
 import { Directory } from '../src/engine/directory.js';
 import { engineLog } from '../src/engine/engine-log.js';
@@ -16,6 +18,7 @@ import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { repositoryWith } from '../src/engine/traps/repository.js';
 import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
+import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
 import { answerPings } from '../src/engine/traps/server-pings.js';
 import { whoIs } from '../src/engine/who-is.js';
 import { makeLog } from '../src/log.js';
@@ -212,6 +215,19 @@ describe('traps without a network', () => {
     finish();
     await Promise.all([sending, deleting]);
     assert.deepEqual(written, ['lid-mapping', 'session']);
+  });
+
+  it("a job that waits for another session's keeps its own context", async () => {
+    keepContextOfJobs();
+    const context = new AsyncLocalStorage();
+    const cipher = /** @type {any} */ (new SessionCipher(/** @type {any} */ ({}), new ProtocolAddress('901_1', 0)));
+    const queued = (/** @type {string} */ session, /** @type {() => unknown} */ job) => context.run(session, () => cipher.queueJob(job));
+    let finish = () => {};
+    const first = queued('one', () => new Promise((resolve) => (finish = () => resolve(undefined))));
+    const second = queued('another', async () => context.getStore());
+    finish();
+    await first;
+    assert.equal(await second, 'another');
   });
 
   it('messages are taken before they are buffered', () => {
