@@ -11,7 +11,7 @@ describe('crashes', () => {
   it('kill -9 with a message on the wire: sent again by the next bridge, it is shown once, and so is what follows', async () => {
     const first = await stage.another();
     const { id, number } = await stage.linked({ bridge: first });
-    const customer = await stage.phone();
+    const customer = await stage.phone({ settings: { delivery_receipts: false } });
     await first.send(id, text(customer, 'known already'));
     const message = text(customer, 'on the wire');
     await stage.network.fault({ account: number, on: 'ack', do: { action: 'drop' } });

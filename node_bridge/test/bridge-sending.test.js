@@ -100,7 +100,7 @@ describe('sending', () => {
   });
 
   it('says unknown when no ack comes, and tells a late ack as an event', async () => {
-    const customer = await stage.phone();
+    const customer = await stage.phone({ settings: { delivery_receipts: false } });
     const message = text(customer, 'slow ack');
     await stage.network.fault({ account: number, on: 'ack', do: { action: 'delay', ms: 2_500 } });
     const { body } = await stage.bridge.send(id, message);
@@ -108,6 +108,17 @@ describe('sending', () => {
     const event = await stage.web.event((one) => one.type === 'message.ack' && one.data.id === message.id);
     assert.deepEqual(event.data, { id: message.id });
     assert.equal(event.session, id);
+  });
+
+  it('takes a receipt for an ack that does not come, and goes on', async () => {
+    const patient = await stage.another({ SEND_ACK_TIMEOUT_S: '20' });
+    const own = await stage.linked({ bridge: patient });
+    const customer = await stage.phone();
+    await stage.network.fault({ account: own.number, on: 'ack', do: { action: 'drop' } });
+    const sends = ['its ack is lost', 'behind it'].map((body) => patient.send(own.id, text(customer, body)));
+    assert.deepEqual((await Promise.all(sends)).map(({ body }) => body.outcome), ['acked', 'acked']);
+    assert.deepEqual((await stage.network.call('GET', '/faults')).faults, [], 'it was lost');
+    assert.deepEqual((await stage.network.shown(customer)).map((one) => one.text), ['its ack is lost', 'behind it']);
   });
 
   it('says unknown when the connection breaks before the ack; sent again, it is shown once', async () => {

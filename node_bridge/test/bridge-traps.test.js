@@ -10,6 +10,7 @@ import { ProtocolAddress, SessionCipher } from 'libsignal';
 import { classify } from '../src/engine/closes.js';
 import { Directory } from '../src/engine/directory.js';
 import { engineLog } from '../src/engine/engine-log.js';
+import { holdBack } from '../src/engine/hold-back.js';
 import { Inbound } from '../src/engine/inbound.js';
 import { Inquiry } from '../src/engine/inquiry.js';
 import { Lookups } from '../src/engine/lookups.js';
@@ -321,6 +322,18 @@ describe('traps without a network', () => {
     assert.deepEqual(ids({ attrs: { from }, content: undefined }), []);
     assert.deepEqual(ids({ attrs: { from, id: 'A', type: 'read' }, content: list }), [['A', '901@lid'], ['B', '901@lid']]);
     assert.deepEqual(ids({ attrs: { from, id: 'A', participant: from }, content: undefined }), [['A', '901@lid']]);
+  });
+
+  it("a receipt of a device of our own is not the customer's", () => {
+    /** @type {Record<'told' | 'arrived' | 'passed', unknown[]>} */
+    const seen = { told: [], arrived: [], passed: [] };
+    const sock = { ws: new EventEmitter(), authState: { creds: { me: { id: '49150:1@s.whatsapp.net', lid: '900:1@lid' } } } };
+    sock.ws.on('CB:receipt', ({ attrs }) => seen.passed.push(attrs.from));
+    const tellReceipt = (/** @type {any} */ { address }) => seen.told.push(address) > 0;
+    holdBack(sock, { tellReceipt, onArrived: (id) => seen.arrived.push(id), hasRoom: () => true, onHeldBack: () => assert.fail('there is room') });
+    const senders = ['49150:3@s.whatsapp.net', '900@lid', '901:2@lid'];
+    for (const [at, from] of senders.entries()) sock.ws.emit('CB:receipt', { tag: 'receipt', attrs: { id: `M${at}`, from } });
+    assert.deepEqual(seen, { told: ['901@lid'], arrived: ['M2'], passed: senders });
   });
 
   it('a time that is missing or makes no sense costs nothing but itself', () => {

@@ -51,7 +51,7 @@ export class Connection {
     this.#expectAnswer(ended, listeners.onSilent);
     this.#expectEnd();
     this.#listen(listeners);
-    holdBack(sock, { ...options, tellReceipt: (data) => tell('message.receipt', data) });
+    holdBack(sock, { ...options, tellReceipt: (data) => tell('message.receipt', data), onArrived: (id) => this.sender.noteArrival(id) });
   }
 
   /** Tells WhatsApp that this device is no longer linked. @param {string} jid @param {number} withinMs @returns {Promise<boolean>} whether it answered */

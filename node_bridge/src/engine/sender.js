@@ -55,6 +55,11 @@ export class Sender {
     return sending;
   }
 
+  /** A customer's device has it. @param {string} id */
+  noteArrival(id) {
+    this.#acks.arrived(id);
+  }
+
   /** Something of this connection is about to be encrypted. */
   noteEncryption() {
     this.#encrypted = true;
