@@ -69,6 +69,24 @@ describe('what comes back', () => {
     await stage.bridge.status(id, (status) => status.state === 'connected');
   });
 
+  it('tells of a receipt that has waited when it was given', async () => {
+    const customer = await stage.phone();
+    const message = text(customer, 'read it when you like');
+    const phone = (/** @type {object} */ settings) => stage.network.call('PATCH', path(customer), { settings });
+    await phone({ online: false });
+    await stage.bridge.send(id, message);
+    await stage.bridge.close(id);
+    await phone({ online: true });
+    await stage.network.until(async () => (await stage.network.shown(customer)).length === 1);
+    const given = Date.now();
+    await sleep(1_100); // WhatsApp's times are whole seconds
+    await stage.bridge.open(id, { term: 1 });
+    const { data, at } = await told('message.receipt', message.id);
+    const after = Date.parse(data.at) - given;
+    assert.ok(after > -5_000 && after <= 1_000 && Date.parse(at) >= given + 1_100, `${data.at} of ${at}`);
+    await stage.bridge.status(id, (status) => status.state === 'connected');
+  });
+
   it('tells a message once that the server delivers twice', async () => {
     const customer = await stage.phone();
     const typed = { to: number, text: 'only once', id: '3EB0ONLYONCE00000001' };

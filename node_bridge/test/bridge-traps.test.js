@@ -336,6 +336,12 @@ describe('traps without a network', () => {
     assert.deepEqual(seen, { told: ['901@lid'], arrived: ['M2'], passed: senders });
   });
 
+  it('a receipt that has waited says when it was given, unless that makes no sense', () => {
+    const at = (/** @type {object} */ attrs) => readReceipt({ attrs: { id: 'A', from: '901@lid', t: '1700000000', ...attrs }, content: undefined })[0]?.at;
+    assert.equal(at({ offline: '0' }), '2023-11-14T22:13:21.000Z');
+    for (const attrs of [{}, { offline: '0', t: undefined }, { offline: '0', t: 'soon' }, { offline: '0', t: '-1' }, { offline: '0', t: '99999999999' }]) assert.equal(at(attrs), undefined);
+  });
+
   it('a time that is missing or makes no sense costs nothing but itself', () => {
     /** @type {any[]} */
     const told = [];

@@ -44,6 +44,7 @@ class Event(BaseModel):
 class ReceiptData(BaseModel):
     id: str
     status: Literal["delivered", "read"]
+    at: Moment | None = None  # when it was given, of one that has waited
 
 
 class AckData(BaseModel):
@@ -116,7 +117,7 @@ def _restaurants_of(sessions: set[UUID]) -> dict[UUID, UUID]:
 def _fact(event: Event, data: BaseModel) -> Fact | None:
     at = min(event.at.astimezone(UTC), timezone.now())  # a bridge's clock may run ahead
     if isinstance(data, ReceiptData):
-        return Fact(event.session, data.id, data.status, at)
+        return Fact(event.session, data.id, data.status, min(data.at.astimezone(UTC), at) if data.at else at)
     if isinstance(data, AckData):
         return Fact(event.session, data.id, "sent", at, refusal=data.code or "")
     return None

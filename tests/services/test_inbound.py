@@ -87,6 +87,18 @@ def test_any_order_in_any_batches_ends_the_same(message: Message, order: tuple[i
     assert timeline(message) == ["sent", "delivered", "read"]
 
 
+def test_a_receipt_that_has_waited_counts_from_when_it_was_given(message: Message) -> None:
+    Message.objects.update(status="sent", sent_at=START)
+    hours_later = START + timedelta(hours=3)
+    given = {"delivered": START + timedelta(seconds=7), "read": hours_later + timedelta(days=1)}
+    for status, at in given.items():
+        told = event(message.session, "message.receipt", hours_later, id=message.wa_id, address="1@lid", status=status)
+        told["data"]["at"] = at.isoformat()
+        record(told)
+    message.refresh_from_db()
+    assert (message.delivered_at, message.read_at) == (given["delivered"], hours_later), "never after it was told"
+
+
 def test_delivering_a_batch_twice_changes_nothing(message: Message) -> None:
     batch = [ack(message), receipt(message, "delivered"), received(message.session), event(message.session, "number.restricted")]
     assert record(*batch) == {"applied": 4}

@@ -1,17 +1,25 @@
 import { isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
+import { isoOf } from './times.js';
 
 /** @type {Record<string, 'delivered' | 'read'>} - `inactive`: delivered to a device nobody looks at */
 const STATUS = { '': 'delivered', inactive: 'delivered', read: 'read', played: 'read' };
 
 /**
- * What a receipt says about our own messages; nothing when it is about something else (our own devices, retries, history).
- * @param {any} node @returns {{id: string, address: string, status: 'delivered' | 'read'}[]}
+ * What a customer's receipt says about our own messages; nothing when it is about something else (retries, history, what another device of ours has read).
+ * @param {any} node @returns {{id: string, address: string, status: 'delivered' | 'read', at?: string}[]}
  */
 export function readReceipt({ attrs, content }) {
   const status = STATUS[attrs.type ?? ''];
   if (!status || attrs.recipient || !(isLidUser(attrs.from) || isPnUser(attrs.from))) return [];
   const address = jidNormalizedUser(attrs.from);
-  return [attrs.id, ...listed(content)].filter(Boolean).map((id) => ({ id, address, status }));
+  const at = timeOf(attrs);
+  return [attrs.id, ...listed(content)].filter(Boolean).map((id) => ({ id, address, status, ...(at ? { at } : {}) }));
+}
+
+/** When a receipt was given that has waited for us: the end of WhatsApp's second. One that comes at once is timed by our own clock, as is the ack before it. @param {Record<string, string>} attrs */
+function timeOf({ offline, t }) {
+  const by = Number(t) + 1;
+  return offline && by * 1000 < Date.now() ? isoOf(by) : undefined;
 }
 
 /** @param {any} content @returns {string[]} */
