@@ -19,6 +19,7 @@ import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { repositoryWith } from '../src/engine/traps/repository.js';
 import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
+import { ackMessages } from '../src/engine/traps/message-acks.js';
 import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
 import { answerPings } from '../src/engine/traps/server-pings.js';
 import { whoIs } from '../src/engine/who-is.js';
@@ -229,6 +230,17 @@ describe('traps without a network', () => {
     finish();
     await first;
     assert.equal(await second, 'another');
+  });
+
+  it('messages of two chats under one id are acked each (#1910)', () => {
+    /** @type {string[]} */
+    const acked = [];
+    const sock = { ws: new EventEmitter(), sendMessageAck: async (/** @type {any} */ { attrs }) => void acked.push(attrs.from) };
+    const decrypted = ackMessages(sock);
+    const stanzas = [{ from: '901:3@lid' }, { from: '49152@s.whatsapp.net' }, { from: '900:2@lid', recipient: '903@lid' }];
+    for (const attrs of stanzas) sock.ws.emit('CB:message', { tag: 'message', attrs: { id: 'A', ...attrs } });
+    for (const remoteJid of ['901@lid', '49152@s.whatsapp.net', '903@lid', '904@lid']) decrypted({ id: 'A', remoteJid });
+    assert.deepEqual(acked, stanzas.map(({ from }) => from));
   });
 
   it('messages are taken before they are buffered', () => {

@@ -1,3 +1,6 @@
+import { isJidMetaAI } from 'baileys';
+import { userOf } from '../addresses.js';
+
 /** @typedef {{tag: string, attrs: Record<string, string>}} Stanza */
 
 const REMEMBERED = 1_000;
@@ -6,18 +9,25 @@ const REMEMBERED = 1_000;
  * Baileys #1910: a message that decrypts is answered by a receipt but never by an `<ack class="message">`, and after some days
  * the server ends the stream with the error "ack". Failed ones are acked by Baileys itself.
  * @param {any} sock
- * @returns {(key: {id?: string | null}) => void} to be called with the key of every message that decrypted
+ * @returns {(key: {id?: string | null, remoteJid?: string | null}) => void} to be called with the key of every message that decrypted
  */
 export function ackMessages(sock) {
   /** @type {Map<string, Stanza>} */
   const waiting = new Map();
-  sock.ws.on('CB:message', (/** @type {any} */ node) => {
-    waiting.set(node.attrs.id, { tag: node.tag, attrs: node.attrs });
+  sock.ws.on('CB:message', (/** @type {Stanza} */ { tag, attrs }) => {
+    waiting.set(nameOf(chatOf(attrs), attrs.id), { tag, attrs });
     if (waiting.size > REMEMBERED) waiting.delete(/** @type {string} */ (waiting.keys().next().value));
   });
   return (key) => {
-    const node = waiting.get(key.id ?? '');
-    waiting.delete(key.id ?? '');
+    const name = nameOf(key.remoteJid, key.id);
+    const node = waiting.get(name);
+    waiting.delete(name);
     if (node) sock.sendMessageAck(node).catch(() => {}); // the socket has closed: the server will send it again
   };
 }
+
+/** Two customers may use one id. @param {string | null | undefined} chat @param {string | null | undefined} id */
+const nameOf = (chat, id) => `${userOf(chat ?? '')} ${id}`;
+
+/** As Baileys finds the chat of a message: what another device of ours has written belongs to whom it was for. @param {Record<string, string>} attrs */
+const chatOf = ({ from, recipient }) => (recipient && !isJidMetaAI(recipient) ? recipient : from);
