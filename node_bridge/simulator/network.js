@@ -138,20 +138,26 @@ export class Network {
     if (account) this.announceDevices(account, 'remove', id);
   }
 
-  /** Tells linked devices of the account and of its chats' peers that its device list has changed.
+  /** Tells linked devices of the account and of its chats' peers that its device list has changed: peers what, its own what it is now.
    * @param {import('./registry.js').Account} account @param {'add' | 'remove'} change @param {number} device
    */
   announceDevices(account, change, device) {
     const peers = this.phones.get(account.number)?.chats.peers() ?? [];
-    for (const number of [account.number, ...peers]) {
+    for (const number of new Set([account.number, ...peers])) {
+      const own = number === account.number;
+      const content = own ? this.#deviceList(account) : el(change, { device_hash: '2:sim' }, [el('device', { jid: jidOf(account, 'pn', device) })]);
+      const attrs = { from: jidOf(account, 'pn'), type: own ? 'account_sync' : 'devices', id: `devices-${device}-${Date.now()}`, t: seconds() };
       for (const { device: listener } of this.registry.devicesOf(number)) {
-        if (number === account.number && listener === device) continue;
-        const id = `devices-${device}-${Date.now()}`;
-        const content = [el(change, { device_hash: '2:sim' }, [el('device', { jid: jidOf(account, 'pn', device) })])];
-        const notification = el('notification', { from: jidOf(account, 'pn'), type: 'devices', id, t: seconds() }, content);
-        void this.switchboard.deliver(number, listener, notification);
+        if (!own || listener !== device) void this.switchboard.deliver(number, listener, el('notification', attrs, [content]));
       }
     }
+  }
+
+  /** @param {import('./registry.js').Account} account */
+  #deviceList(account) {
+    const linked = this.registry.devicesOf(account.number).map(({ device, keyIndex }) => ({ device, keyIndex: String(keyIndex) }));
+    const devices = [{ device: 0, keyIndex: undefined }, ...linked];
+    return el('devices', { dhash: '2:sim' }, devices.map(({ device, keyIndex }) => el('device', { jid: jidOf(account, 'pn', device), 'key-index': keyIndex })));
   }
 
   /** @param {string} what @param {string | undefined} number */

@@ -89,6 +89,21 @@ describe('traps of the engine', () => {
     assert.equal((await stats()).decrypt_failures, 0);
   });
 
+  it("a new device of the restaurant's own gets a copy of the very next message", async () => {
+    const { id: own, number: from } = await stage.linked();
+    const customer = await stage.phone();
+    const { lid } = await stage.network.call('GET', `/phones/${encodeURIComponent(from)}`);
+    const names = [from.slice(1), lid.split('@')[0]];
+    const listed = async () => (await stage.db.rows("SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'devices' AND name = ANY($2)", [own, names])).length > 0;
+    await stage.bridge.send(own, text(customer, 'before'));
+    assert.ok(await listed(), 'its own devices are known');
+    const { id: second } = await stage.linked({ number: from });
+    await stage.db.until(async () => !(await listed()));
+    assert.equal((await stage.bridge.send(own, text(customer, 'for the new one, too'))).body.outcome, 'acked');
+    const ofFirstDevice = "SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'session' AND name LIKE '%.1'";
+    await stage.db.until(async () => (await stage.db.rows(ofFirstDevice, [second])).length > 0);
+  });
+
   it('own messages come back as no event', async () => {
     const customer = await stage.phone();
     const message = text(customer, 'only ours');

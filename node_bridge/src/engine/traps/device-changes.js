@@ -1,4 +1,4 @@
-import { getAllBinaryNodeChildren, getBinaryNodeChildren, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
+import { getAllBinaryNodeChildren, getBinaryNodeChild, getBinaryNodeChildren, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
 import { userOf } from '../addresses.js';
 import { intercept } from './intercept.js';
 
@@ -7,16 +7,29 @@ import { intercept } from './intercept.js';
 /**
  * A notification that somebody's devices have changed. Baileys changes the list it keeps under the user that is named, most often the number,
  * while ours is kept under the LID that messages go to; and it holds its lock on device lists while it waits for the account's, in which a send
- * waits for the other one: neither would ever go on. Here both lists are forgotten, so that the next message asks.
+ * waits for the other one: neither would ever go on. Here both lists are forgotten, so that the next message asks. Of our own devices it is told by `account_sync`, in
+ * which Baileys looks for other things only.
  * @param {any} sock @param {DeviceCache} devices
  */
 export function heedDeviceChanges(sock, devices) {
   intercept(sock.ws, 'CB:notification', (node, next) => {
+    if (isOfOwnDevices(node)) return forgetOwn(sock, devices).finally(next);
     if (node.attrs.type !== 'devices') return next();
     forget(sock, devices, node)
       .catch(() => {}) // the socket has closed, or the database is away: then the session ends
       .finally(() => sock.sendMessageAck(node).catch(() => {}));
   });
+}
+
+/** @param {any} node */
+function isOfOwnDevices(node) {
+  return node.attrs.type === 'account_sync' && Boolean(getBinaryNodeChild(node, 'devices'));
+}
+
+/** Does not throw. @param {any} sock @param {DeviceCache} devices */
+async function forgetOwn({ authState: { creds: { me } } }, devices) {
+  const own = [me?.id, me?.lid].filter(Boolean).map(userOf);
+  await Promise.allSettled(own.map((user) => devices.del(user)));
 }
 
 /** @param {any} sock @param {DeviceCache} devices @param {any} node */
