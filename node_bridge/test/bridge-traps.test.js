@@ -22,6 +22,7 @@ import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
 import { ackMessages } from '../src/engine/traps/message-acks.js';
 import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
 import { answerPings } from '../src/engine/traps/server-pings.js';
+import { leaveSettings } from '../src/engine/traps/settings-changes.js';
 import { whoIs } from '../src/engine/who-is.js';
 import { makeLog } from '../src/log.js';
 import { Signals } from '../src/signals.js';
@@ -340,6 +341,21 @@ describe('traps without a network', () => {
     });
     assert.equal(await acked, 'n');
     assert.deepEqual([forgotten.sort(), removed], [['49151', '901'], ['49151:3@s.whatsapp.net']]);
+  });
+
+  it("what the phone changes in its settings is acked and left, but for the number's name", () => {
+    /** @type {Record<'acked' | 'passed', string[]>} */
+    const seen = { acked: [], passed: [] };
+    const sock = { ws: new EventEmitter(), sendMessageAck: async (/** @type {any} */ { attrs }) => void seen.acked.push(attrs.id) };
+    sock.ws.on('CB:notification', ({ attrs }) => seen.passed.push(attrs.id));
+    leaveSettings(sock);
+    const tell = (/** @type {string} */ id, /** @type {string} */ type, /** @type {string} */ name) => {
+      sock.ws.emit('CB:notification', { tag: 'notification', attrs: { id, type, from: 's.whatsapp.net' }, content: [{ tag: 'collection', attrs: { name, version: '7' } }] });
+    };
+    tell('chat', 'server_sync', 'regular_low');
+    tell('name', 'server_sync', 'critical_block');
+    tell('else', 'account_sync', 'regular_low');
+    assert.deepEqual(seen, { acked: ['chat'], passed: ['name', 'else'] });
   });
 
   it('a receipt without an id is about nothing, and one with a list about all of it', () => {

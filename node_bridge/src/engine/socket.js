@@ -12,6 +12,7 @@ import { guardNotifications } from './traps/notifications.js';
 import { repositoryWith } from './traps/repository.js';
 import { answerRetries } from './traps/retry-receipts.js';
 import { answerPings } from './traps/server-pings.js';
+import { leaveSettings } from './traps/settings-changes.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./client-version.js').Version} Version */
@@ -53,6 +54,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
   guardNotifications(sock, onPasskey);
   answerRetries(sock, { findMessage, log });
   heedDeviceChanges(sock, devices);
+  leaveSettings(sock);
   answerPings(sock);
   takeDecrypted(sock, onMessage);
   takeMessagesEarly(sock.ev, ({ messages, type }) => {
