@@ -59,6 +59,23 @@ describe('what comes back', () => {
     assert.ok(Math.abs(Date.parse(data.sent_at) - Date.now()) < 60_000);
   });
 
+  it('tells an edit as a message of its own, with the id of the one whose place it takes', async () => {
+    const customer = await stage.phone();
+    const type = (/** @type {object} */ typed) => stage.network.call('POST', `${path(customer)}/messages`, { to: number, ...typed });
+    const { id: first } = await type({ text: '2 pizzas' });
+    assert.equal((await told('message.received', first)).data.edits, undefined);
+    const { id: edit } = await type({ text: '3 pizzas', edits: first });
+    const { data } = await told('message.received', edit);
+    assert.deepEqual([data.kind, data.text, data.edits], ['text', '3 pizzas', first]);
+  });
+
+  it('tells that there is something that may be looked at once', async () => {
+    const customer = await stage.phone();
+    const { id: message } = await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'the bill', view_once: true });
+    const { data } = await told('message.received', message);
+    assert.deepEqual([data.kind, data.text, data.phone], ['other', '', customer]);
+  });
+
   it('tells what was written while it was away, marked so', async () => {
     const customer = await stage.phone();
     await stage.bridge.close(id);

@@ -385,6 +385,24 @@ describe('traps without a network', () => {
     for (const attrs of [{}, { offline: '0', t: undefined }, { offline: '0', t: 'soon' }, { offline: '0', t: '-1' }, { offline: '0', t: '99999999999' }]) assert.equal(at(attrs), undefined);
   });
 
+  it('an edit is told in whatever it is wrapped, and nothing else that phones say among themselves', () => {
+    /** @type {any[]} */
+    const told = [];
+    const inbound = new Inbound({ seen: new Lru(10), tell: (data) => told.push([data.id, data.kind, data.text, data.edits]) > 0 });
+    const key = { remoteJid: '49151@s.whatsapp.net', fromMe: false };
+    const protocol = (/** @type {object} */ more) => ({ protocolMessage: { key: { id: 'FIRST' }, ...more } });
+    const caption = protocol({ type: 14, editedMessage: { imageMessage: { caption: 'STOP' } } });
+    const messages = {
+      EDIT: { editedMessage: { message: protocol({ type: 14, editedMessage: { conversation: 'STOP' } }) } },
+      VANISHING: { ephemeralMessage: { message: { editedMessage: { message: caption } } } },
+      BARE: protocol({ type: 14, editedMessage: { extendedTextMessage: { text: 'STOP' } } }),
+      EMPTY: protocol({ type: 14 }),
+      REVOKED: protocol({ type: 0 }),
+    };
+    for (const [id, message] of Object.entries(messages)) inbound.take({ key: { ...key, id }, messageTimestamp: 1_700_000_000, message }, false);
+    assert.deepEqual(told, [['EDIT', 'text', 'STOP', 'FIRST'], ['VANISHING', 'image', 'STOP', 'FIRST'], ['BARE', 'text', 'STOP', 'FIRST']]);
+  });
+
   it('a time that is missing or makes no sense costs nothing but itself', () => {
     /** @type {any[]} */
     const told = [];

@@ -45,6 +45,31 @@ test('a message reaches the linked devices of whom it is for', async () => {
   await Promise.all([mine, theirs].map(({ client }) => client.end()));
 });
 
+test('an edit gives a message other words, on phones and on linked devices', async () => {
+  const [shop, guest] = [await newPhone(), await newPhone()];
+  const { client } = await linked(sim, shop);
+  const { id } = await type(guest, shop, '2 pizzas');
+  const { id: edit } = await sim.api('POST', `/api/phones/${guest}/messages`, { to: shop, text: '3 pizzas', edits: id });
+  const { message } = await client.message(({ key }) => key.id === edit);
+  const { protocolMessage } = message.editedMessage.message;
+  assert.deepEqual([protocolMessage.key.id, protocolMessage.editedMessage.conversation], [id, '3 pizzas']);
+  await sim.until('message.edited', ({ account }) => account === shop);
+  for (const phone of [shop, guest]) assert.deepEqual((await sim.shown(phone)).map((one) => [one.id, one.text]), [[id, '3 pizzas']]);
+  await assert.rejects(sim.api('POST', `/api/phones/${shop}/messages`, { to: guest, text: 'not mine', edits: id }), /not_found/);
+  await client.end();
+});
+
+test('what may be looked at once is shown on the phone alone', async () => {
+  const [shop, guest] = [await newPhone(), await newPhone()];
+  const { client } = await linked(sim, shop);
+  const { id } = await sim.api('POST', `/api/phones/${guest}/messages`, { to: shop, text: 'the bill', view_once: true });
+  const { key, message } = await client.message((one) => one.key.id === id);
+  assert.deepEqual([key.isViewOnce, message], [true, undefined]);
+  const { message: shown } = await sim.until('message.shown', (event) => event.account === shop && event.message.id === id);
+  assert.deepEqual([shown.kind, shown.text], ['image', 'the bill']);
+  await client.end();
+});
+
 test('what a phone types shows on its own linked devices as sent by it', async () => {
   const [shop, guest] = [await newPhone(), await newPhone()];
   const { client } = await linked(sim, shop);

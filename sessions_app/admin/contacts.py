@@ -32,6 +32,7 @@ LABELS = {
     "chat": "WhatsApp's id of the chat",
     "sender": "WhatsApp's id of the sender",
     "wa_id": "WhatsApp's id of it",
+    "edits": "Takes the place of",
 }
 WHATSAPP = (("shown_on_whatsapp", "checked_at"), ("last_inbound_at", "last_outbound_at"), ("lid", "created_at"))
 
@@ -139,7 +140,7 @@ class InboundMessageAdmin(TenantAdmin[InboundMessage]):
     sortable_by = ()
     fieldsets = (
         (None, {"fields": (("customer", "session"), "text", ("kind", "sent_at"))}),
-        ("Technical", {"fields": (("chat", "sender"), ("wa_id", "created_at")), "classes": ("collapse",)}),
+        ("Technical", {"fields": (("chat", "sender"), ("wa_id", "created_at"), "edits"), "classes": ("collapse",)}),
     )
     readonly_fields = ("customer", "created_at")
 
@@ -152,7 +153,8 @@ class InboundMessageAdmin(TenantAdmin[InboundMessage]):
 
     @admin.display(description="Text")
     def shown_text(self, inbound: InboundMessage) -> str:
-        return Truncator(inbound.text).chars(80) if inbound.text else f"({inbound.kind})"
+        text = Truncator(inbound.text).chars(80) if inbound.text else f"({inbound.kind})"
+        return f"{text} (edited)" if inbound.edits else text
 
     @admin.display(description="Session")
     def at(self, inbound: InboundMessage) -> SafeString:

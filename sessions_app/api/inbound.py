@@ -26,6 +26,8 @@ class InboundOut(Answer):
     sender_name: str
     kind: str
     text: str
+    edits: UUID | None
+    """Of an edit: the message whose place `kind` and `text` take. Null also when that one is not known here."""
     sent_at: datetime
     received_at: datetime
 

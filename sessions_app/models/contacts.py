@@ -77,6 +77,7 @@ class InboundMessage(UUIDModel):
     wa_id = models.CharField(max_length=64)
     kind = models.CharField(max_length=20)  # text, image, location, …
     text = models.TextField(blank=True)
+    edits = models.UUIDField(null=True, blank=True)  # the message whose place it takes; it may be deleted before this one
     sent_at = models.DateTimeField()  # WhatsApp's time
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -23,7 +23,7 @@ from sessions_app.services import contacts, lanes, optouts, receipts, standing, 
 from sessions_app.services.contacts import Sighting
 from sessions_app.services.phones import E164, canonical
 from sessions_app.services.receipts import Fact
-from sessions_app.services.sql import fetch
+from sessions_app.services.sql import execute, fetch
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +61,7 @@ class ReceivedData(BaseModel):
     name: str | None = None
     kind: str
     text: str | None = None
+    edits: str | None = None  # WhatsApp's id of the message whose place it takes
     sent_at: Moment
 
 
@@ -152,6 +153,7 @@ def _store_received(events: list[tuple[Event, ReceivedData]], restaurants: dict[
         for number, (event, data) in enumerate(events)
     ]
     fresh = _insert_new(rows)
+    _tie_edits({row.pk: data.edits for row, (_, data) in zip(rows, events, strict=True) if row.pk in fresh and data.edits})
     counts["applied"] += len(fresh)
     counts["duplicate"] += len(rows) - len(fresh)
     optouts.heed(messages=[row for row in rows if row.pk in fresh])
@@ -169,6 +171,19 @@ def _insert_new(rows: list[InboundMessage]) -> set[UUID]:
             [[getattr(row, column) for row in rows] for column in columns],
         )
         return {line[0] for line in cursor.fetchall()}
+
+
+# After both are there: a message and its edit may come in one batch. The unique index finds what only its own sender may edit.
+_TIE_EDITS = """
+UPDATE inbound_message e SET edits = o.id
+FROM unnest(%(ids)s::uuid[], %(edited)s::text[]) AS k(id, wa_id), inbound_message o
+WHERE e.id = k.id AND o.session_id = e.session_id AND o.chat = e.chat AND o.sender = e.sender AND o.wa_id = k.wa_id"""
+
+
+def _tie_edits(edited: dict[UUID, str]) -> None:
+    """To the messages they edit, which are named as WhatsApp does."""
+    if edited:
+        execute(_TIE_EDITS, {"ids": list(edited), "edited": list(edited.values())})
 
 
 def _contacts_of(events: list[tuple[Event, ReceivedData]], restaurants: dict[UUID, UUID]) -> dict[int, UUID]:

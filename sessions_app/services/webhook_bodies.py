@@ -49,6 +49,7 @@ def received(inbound: InboundMessage) -> dict[str, Any]:
         "sender_name": inbound.contact.name if inbound.contact else "",
         "kind": inbound.kind,
         "text": inbound.text,
+        "edits": inbound.edits,
         "sent_at": inbound.sent_at,
         "received_at": inbound.created_at,
     }

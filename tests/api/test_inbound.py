@@ -37,10 +37,18 @@ def test_it_lists_what_customers_wrote_newest_first(client: ApiClient, session: 
         "sender_name": "Ada",
         "kind": "text",
         "text": "one",
+        "edits": None,
         "sent_at": "2026-01-01T12:00:00Z",
         "received_at": shown[-1]["received_at"],
     }
     assert second["next_cursor"] is None
+
+
+def test_an_edit_names_the_item_whose_place_it_takes(client: ApiClient, session: Session) -> None:
+    receive(session, "2 pizzas")
+    receive(session, "3 pizzas", edits="2 pizzas")
+    edit, first = json.loads(client.get("/inbound").content)["items"]
+    assert (edit["text"], edit["edits"], first["text"], first["edits"]) == ("3 pizzas", first["id"], "2 pizzas", None)
 
 
 def test_another_restaurants_are_not_shown(stranger: ApiClient, session: Session) -> None:

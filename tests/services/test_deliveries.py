@@ -121,6 +121,12 @@ def test_what_a_customer_writes_is_told_once(webhook: Webhook, session: Session)
     assert (data["text"], data["sender_phone"], data["sender_name"], data["kind"]) == ("Ciao ☀️", PHONE, "Ada", "text")
 
 
+def test_an_edit_is_told_with_what_it_takes_the_place_of(webhook: Webhook, session: Session) -> None:
+    record(received(session, phone=PHONE, text="2 pizzas"), received(session, id="E1", phone=PHONE, text="3 pizzas", edits="A1"))
+    of = {data["text"]: data for _, data in told()}
+    assert (of["2 pizzas"]["edits"], of["3 pizzas"]["edits"]) == (None, of["2 pizzas"]["id"])
+
+
 def test_stop_suppresses_and_tells(webhook: Webhook, session: Session) -> None:
     messages.enqueue(session=session, to=PHONE, body="waits")
     record(received(session, phone=PHONE, text="STOP"))

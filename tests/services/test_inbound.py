@@ -223,6 +223,24 @@ def test_it_keeps_what_a_customer_wrote(session: Session) -> None:
     assert stored.contact.last_inbound_at == START
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_an_edit_takes_the_place_of_what_its_own_sender_wrote(session: Session, together: bool) -> None:
+    elsewhere = {"chat": "2@lid", "sender": "2@lid"}
+    told = [
+        received(session, id="A2", **elsewhere),
+        received(session, id="E2", edits="A1", **elsewhere),
+        received(session, id="A1", text="2 pizzas"),
+        received(session, id="E1", text="3 pizzas", edits="A1"),
+        received(session, id="E3", text="4 pizzas", edits="A1"),
+    ]
+    for batch in [told] if together else [[one] for one in told]:
+        assert record(*batch) == {"applied": len(batch)}
+    first = InboundMessage.objects.get(chat=LID, wa_id="A1")
+    edits = dict(InboundMessage.objects.filter(chat=LID).values_list("wa_id", "edits"))
+    assert edits == {"A1": None, "E1": first.pk, "E3": first.pk}
+    assert set(InboundMessage.objects.filter(chat="2@lid").values_list("edits", flat=True)) == {None}
+
+
 def test_the_same_id_in_another_chat_is_another_message(session: Session) -> None:
     assert record(received(session), received(session, chat="2@lid", sender="2@lid", lid="2@lid")) == {"applied": 2}
     assert record(received(session), received(session)) == {"duplicate": 2}

@@ -65,6 +65,13 @@ def test_stop_is_heeded_and_answered_and_the_proof_is_kept(session: Session) -> 
     assert timeline(answer) == ["queued"]
 
 
+def test_stop_is_heeded_in_an_edit(session: Session) -> None:
+    writes(session, "STO", id="A1")
+    assert not is_out()
+    writes(session, "STOP", id="E1", edits="A1", phone=PHONE, lid=LID)
+    assert is_out() and proofs() == [("stop", "STOP")]
+
+
 @pytest.mark.parametrize(
     ("languages", "text", "out"),
     [

@@ -1,7 +1,7 @@
 import { present } from '../phones/chats.js';
 import { ControlError } from '../errors.js';
 import { wantNumber } from '../registry.js';
-import { number, object, phoneSettings, text } from './schemas.js';
+import { boolean, number, object, phoneSettings, text } from './schemas.js';
 
 /** @typedef {import('fastify').FastifyRequest} Request */
 
@@ -78,10 +78,11 @@ export async function phoneRoutes(app, net) {
     return reply.type(media?.mimetype ?? 'application/octet-stream').send(opened);
   });
 
-  const typing = object({ to: number, text: { type: 'string', minLength: 1 }, id: { type: 'string', minLength: 1, maxLength: 64 } }, ['to', 'text']);
+  const messageId = { type: 'string', minLength: 1, maxLength: 64 };
+  const typing = object({ to: number, text: { type: 'string', minLength: 1 }, id: messageId, edits: messageId, view_once: boolean }, ['to', 'text']);
   app.post('/api/phones/:number/messages', { schema: { body: typing } }, async (request, reply) => {
-    const { to, text: typed, id } = body(request);
-    return reply.code(201).send({ id: await phoneOf(request).outbox.type({ to: wantNumber(to), text: typed, id }) });
+    const { to, ...typed } = body(request);
+    return reply.code(201).send({ id: await phoneOf(request).outbox.type({ ...typed, to: wantNumber(to) }) });
   });
 
   app.post('/api/phones/:number/read', { schema: { body: object({ peer: number }, ['peer']) } }, async (request) => ({

@@ -10,7 +10,7 @@ export const number = { type: 'string', maxLength: 32 };
 
 const milliseconds = { type: 'integer', minimum: 0, maximum: 3_600_000 };
 const code = { anyOf: [{ type: 'string' }, { type: 'integer' }] };
-const boolean = { type: 'boolean' };
+export const boolean = { type: 'boolean' };
 const tags = { type: 'array', minItems: 1, items: text };
 const time = { anyOf: [{ type: 'string', format: 'date-time' }, { type: 'null' }] };
 

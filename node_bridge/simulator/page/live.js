@@ -35,7 +35,7 @@ function take(event) {
   const { type, account } = event;
   if (type === 'typing') return typing(event);
   if (type === 'message.shown') return shown(event);
-  if (type.startsWith('message.status') || type === 'message.copy') return soon(account === state.number && 'messages');
+  if (['message.status', 'message.copy', 'message.edited'].includes(type)) return soon(account === state.number && 'messages');
   if (type.startsWith('phone.') || type.startsWith('device.') || type === 'login' || type === 'socket.closed') soon(account && `phone ${account}`);
 }
 

@@ -81,6 +81,15 @@ export class Chats {
     return [...chat.byId.values()].filter((message) => !message.from_me && message.status !== 'read');
   }
 
+  /** @param {string} chat @param {string} id @param {string} text @returns {Message | undefined} when it is there */
+  reword(chat, id, text) {
+    const message = this.find(chat, id);
+    if (!message) return undefined;
+    message.text = text;
+    this.#save(message);
+    return message;
+  }
+
   peers() {
     return [...this.#chats.keys()];
   }

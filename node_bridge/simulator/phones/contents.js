@@ -3,6 +3,23 @@ import { normalizeMessageContent, proto, unpadRandomMax16 } from 'baileys';
 /** @param {Buffer} padded @returns {proto.Message} */
 export const parseMessage = (padded) => proto.Message.decode(unpadRandomMax16(padded));
 
+const { MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
+
+/** Other words for a message that was sent. @param {{jid: string, id: string, text: string}} of @returns {proto.IMessage} */
+export function edited({ jid, id, text }) {
+  const protocolMessage = { key: { remoteJid: jid, fromMe: true, id }, type: MESSAGE_EDIT, editedMessage: { conversation: text }, timestampMs: Date.now() };
+  return { editedMessage: { message: { protocolMessage } } };
+}
+
+/** @param {proto.IMessage | null | undefined} message @returns {{id: string, text: string} | undefined} */
+export function editOf(message) {
+  const { type, key, editedMessage } = normalizeMessageContent(message ?? undefined)?.protocolMessage ?? {};
+  return type === MESSAGE_EDIT ? { id: key?.id ?? '', text: contentOf(editedMessage)?.text ?? '' } : undefined;
+}
+
+/** A picture that may be looked at once. @param {string} caption @returns {proto.IMessage} */
+export const viewedOnce = (caption) => ({ viewOnceMessageV2: { message: { imageMessage: { caption, viewOnce: true } } } });
+
 /** What a phone's screen would show of a message; undefined for those that only phones talk among themselves.
  * @param {proto.IMessage | null | undefined} message
  * @returns {{kind: string, text: string, media?: Media | undefined} | undefined}

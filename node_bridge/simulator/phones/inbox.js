@@ -1,7 +1,7 @@
 import { e164, jidOf } from '../wire/jids.js';
 import { bigEndian, bytes, child, childrenOf, el, seconds, uint } from '../wire/nodes.js';
 import { identityIsGood } from './adv.js';
-import { contentOf, parseMessage } from './contents.js';
+import { contentOf, editOf, parseMessage } from './contents.js';
 import { addressOf, decrypt, Undecryptable } from './signal.js';
 
 /** @typedef {import('baileys').BinaryNode} Node */
@@ -66,10 +66,12 @@ export class Inbox {
   #show(sender, node, message) {
     const own = sender.account.number === this.#phone.number;
     const sent = message.deviceSentMessage;
-    const content = contentOf(sent?.message ?? message);
-    if (!content) return;
     const chat = own ? this.#net.registry.resolve(sent?.destinationJid ?? node.attrs.recipient)?.account.number : sender.account.number;
     if (!chat) return;
+    const edit = editOf(sent?.message ?? message);
+    if (edit) return void this.#phone.reword(chat, edit);
+    const content = contentOf(sent?.message ?? message);
+    if (!content) return;
     const { kind, text, media } = content;
     const status = own ? 'sent' : 'delivered';
     const via = { mode: sender.mode, device: sender.device };

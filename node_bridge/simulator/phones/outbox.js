@@ -4,11 +4,13 @@ import { ControlError } from '../errors.js';
 import { addresses } from '../server/messages.js';
 import { jidOf } from '../wire/jids.js';
 import { el, seconds } from '../wire/nodes.js';
+import { edited, viewedOnce } from './contents.js';
 import { addressOf, encrypt, hasSession, startSession } from './signal.js';
 
 /** @typedef {import('baileys').proto.IMessage} Message */
 /** @typedef {{number: string, device: number}} Target */
-/** @typedef {{to: string, message: Message, category?: 'peer'}} Sent */
+/** `once`: what is in it is for phones alone. @typedef {{to: string, message: Message, category?: 'peer', edit?: '1', once?: boolean}} Sent */
+/** @typedef {{to: string, text: string, id?: string | undefined, edits?: string | undefined, view_once?: boolean | undefined}} Typed */
 
 const KEPT = 500;
 
@@ -26,17 +28,30 @@ export class Outbox {
     for (const [key, sent] of net.store.all(`sent/${phone.number}/`)) this.#sent.set(String(key.split('/')[2]), sent);
   }
 
-  /** The person types a message. @param {{to: string, text: string, id?: string | undefined}} typed @returns {Promise<string>} its id */
-  async type({ to, text, id = messageId() }) {
-    const { number } = this.#phone;
+  /** The person types a message, or other words for one, or sends a picture that may be looked at once. @param {Typed} typed @returns {Promise<string>} its id */
+  async type({ to, text, id = messageId(), edits, view_once: once = false }) {
     if (!this.#phone.online) throw new ControlError(409, 'offline', 'the phone is offline');
     const receiver = this.#net.registry.account(to);
     if (!receiver) throw new ControlError(404, 'not_on_whatsapp', `+${to} is not on WhatsApp`);
-    const via = { mode: this.#phone.settings.addressing, device: 0 };
-    this.#phone.show({ id, chat: to, from: number, from_me: true, text, kind: 'text', status: 'sent', via, media: undefined });
+    const sent = edits ? this.#edit({ to, id: edits, text }) : this.#compose({ to, id, text, once });
     this.#net.tokens.giveWithMessage(this.#phone.account, receiver);
-    await this.send(id, { to, message: { conversation: text } });
+    await this.send(id, sent);
     return id;
+  }
+
+  /** @param {{to: string, id: string, text: string, once: boolean}} typed @returns {Sent} */
+  #compose({ to, id, text, once }) {
+    const { number, settings } = this.#phone;
+    const via = { mode: settings.addressing, device: 0 };
+    this.#phone.show({ id, chat: to, from: number, from_me: true, text, kind: once ? 'image' : 'text', status: 'sent', via, media: undefined });
+    return { to, message: once ? viewedOnce(text) : { conversation: text }, once };
+  }
+
+  /** @param {{to: string, id: string, text: string}} typed - the id of what is edited @returns {Sent} @throws {ControlError} */
+  #edit({ to, id, text }) {
+    const isOwn = this.#phone.chats.find(to, id)?.from_me;
+    if (!isOwn || !this.#phone.reword(to, { id, text })) throw new ControlError(404, 'not_found', `this phone has written no message ${id} in that chat`);
+    return { to, message: edited({ jid: String(this.#jid(to)), id, text }), edit: '1' };
   }
 
   /** To every device of the receiver, and to the phone's own linked ones. @param {string} id @param {Sent} sent */
@@ -70,27 +85,33 @@ export class Outbox {
 
   /** @param {Target} target @param {string} id @param {Sent} sent */
   async #sendTo(target, id, sent) {
+    const own = target.number === this.#phone.number && !sent.category;
+    if (sent.once && target.device) return this.#hand(target, this.#stanza(id, sent, own, el('unavailable', { type: 'view_once' })));
     const address = addressOf(this.#phone.number, target);
     if (!(await hasSession(this.#phone.keys, address)) && !(await this.#startSession(target))) return;
-    const own = target.number === this.#phone.number && !sent.category;
     const message = own ? { deviceSentMessage: { destinationJid: this.#jid(sent.to), message: sent.message } } : sent.message;
     const { type, body } = await encrypt(this.#phone.keys, address, encodeWAMessage(/** @type {any} */ (message)));
     const enc = el('enc', { v: '2', type }, body);
-    await this.#net.switchboard.deliver(target.number, target.device, this.#stanza(id, sent, own, enc));
+    await this.#hand(target, this.#stanza(id, sent, own, enc));
   }
 
-  /** @param {string} id @param {Sent} sent @param {boolean} own @param {import('baileys').BinaryNode} enc */
-  #stanza(id, sent, own, enc) {
+  /** @param {Target} target @param {import('baileys').BinaryNode} stanza */
+  #hand({ number, device }, stanza) {
+    return this.#net.switchboard.deliver(number, device, stanza);
+  }
+
+  /** @param {string} id @param {Sent} sent @param {boolean} own @param {import('baileys').BinaryNode} content */
+  #stanza(id, sent, own, content) {
     const { account, settings } = this.#phone;
     const mode = sent.category ? 'pn' : settings.addressing;
     const chat = own ? this.#net.registry.account(sent.to) : undefined;
     return el('message', {
-      id, type: 'text', category: sent.category, t: seconds(),
+      id, type: 'text', category: sent.category, edit: sent.edit, t: seconds(),
       from: jidOf(account, mode),
       recipient: chat && jidOf(chat, mode),
       notify: account.name || undefined,
       ...addresses({ sender: account, mode, chat }),
-    }, [enc]);
+    }, [content]);
   }
 
   /** @param {string} number */

@@ -105,6 +105,13 @@ export class Phone {
     if (message) this.#net.journal.tell('message.status', { account: this.number, chat: `+${chat}`, id, status });
   }
 
+  /** @param {string} chat @param {{id: string, text: string}} edit @returns {boolean} whether there was such a message */
+  reword(chat, { id, text }) {
+    const message = this.chats.reword(chat, id, text);
+    if (message) this.#net.journal.tell('message.edited', { account: this.number, message: present(message) });
+    return Boolean(message);
+  }
+
   /** The person opens the chat. @param {string} peer @returns {Promise<number>} how many messages were read */
   async read(peer) {
     const unread = this.chats.open(peer);

@@ -1,4 +1,4 @@
-import { getContentType, jidNormalizedUser, normalizeMessageContent } from 'baileys';
+import { getContentType, jidNormalizedUser, normalizeMessageContent, proto } from 'baileys';
 import { isForeign, lidOf, phoneOf } from './addresses.js';
 import { isoOf } from './times.js';
 
@@ -22,6 +22,8 @@ const KINDS = {
   listResponseMessage: 'reply',
   templateButtonReplyMessage: 'reply',
 };
+const VIEW_ONCE = 'viewOnceMessage'; // only the phone gets what is in it
+const { MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
 const NOT_TOLD = new Set(['protocolMessage', 'senderKeyDistributionMessage', 'messageContextInfo']);
 
 /** @typedef {import('../lru.js').Lru<true>} Seen */
@@ -39,14 +41,21 @@ export class Inbound {
 
   /** @param {any} message - a decrypted message of the engine @param {boolean} offline - it waited while we were away */
   take(message, offline) {
-    const content = normalizeMessageContent(message.message);
-    const type = content && getContentType(content);
+    const { content, edits } = wordsOf(message.message);
+    const type = message.key.isViewOnce ? VIEW_ONCE : getContentType(content);
     if (!type || NOT_TOLD.has(type) || message.key.fromMe || isForeign(message.key.remoteJid)) return;
-    const data = describe(message, content, type);
+    const data = { ...describe(message, content ?? {}, type), ...(edits ? { edits } : {}) };
     const once = `${data.chat} ${data.sender} ${data.id}`;
     if (this.#seen.get(once)) return;
     if (this.#tell({ ...data, offline })) this.#seen.set(once, true);
   }
+}
+
+/** Of an edit the new words, and the id of the message whose place they take. @param {any} message */
+function wordsOf(message) {
+  const content = normalizeMessageContent(message);
+  const edit = content?.protocolMessage?.type === MESSAGE_EDIT ? content.protocolMessage : undefined;
+  return edit ? { content: normalizeMessageContent(edit.editedMessage), edits: edit.key?.id } : { content, edits: undefined };
 }
 
 /** @param {any} message @param {any} content @param {string} type */
