@@ -25,7 +25,7 @@ export class AckBook {
   /** A customer's receipt: the server has it, too. An ack that is just behind says more, and is waited for; one that is lost must not hold up what follows. @param {string} id */
   arrived(id) {
     const awaited = this.#awaited.get(id);
-    if (awaited) setTimeout(awaited, AFTER_RECEIPT_MS, { code: null, stale: false, at: new Date().toISOString() }).unref();
+    if (awaited) setTimeout(awaited, AFTER_RECEIPT_MS, { code: null, at: new Date().toISOString() }).unref();
   }
 
   /** The send is over. An ack that still comes is told as a late one if `late`. @param {string} id @param {boolean} late */
