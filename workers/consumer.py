@@ -13,7 +13,10 @@ from kombu.exceptions import OperationalError
 ASK_AGAIN_S = 1.0  # Celery itself waits only for a broker that cannot be reached
 
 
-class Consumer(consumer.Consumer):  # type: ignore[misc]  # Celery has no types
+class Consumer(consumer.Consumer):
+    connection_errors: tuple[type[Exception], ...]
+    channel_errors: tuple[type[Exception], ...]
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connection_errors += (*self.channel_errors, OperationalError)  # what is answered to a PING comes as the latter

@@ -21,7 +21,7 @@ def livez(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Messages can be accepted; else `detail` says what is missing."""
     lacking = readiness.lacking()
-    body = {"status": "unavailable" if lacking else "ok", "database": lacking != AWAY, "detail": lacking}
+    body: dict[str, object] = {"status": "unavailable" if lacking else "ok", "database": lacking != AWAY, "detail": lacking}
     return _answer(body, not lacking)
 
 

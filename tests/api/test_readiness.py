@@ -26,9 +26,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Readiness:
 @pytest.fixture
 def latest() -> str:
     """The name of the last migration, which has not been applied here."""
-    [(app, name)] = MigrationLoader(connection).graph.leaf_nodes("sessions_app")
+    app, name = MigrationLoader(connection).graph.leaf_nodes("sessions_app")[0]
     MigrationRecorder(connection).record_unapplied(app, name)
-    return name
+    return str(name)
 
 
 def test_an_older_schema_is_not_ready_and_says_what_to_do(fresh: Readiness, latest: str) -> None:

@@ -101,11 +101,11 @@ def _redis_refuses(fleet: Fleet, what: str) -> Iterator[None]:
     client = redis.Redis.from_url(fleet.stack.site.env["REDIS_URL"])
     client.config_set("min-replicas-to-write", 1)
     if what == "pings":
-        client.execute_command("ACL", "SETUSER", "default", "-ping")
+        client.acl_setuser("default", enabled=True, commands=["-ping"])
     try:
         yield
     finally:
-        client.execute_command("ACL", "SETUSER", "default", "+ping")
+        client.acl_setuser("default", enabled=True, commands=["+ping"])
         client.config_set("min-replicas-to-write", 0)
 
 

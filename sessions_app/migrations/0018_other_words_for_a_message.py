@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sessions_app", "0016_writes_by_number")]
+    dependencies = [("sessions_app", "0017_when_sweeps_were_last_made")]
 
     operations = [
         migrations.AddField(
