@@ -1,5 +1,7 @@
 """Probes at the root, for load balancers and supervisors: /livez, /readyz and /health."""
 
+from collections.abc import Mapping
+
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
@@ -31,7 +33,7 @@ def whole_health(request: HttpRequest) -> JsonResponse:
     return _answer(found.model_dump(), found.database)
 
 
-def _answer(body: dict[str, object], well: bool) -> JsonResponse:
+def _answer(body: Mapping[str, object], well: bool) -> JsonResponse:
     headers = _NO_STORE if well else {**_NO_STORE, "Retry-After": "5"}
     return JsonResponse(body, status=200 if well else 503, headers=headers)
 

@@ -34,6 +34,10 @@ def touched(file: Path) -> bool:
 
 def touch(alive: AliveFile) -> None:
     alive.touch()
+    until_done(alive)
+
+
+def until_done(alive: AliveFile) -> None:
     assert alive._hand
     alive._hand.join(10)
 
@@ -106,6 +110,7 @@ def test_a_disk_that_stands_still_holds_up_nobody(tmp_path: Path, monkeypatch: p
     alive.touch()
     assert steady() - began < 5 and touches == 1, "one waits, not a row of them"
     go_on.set()
+    until_done(alive)
     touch(alive)
     assert touches == 2
 
