@@ -72,12 +72,12 @@ class _Handler(BaseHTTPRequestHandler):
         call = Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
         receiver.calls.append(call)
         answer = receiver.answer(call)
-        status, headers, *said = answer if isinstance(answer, tuple) else (answer, {})
+        status, headers, *told = answer if isinstance(answer, tuple) else (answer, {})
         self.send_response(status)
         for name, value in {"Content-Length": "0", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(b"".join(said))
+        self.wfile.write(b"".join(told))
 
     def log_message(self, format: str, *args: object) -> None:
         pass

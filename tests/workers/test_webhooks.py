@@ -137,8 +137,8 @@ def test_no_answer_in_time_is_a_failure(webhook: Webhook, receiver: Receiver) ->
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        ({"Content-Length": "9", "Connection": "close"}, b"ok"),  # it breaks off
-        ({"Content-Length": "9"}, b"ok"),  # the rest never comes
+        ({"Content-Length": "2", "Connection": "close"}, b""),  # it breaks off
+        ({"Content-Length": "2"}, b""),  # it never comes
         ({"Content-Length": "2", "Content-Encoding": "gzip"}, b"ok"),  # it is no gzip
     ],
 )
