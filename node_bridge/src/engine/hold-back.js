@@ -1,4 +1,4 @@
-import { isForeign, userOf } from './addresses.js';
+import { isForeign, isOwnUser, userOf } from './addresses.js';
 import { readReceipt } from './receipts.js';
 import { intercept } from './traps/intercept.js';
 
@@ -20,6 +20,5 @@ export function holdBack(sock, { tellReceipt, onArrived, hasRoom, onHeldBack }) 
 
 /** @param {any} sock @param {any} node */
 function isOfNoCustomer(sock, { attrs: { from } }) {
-  const { me } = sock.authState.creds;
-  return isForeign(from) || [me?.id, me?.lid].some((own) => own && userOf(own) === userOf(from));
+  return isForeign(from) || isOwnUser(sock.authState.creds.me, userOf(from));
 }
