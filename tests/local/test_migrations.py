@@ -76,3 +76,22 @@ def test_every_other_lock_is_given_up_soon(env: Mapping[str, str], server: Conne
         with pytest.raises(AssertionError, match="lock timeout"):
             databases.manage(env, "migrate")
     databases.manage(env, "migrate")
+
+
+TABLES = ("bridge_key", "message", "message_event", "webhook_delivery")
+
+
+def vacuumed(server: Connection) -> dict[str, list[str]]:
+    query = "SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL AND relkind = 'r' AND relname = ANY(%s)"
+    return dict(server.execute(query, [list(TABLES)]).fetchall())
+
+
+def test_large_tables_are_vacuumed_by_the_percent_beside_traffic(env: Mapping[str, str], server: Connection) -> None:
+    with closing(connected(env)) as traffic, traffic.transaction(force_rollback=True):
+        traffic.execute(f"LOCK TABLE {', '.join(TABLES)} IN ROW EXCLUSIVE MODE".encode())
+        databases.manage(env, "migrate", "sessions_app", "0016")
+        assert vacuumed(server) == {}
+        databases.manage(env, "migrate")
+    found = vacuumed(server)
+    assert sorted(found) == list(TABLES)
+    assert all("autovacuum_vacuum_scale_factor=0.01" in options for options in found.values())
