@@ -146,6 +146,10 @@ LEGACY_ROUTES = env.bool("LEGACY_ROUTES", default=False)  # the addresses of the
 # Whether a restaurant's webhook may lead into this installation's own network, and do without TLS.
 WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
 
+# --- Keeping and forgetting ---------------------------------------------------------------------------------------
+# Days for which finished messages, what customers wrote and activity logs are kept; 0: for ever. 30 at least (`checks`).
+MESSAGES_KEPT_DAYS = env.int("MESSAGES_KEPT_DAYS", default=0)
+
 # --- Pace ---------------------------------------------------------------------------------------------------------
 PACE_MIN_DELAY_MS = env.int("PACE_MIN_DELAY_MS", default=2_000)
 PACE_MAX_DELAY_MS = env.int("PACE_MAX_DELAY_MS", default=10_000)

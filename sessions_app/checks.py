@@ -1,4 +1,4 @@
-"""Settings that are fine while developing and dangerous in production: warnings there, errors here.
+"""Settings that are fine while developing and dangerous in production: warnings there, errors here; and what is wrong anywhere.
 
 `manage.py check` reports them, and every command that runs checks refuses to start over an error.
 """
@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 MIN_SECRET_CHARACTERS = 32
 KEY_BYTES = 32
 KEY_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as node_bridge/src/store/keyring.js reads it
+LEAST_KEPT_DAYS, MOST_KEPT_DAYS = 30, 36_500
 
 
 @register(Tags.security)
@@ -39,6 +40,16 @@ def key_ring_is_set(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> 
     problem = key_ring_problem(settings.WA_ENCRYPTION_KEYS)
     hint = 'Set it to "k1:" and the base64 of 32 random bytes.'
     return [_message(f"WA_ENCRYPTION_KEYS {problem}", hint, "W003")] if problem else []
+
+
+@register()
+def messages_are_kept_for_long_enough(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Idempotency-Keys, webhooks' deliveries, a number's risk and restrictions look back for up to 30 days."""
+    days = settings.MESSAGES_KEPT_DAYS
+    if days == 0 or LEAST_KEPT_DAYS <= days <= MOST_KEPT_DAYS:
+        return []
+    text = f"MESSAGES_KEPT_DAYS is {days}: messages are kept for {LEAST_KEPT_DAYS} to {MOST_KEPT_DAYS:,} days, or for ever."
+    return [Error(text, hint=f"Set it to {LEAST_KEPT_DAYS} or more, or to 0: nothing is forgotten.", id="restaurant_wa.E001")]
 
 
 def weakness(secret: str) -> str:
@@ -85,7 +96,7 @@ def _message(text: str, hint: str, code: str) -> CheckMessage:
 
 def refuse_dangerous_production(**_: Any) -> None:
     """For programs that run no checks by themselves (web, workers, beat): end the process rather than serve like this."""
-    _refuse(secrets_are_set(None))
+    _refuse([*secrets_are_set(None), *messages_are_kept_for_long_enough(None)])
 
 
 def refuse_without_key_ring() -> None:

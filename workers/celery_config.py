@@ -43,5 +43,7 @@ beat_schedule = {
     "deliver-webhooks": {"task": "workers.deliver_webhooks", "schedule": 1.0, "options": {"expires": 30}},
     "tidy": {"task": "workers.tidy", "schedule": 300.0, "options": {"expires": 300}},
 }
+if settings.MESSAGES_KEPT_DAYS:
+    beat_schedule["forget"] = {"task": "workers.forget", "schedule": 60.0, "options": {"expires": 60}}
 if settings.QR_FILES:
     beat_schedule["qr-files"] = {"task": "workers.qr_files", "schedule": 2.0, "options": {"expires": 30}}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -9,7 +10,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import DatabaseError
 
-from sessions_app.services import deliveries, qr_files, sweeps, tallies, wakeups
+from sessions_app.services import deliveries, forgetting, qr_files, sweeps, tallies, wakeups
 from workers import wakes, webhooks
 from workers.alive import AliveFile
 
@@ -58,6 +59,14 @@ def tidy() -> None:
     counts = {name: _forgotten(name, forget) for name, forget in _FORGOTTEN.items()}
     if any(counts.values()):
         log.info("sweep.tidied", **counts)
+
+
+@shared_task(name="workers.forget")
+def forget() -> None:
+    """Only in the schedule with MESSAGES_KEPT_DAYS."""
+    counts = {kind.name: _forgotten(kind.name, partial(forgetting.forget, kind)) for kind in forgetting.KINDS}
+    if any(counts.values()):
+        log.info("sweep.forgotten", **counts)
 
 
 def _forgotten(name: str, forget: Callable[[], int]) -> int:

@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.widgets import INPUT_CLASSES
 
+from sessions_app.models.base import first_uuid7
+
 FROM, UNTIL = "from", "until"
 
 
@@ -63,6 +65,5 @@ def _day(text: str | None) -> date | None:
 
 
 def first_id(day: date) -> uuid.UUID:
-    """The smallest UUIDv7 of that day: 48 bits of milliseconds, then zeros."""
-    milliseconds = int(datetime.combine(day, time(), UTC).timestamp() * 1000)
-    return uuid.UUID(int=milliseconds << 80)
+    """The smallest UUIDv7 of that day."""
+    return first_uuid7(datetime.combine(day, time(), UTC))

@@ -98,12 +98,13 @@ def find_replay(*, restaurant: Restaurant, idempotency_key: str, fingerprint: by
 
 
 def cancel(*, message: Message) -> Message:
-    """Withdraw a message that still waits. Raises Conflict once its owner has taken it, or it is finished."""
+    """Withdraw a message that still waits. Raises Conflict once its owner has taken it, or it is finished; NotFound once it is
+    forgotten."""
     with transaction.atomic():
         canceled = Message.objects.filter(pk=message.pk, status__in=Message.WAITING).update(
             status=Message.Status.CANCELED, status_at=Now(), hold_reason="", hold_until=None
         )
-        message.refresh_from_db()
+        _refresh(message)
         if not canceled:
             raise Conflict(f"Only a waiting message can be canceled; this one is {message.status}.")
         MessageEvent.objects.create(message=message, at=message.status_at, status=message.status)
@@ -130,12 +131,19 @@ def _decide(message: Message, status: Message.Status, reason: str, by: str, **mo
     with transaction.atomic():
         uncertain = Message.objects.filter(pk=message.pk, status=Message.Status.UNCERTAIN)
         decided = uncertain.update(status=status, status_at=Now(), **_UNHELD, **more)
-        message.refresh_from_db()
+        _refresh(message)
         if not decided:
             raise Conflict(f"Only an uncertain message waits for a person; this one is {message.status}.")
         detail = {"reason": reason, "by": by}
         MessageEvent.objects.create(message=message, at=message.status_at, status=message.status, detail=detail)
     return message
+
+
+def _refresh(message: Message) -> None:
+    try:
+        message.refresh_from_db()
+    except Message.DoesNotExist:
+        raise NotFound("This message is not kept any more.") from None
 
 
 def timeline(*, message: Message) -> QuerySet[MessageEvent]:

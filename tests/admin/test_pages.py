@@ -147,6 +147,15 @@ def test_cancel(manager: Client, ours: House) -> None:
     assert "can be canceled" in manager.post(f"{url}do/cancel/", follow=True).content.decode()
 
 
+def test_a_message_that_is_not_kept_any_more_is_told_as_gone(manager: Client, ours: House) -> None:
+    url = f"{MESSAGES}{ours.message.pk}/"
+    MessageEvent.objects.all().delete()
+    Message.objects.all().delete()
+    answer = manager.get(f"{url}change/", follow=True)
+    assert answer.status_code == 200 and "doesn’t exist" in answer.content.decode()
+    assert manager.post(f"{url}do/cancel/").status_code == 404
+
+
 def test_what_nobody_knows_of_is_decided_with_a_button(manager: Client, ours: House) -> None:
     url = f"{MESSAGES}{ours.message.pk}/"
     assert "do/arrived" not in html_of(manager, f"{url}change/")

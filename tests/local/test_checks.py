@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from pytest_django.fixtures import Settings
 
 from restaurant_wa.local.places import BASE_DIR
@@ -87,6 +89,28 @@ def test_no_session_worker_starts_in_production_without_the_key_ring() -> None:
     env = os.environ | {"ENVIRONMENT": "production", "WHATSAPP_SECRET": GOOD, "SECRET_KEY": GOOD, "WA_ENCRYPTION_KEYS": ""}
     worker = ["-m", "celery", "-A", "workers", "worker", "--sessions", "-P", "threads", "-c", "1"]
     assert "WA_ENCRYPTION_KEYS is not set" in refused(worker, env)
+
+
+@pytest.mark.parametrize("days", [0, 30, 31, 3_650, 36_500])
+def test_it_accepts_a_month_and_more_or_for_ever(settings: Settings, days: int) -> None:
+    settings.MESSAGES_KEPT_DAYS = days
+    assert checks.messages_are_kept_for_long_enough(None) == []
+
+
+@pytest.mark.parametrize("days", [-1, 1, 29, 36_501])
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_it_refuses_less_than_a_month(settings: Settings, days: int, environment: str) -> None:
+    settings.MESSAGES_KEPT_DAYS, settings.ENVIRONMENT = days, environment
+    with pytest.raises(SystemCheckError, match=f"(?s)MESSAGES_KEPT_DAYS is {days}:.*30 or more, or to 0"):
+        call_command("check")
+
+
+def test_no_default_worker_starts_that_would_forget_too_early() -> None:
+    env = os.environ | {"ENVIRONMENT": "development", "MESSAGES_KEPT_DAYS": "7"}
+    program = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-P", "threads", "-c", "1"]
+    done = subprocess.run(program, cwd=BASE_DIR, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "MESSAGES_KEPT_DAYS is 7" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

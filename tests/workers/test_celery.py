@@ -1,5 +1,6 @@
 """The Celery shells: which worker runs what, and which queue it reads."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connection
+from pytest_django.fixtures import Settings
 
-from sessions_app.models import SendTally, Session, Sweep
+from sessions_app.models import SendTally, Session, SessionEvent, Sweep
 from sessions_app.services import sweeps
 from tests.support.owning import ago
 from tests.support.stack import eventually
@@ -63,10 +65,12 @@ def test_a_session_worker_refuses_a_forking_pool() -> None:
 
 
 @pytest.mark.django_db
-def test_sweeps_run_on_an_empty_database(caplog: pytest.LogCaptureFixture) -> None:
+def test_sweeps_run_on_an_empty_database(caplog: pytest.LogCaptureFixture, settings: Settings) -> None:
+    settings.MESSAGES_KEPT_DAYS = 30
     tasks.wake_due()
     tasks.expire()
     tasks.tidy()
+    tasks.forget()
     assert "failed" not in caplog.text
 
 
@@ -91,6 +95,23 @@ def test_a_sweep_notes_its_time_and_touches_its_workers_file_once_it_is_made(
     tasks.wake_due()
     age = sweeps.age()
     assert age is not None and age < 10
+
+
+def test_what_is_older_than_it_is_kept_is_forgotten(session: Session, settings: Settings) -> None:
+    settings.MESSAGES_KEPT_DAYS = 30
+    SessionEvent.objects.update(at=ago(days=31))
+    tasks.forget()
+    assert not SessionEvent.objects.exists()
+
+
+@pytest.mark.parametrize(("days", "planned"), [("0", False), ("90", True)])
+def test_forgetting_is_planned_only_where_it_is_wanted(days: str, planned: bool) -> None:
+    ask = "from workers.celery import app; print('forget' in app.conf.beat_schedule)"
+    done = subprocess.run(
+        [sys.executable, "-c", ask], cwd=ROOT, env=os.environ | {"MESSAGES_KEPT_DAYS": days},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(planned)
 
 
 def test_old_tallies_are_tidied_away(session: Session) -> None:
