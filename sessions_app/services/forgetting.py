@@ -105,7 +105,25 @@ SESSION_EVENTS = Kind(
     SELECT (SELECT count(*) FROM gone), (SELECT max(id) FROM page HAVING bool_or(at < %(until)s))""",
 )
 
-KINDS = (MESSAGES, INBOUND, SESSION_EVENTS)
+# What people did to a message in the admin names whom it went to.
+ADMIN_ENTRIES = Kind(
+    "admin_entries",
+    0,
+    """
+    WITH page AS MATERIALIZED (
+        SELECT l.id, l.action_time AS at FROM django_admin_log l JOIN django_content_type t ON t.id = l.content_type_id
+        WHERE t.app_label = 'sessions_app' AND t.model = 'message' AND l.id > %(after)s ORDER BY l.id LIMIT %(page)s
+    ), old AS MATERIALIZED (
+        SELECT l.id FROM django_admin_log l
+        WHERE l.id = ANY(ARRAY(SELECT id FROM page)) AND l.action_time < %(until)s
+        ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
+    ), gone AS (
+        DELETE FROM django_admin_log l USING old WHERE l.id = old.id RETURNING l.id
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT max(id) FROM page HAVING bool_or(at < %(until)s))""",
+)
+
+KINDS = (MESSAGES, INBOUND, SESSION_EVENTS, ADMIN_ENTRIES)
 
 
 def forget(kind: Kind) -> int:

@@ -9,7 +9,11 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.db.models import Model
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -30,7 +34,7 @@ from sessions_app.models import (
 )
 from sessions_app.models.base import first_uuid7
 from sessions_app.services import api_keys, deliveries, forgetting, inbound, messages, sweeps, webhooks
-from sessions_app.services.forgetting import INBOUND, MESSAGES, PAGE, SESSION_EVENTS
+from sessions_app.services.forgetting import ADMIN_ENTRIES, INBOUND, MESSAGES, PAGE, SESSION_EVENTS
 from sessions_app.services.messages import OptedOut
 from tests.api.client import ApiClient, problem
 from tests.services.test_inbound import LID, PHONE, event, receipt, received, record
@@ -77,6 +81,14 @@ def logged(session: Session, kind: str = "claimed", *, days: float = 31, **detai
     return SessionEvent.objects.create(session=session, at=ago(days=days), kind=kind, detail=detail)
 
 
+def done(session: Session, model: type[Model] = Message, *, days: float = 31) -> None:
+    """Somebody has pressed a button in the admin, so many days ago."""
+    user, _ = User.objects.get_or_create(username="manager")
+    kind = ContentType.objects.get_for_model(model)
+    values: dict[str, Any] = {"user": user, "object_id": str(session.pk), "object_repr": f"To {PHONE}", "action_flag": CHANGE}
+    LogEntry.objects.create(content_type=kind, action_time=ago(days=days), **values)
+
+
 def kept() -> list[Message]:
     return list(Message.objects.order_by("seq"))
 
@@ -115,7 +127,8 @@ def test_nothing_is_forgotten_unless_somebody_wants_it(session: Session, setting
     aged(session, days=4_000)
     written(session, days=4_000)
     logged(session, days=4_000)
-    assert forgotten() == [0, 0, 0]
+    done(session, days=4_000)
+    assert forgotten() == [0, 0, 0, 0]
 
 
 def test_what_changed_lately_stays_however_old_it_is(session: Session) -> None:
@@ -251,6 +264,17 @@ def test_webhooks_still_hear_what_changes_after_a_long_time(session: Session, we
     assert WebhookDelivery.objects.get().topic == "session.restriction_changed"
 
 
+# --- The admin's history
+
+
+def test_what_people_did_to_messages_goes_and_no_other_history(session: Session) -> None:
+    done(session, days=31)
+    done(session, days=29)
+    done(session, Contact, days=31)
+    assert forgetting.forget(ADMIN_ENTRIES) == 1
+    assert set(LogEntry.objects.values_list("content_type__model", flat=True)) == {"message", "contact"}
+
+
 # --- A part at a time, beside the traffic
 
 
@@ -261,7 +285,8 @@ def test_it_goes_on_page_by_page_past_what_stays(session: Session, monkeypatch: 
         aged(session, days=days)
         written(session, str(days), days=days)
         logged(session, days=days)
-    assert forgotten() == [10, 10, 10]
+        done(session, days=days)
+    assert forgotten() == [10, 10, 10, 10]
     assert kept() == waiting
 
 
@@ -279,12 +304,13 @@ def test_twice_at_once_is_once(transactional_db: None, session: Session, monkeyp
         aged(session, days=40 + number)
         written(session, str(number), days=40 + number)
         logged(session, days=40 + number)
+        done(session, days=40 + number)
     SessionEvent.objects.filter(kind="created").delete()
     both = in_threads(2, lambda _: forgotten())
     forgotten()  # what one of them was passing over when the other held it
     assert all(sum(counts) <= 40 for counts in zip(*both, strict=True))
     assert not (Message.objects.exists() or MessageEvent.objects.exists())
-    assert not (InboundMessage.objects.exists() or SessionEvent.objects.exists())
+    assert not (InboundMessage.objects.exists() or SessionEvent.objects.exists() or LogEntry.objects.exists())
 
 
 def test_it_waits_for_nobody(transactional_db: None, session: Session) -> None:
