@@ -24,6 +24,6 @@ def _set(table: str, names: tuple[str, ...]) -> migrations.RunSQL:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sessions_app", "0016_writes_by_number")]
+    dependencies = [("sessions_app", "0018_other_words_for_a_message")]
 
     operations = [_set(table, names) for table, names in _TABLES.items()]
