@@ -6,7 +6,7 @@ import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { addTransactionCapability, DEFAULT_CONNECTION_CONFIG, initAuthCreds, makeEventBuffer, proto } from 'baileys';
-import { ProtocolAddress, SessionCipher } from 'libsignal';
+import { ProtocolAddress, SessionBuilder, SessionCipher } from 'libsignal';
 import { classify } from '../src/engine/closes.js';
 import { Directory } from '../src/engine/directory.js';
 import { engineLog } from '../src/engine/engine-log.js';
@@ -246,6 +246,24 @@ describe('traps without a network', () => {
     finish();
     await first;
     assert.equal(await second, 'another');
+  });
+
+  it("a new Signal session that waits for another one's uses its own keys", async () => {
+    keepContextOfJobs();
+    const context = new AsyncLocalStorage();
+    /** @type {unknown[]} */
+    const used = [];
+    let finish = () => {};
+    const waits = new Promise((resolve) => (finish = () => resolve(undefined)));
+    const begin = (/** @type {string} */ session) => {
+      const storage = { isTrustedIdentity: async () => void used.push(context.getStore(), await waits) }; // not trusted: no more is asked
+      const builder = new SessionBuilder(/** @type {any} */ (storage), new ProtocolAddress('902_1', 0));
+      return context.run(session, () => builder.initOutgoing(/** @type {any} */ ({})));
+    };
+    const both = Promise.allSettled([begin('one'), begin('another')]);
+    finish();
+    await both;
+    assert.deepEqual(used.filter(Boolean), ['one', 'another']);
   });
 
   it('messages of two chats under one id are acked each (#1910)', () => {
