@@ -11,7 +11,7 @@ from tests.support.owning import ago, queued
 
 def deliver(restaurant: Restaurant, count: int, **columns: str) -> None:
     """Very many deliveries of a webhook, made by the database; `columns`: SQL."""
-    webhook = webhooks.create(restaurant=restaurant, url="https://till.example/hook")
+    webhook = webhooks.create(restaurant=restaurant, url=f"https://till.example/{count}-{len(columns)}")
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO webhook_delivery (webhook_id, topic, {', '.join(columns)})"
