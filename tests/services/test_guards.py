@@ -13,10 +13,21 @@ from sessions_app.services.claims import NOTHING, Claim
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.settlements import Settlement
 from tests.services.test_inbound import receipt
-from tests.support.claiming import HOUR, PHONE, acked, claim, contact, fresh, sent, settle, wait_is_over
+from tests.support.claiming import (
+    COLD,
+    HOUR,
+    NEW,
+    PHONE,
+    acked,
+    claim,
+    contact,
+    fresh,
+    sent,
+    settle,
+    wait_is_over,
+)
 from tests.support.owning import ago, connected, queued, timeline
 
-WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 OTHER = "+4915187654321"
 GAP_S = 30
 

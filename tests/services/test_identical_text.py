@@ -18,8 +18,11 @@ from sessions_app.services.claims import NOTHING
 from sessions_app.services.guards import LOOKED_THROUGH
 from sessions_app.services.ownership import Claimed, Registration
 from tests.support.claiming import (
+    COLD,
     HOUR,
+    NEW,
     PHONE,
+    WARM,
     claim,
     crowd,
     explained,
@@ -33,8 +36,6 @@ from tests.support.claiming import (
     wait_is_over,
 )
 from tests.support.owning import ago, queued, timeline
-
-WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 
 
 def told(session: Session, *minutes_ago: float, lane: int = COLD, body: str = "offer", to: str | None = None) -> list[Message]:

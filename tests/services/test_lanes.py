@@ -12,8 +12,11 @@ from sessions_app.services.claims import NOTHING
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import LID, received
 from tests.support.claiming import (
+    COLD,
     HOUR,
+    NEW,
     PHONE,
+    WARM,
     acked,
     claim,
     contact,
@@ -30,7 +33,6 @@ from tests.support.claiming import (
 )
 from tests.support.owning import ago, linked_sessions, queued, timeline
 
-WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 OTHER = "+4915187654321"
 SHUT = {"warm": NOTHING, "cold": NOTHING, "new": NOTHING}
 LANES = {"warm": WARM, "cold": COLD, "new": NEW}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Thread
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -15,6 +16,8 @@ from sessions_app.services.claims import Claim, Due
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import event, receipt, received
 from tests.support.claiming import (
+    COLD,
+    WARM,
     claim,
     contact,
     fresh,
@@ -25,7 +28,6 @@ from tests.support.owning import ago, expire, linked_sessions, queued, register
 from tests.support.stack import eventually
 from tests.support.threads import somebody_waits
 
-WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
@@ -104,19 +106,24 @@ def test_so_do_those_who_take_a_dead_workers_sessions_over(me: Registration, una
     assert statuses() == {"uncertain"}
 
 
+def waits_for_its_session(message: Message, lock: str, events: list[dict[str, Any]]) -> None:
+    """Somebody has locked the session. The batch waits for that, and has not locked the message yet."""
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as holder:
+        holder.execute(f"SELECT id FROM wa_session WHERE id = %s {lock}".encode(), [message.session_id])
+        thread = Thread(target=_in_thread, args=(lambda: inbound.record(bridge="b", events=events),))
+        thread.start()
+        eventually(somebody_waits, what="that it waits for the session")
+        holder.execute("SELECT id FROM message WHERE id = %s FOR UPDATE NOWAIT", [message.pk])
+        holder.rollback()
+        thread.join(10)
+
+
 def test_a_batch_of_events_holds_no_message_while_it_waits_for_a_session(me: Registration, unanswered: list[Claim]) -> None:
     """A tick holds its sessions and then wants their messages. After a login a batch has receipts, and what WhatsApp says of the
     number."""
     message = Message.objects.select_related("session").get(pk=unanswered[0].message)
     told = [receipt(message, "delivered"), event(message.session, "number.restricted", active=True, until=None, kind="")]
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as tick:
-        tick.execute("SELECT id FROM wa_session WHERE id = %s FOR NO KEY UPDATE", [message.session_id])
-        thread = Thread(target=_in_thread, args=(lambda: inbound.record(bridge="b", events=told),))
-        thread.start()
-        eventually(somebody_waits, what="that it waits for the session")
-        tick.execute("SELECT id FROM message WHERE id = %s FOR UPDATE NOWAIT", [message.pk])
-        tick.rollback()
-        thread.join(10)
+    waits_for_its_session(message, "FOR NO KEY UPDATE", told)
     message.session.refresh_from_db()
     assert (fresh(message).status, message.session.standing["time_lock"]["active"]) == ("delivered", True)
 
@@ -153,14 +160,7 @@ def test_a_batch_of_events_waits_for_a_deletion_before_it_holds_a_message(
     """Who deletes a session holds it, and then wants its messages; what a customer writes refers to the session."""
     _, message = waiting[0]
     told = [received(message.session, phone=message.to_phone)]
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as deleting:
-        deleting.execute("SELECT id FROM wa_session WHERE id = %s FOR UPDATE", [message.session_id])
-        thread = Thread(target=_in_thread, args=(lambda: inbound.record(bridge="b", events=told),))
-        thread.start()
-        eventually(somebody_waits, what="that it waits for the session")
-        deleting.execute("SELECT id FROM message WHERE id = %s FOR UPDATE NOWAIT", [message.pk])
-        deleting.rollback()
-        thread.join(10)
+    waits_for_its_session(message, "FOR UPDATE", told)
     assert InboundMessage.objects.count() == 1
 
 

@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from sessions_app.models import Contact, Message, SendTally, Session
+from sessions_app.models import Contact, SendTally, Session
 from sessions_app.services import inbound, ownership, sending, sessions, tallies
 from sessions_app.services.claims import Due
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import received
 from tests.support.claiming import (
+    COLD,
     HOUR,
+    NEW,
     PHONE,
+    WARM,
     acked,
     claim,
     contact,
@@ -28,7 +31,6 @@ from tests.support.claiming import (
 )
 from tests.support.owning import ago, linked_sessions, queued, register
 
-WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 

@@ -17,6 +17,7 @@ from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.settlements import Settlement
 
 PHONE = "+4915112345678"
+WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 HOUR = timedelta(hours=1)
 
 

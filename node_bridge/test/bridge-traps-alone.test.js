@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { EventEmitter, once } from 'node:events';
+import { PassThrough } from 'node:stream';
+import { text as readAll } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { addTransactionCapability, makeEventBuffer } from 'baileys';
+import { ProtocolAddress, SessionBuilder, SessionCipher } from 'libsignal';
+import { classify } from '../src/engine/closes.js';
+import { Directory } from '../src/engine/directory.js';
+import { engineLog } from '../src/engine/engine-log.js';
+import { holdBack } from '../src/engine/hold-back.js';
+import { Inbound } from '../src/engine/inbound.js';
+import { Inquiry } from '../src/engine/inquiry.js';
+import { Lookups } from '../src/engine/lookups.js';
+import { readReceipt } from '../src/engine/receipts.js';
+import { repositoryWith } from '../src/engine/traps/repository.js';
+import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
+import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
+import { ackMessages } from '../src/engine/traps/message-acks.js';
+import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
+import { answerPings } from '../src/engine/traps/server-pings.js';
+import { leaveSettings } from '../src/engine/traps/settings-changes.js';
+import { whoIs } from '../src/engine/who-is.js';
+import { makeLog } from '../src/log.js';
+import { Signals } from '../src/signals.js';
+import { Lru } from '../src/lru.js';
+
+const log = makeLog('silent');
+
+describe('traps without a network', () => {
+  it('what changes the keys of an account waits for each other; a LID mapping does not wait', async () => {
+    const logger = engineLog(log);
+    const me = '49151:1@s.whatsapp.net';
+    /** @type {string[]} */
+    const written = [];
+    const memory = { get: async () => ({}), set: async (/** @type {object} */ data) => void written.push(...Object.keys(data)) };
+    const keys = addTransactionCapability(/** @type {any} */ (memory), logger, { maxCommitRetries: 1, delayBetweenTriesMs: 0 });
+    const repository = repositoryWith(() => {})(/** @type {any} */ ({ creds: { me: { id: me } }, keys }), logger, async () => []);
+    let finish = () => {};
+    const sending = keys.transaction(() => new Promise((resolve) => (finish = () => resolve(undefined))), me);
+    const deleting = repository.deleteSession(['49152@s.whatsapp.net']);
+    await repository.lidMapping.storeLIDPNMappings([{ lid: '9@lid', pn: '49152@s.whatsapp.net' }]);
+    assert.deepEqual(written, ['lid-mapping']);
+    finish();
+    await Promise.all([sending, deleting]);
+    assert.deepEqual(written, ['lid-mapping', 'session']);
+  });
+
+  it("a job that waits for another session's keeps its own context", async () => {
+    keepContextOfJobs();
+    const context = new AsyncLocalStorage();
+    const cipher = /** @type {any} */ (new SessionCipher(/** @type {any} */ ({}), new ProtocolAddress('901_1', 0)));
+    const queued = (/** @type {string} */ session, /** @type {() => unknown} */ job) => context.run(session, () => cipher.queueJob(job));
+    let finish = () => {};
+    const first = queued('one', () => new Promise((resolve) => (finish = () => resolve(undefined))));
+    const second = queued('another', async () => context.getStore());
+    finish();
+    await first;
+    assert.equal(await second, 'another');
+  });
+
+  it("a new Signal session that waits for another one's uses its own keys", async () => {
+    keepContextOfJobs();
+    const context = new AsyncLocalStorage();
+    /** @type {unknown[]} */
+    const used = [];
+    let finish = () => {};
+    const waits = new Promise((resolve) => (finish = () => resolve(undefined)));
+    const begin = (/** @type {string} */ session) => {
+      const storage = { isTrustedIdentity: async () => void used.push(context.getStore(), await waits) }; // not trusted: no more is asked
+      const builder = new SessionBuilder(/** @type {any} */ (storage), new ProtocolAddress('902_1', 0));
+      return context.run(session, () => builder.initOutgoing(/** @type {any} */ ({})));
+    };
+    const both = Promise.allSettled([begin('one'), begin('another')]);
+    finish();
+    await both;
+    assert.deepEqual(used.filter(Boolean), ['one', 'another']);
+  });
+
+  it('messages of two chats under one id are acked each (#1910)', () => {
+    /** @type {string[]} */
+    const acked = [];
+    const sock = { ws: new EventEmitter(), sendMessageAck: async (/** @type {any} */ { attrs }) => void acked.push(attrs.from) };
+    const decrypted = ackMessages(sock);
+    const stanzas = [{ from: '901:3@lid' }, { from: '49152@s.whatsapp.net' }, { from: '900:2@lid', recipient: '903@lid' }];
+    for (const attrs of stanzas) sock.ws.emit('CB:message', { tag: 'message', attrs: { id: 'A', ...attrs } });
+    for (const remoteJid of ['901@lid', '49152@s.whatsapp.net', '903@lid', '904@lid']) decrypted({ id: 'A', remoteJid });
+    assert.deepEqual(acked, stanzas.map(({ from }) => from));
+  });
+
+  it('messages are taken before they are buffered', () => {
+    const ev = makeEventBuffer(engineLog(log));
+    /** @type {any[]} */
+    const taken = [];
+    takeMessagesEarly(ev, (upsert) => taken.push(upsert));
+    ev.buffer();
+    const message = { key: { remoteJid: '49151@s.whatsapp.net', id: 'A', fromMe: false }, message: { conversation: 'hi' } };
+    ev.emit('messages.upsert', { messages: [message], type: 'notify' });
+    assert.equal(taken.length, 1);
+    ev.flush();
+    assert.equal(taken.length, 1);
+    ev.destroy();
+  });
+
+  it('a number that comes back in another spelling is not taken for one that is not on WhatsApp', async () => {
+    const person = (/** @type {string} */ phone) => ({ id: `${phone.slice(1)}@s.whatsapp.net`, contact: phone !== '+4917700000009' });
+    const spelled = new Map([['+5511987654321', '+551187654321']]); // Brazil's ninth digit
+    const executeUSyncQuery = async (/** @type {{users: {phone: string}[]}} */ { users }) => ({ list: users.map(({ phone }) => person(spelled.get(phone) ?? phone)) });
+    const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
+    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }), inquiry: new Inquiry({ log }), devices: /** @type {any} */ ({}) });
+    const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).results.map(({ on_whatsapp }) => on_whatsapp);
+    assert.deepEqual(await known('+4917700000009', '+4915112345678'), [false, true]);
+    assert.deepEqual(await known('+5511987654321', '+4915112345679', '+4915112345670'), [null, true, true]);
+    assert.equal(await directory.resolve({ phone: '+5511987654321' }), '551187654321@s.whatsapp.net');
+  });
+
+  it('an error about the devices of a number does not hide whether it is on WhatsApp', async () => {
+    const user = (/** @type {string} */ jid, /** @type {string} */ type) => ({
+      tag: 'user',
+      attrs: { jid },
+      content: [{ tag: 'contact', attrs: { type } }, { tag: 'devices', attrs: {}, content: [{ tag: 'error', attrs: { code: '404', text: 'item-not-found' } }] }],
+    });
+    const content = [{ tag: 'usync', attrs: {}, content: [{ tag: 'list', attrs: {}, content: [user('491@s.whatsapp.net', 'in'), user('492@s.whatsapp.net', 'out')] }] }];
+    const executeUSyncQuery = async (/** @type {import('baileys').USyncQuery} */ query) => query.parseUSyncQueryResult(/** @type {any} */ ({ tag: 'iq', attrs: { type: 'result' }, content }));
+    const answer = await whoIs({ executeUSyncQuery }, ['+491', '+492'], { devices: true });
+    assert.deepEqual(answer, { people: [{ id: '491@s.whatsapp.net', contact: true }], absent: [{ id: '492@s.whatsapp.net', contact: false }] });
+  });
+
+  it('an answer that leaves a number out is no no: it is asked for alone, and then tried', async () => {
+    /** @type {string[][]} */
+    const asked = [];
+    /** @type {Record<string, boolean>} what is said to the narrowest question */
+    const said = { '+4915100000001': true, '+4915100000002': false };
+    const executeUSyncQuery = async (/** @type {any} */ { users, protocols }) => {
+      asked.push(users.map((/** @type {any} */ { phone }) => phone));
+      const answer = ({ phone } = /** @type {any} */ ({})) => (phone in said ? [{ id: `${phone.slice(1)}@s.whatsapp.net`, contact: said[phone] }] : []);
+      return { list: protocols.length > 1 ? [] : users.flatMap(answer) };
+    };
+    const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
+    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }), inquiry: new Inquiry({ log }), devices: /** @type {any} */ ({}) });
+    assert.equal(await directory.resolve({ phone: '+4915100000001' }), '4915100000001@s.whatsapp.net');
+    assert.deepEqual(asked, Array(3).fill(['+4915100000001']), 'with less each time');
+    await assert.rejects(directory.resolve({ phone: '+4915100000002' }), { reason: 'not_on_whatsapp' });
+    assert.equal(await directory.resolve({ phone: '+4915100000003' }), '4915100000003@s.whatsapp.net', 'its devices will tell');
+  });
+
+  it('a server that asks whether we are there is answered', () => {
+    /** @type {any[]} */
+    const sent = [];
+    const sock = { ws: new EventEmitter(), sendNode: async (/** @type {any} */ node) => void sent.push(node) };
+    answerPings(sock);
+    sock.ws.emit('CB:iq,type:get', { tag: 'iq', attrs: { id: '7', from: 's.whatsapp.net', type: 'get', xmlns: 'urn:xmpp:ping' } });
+    sock.ws.emit('CB:iq,type:get', { tag: 'iq', attrs: { id: '8', type: 'get', xmlns: 'other' } });
+    assert.deepEqual(sent, [{ tag: 'iq', attrs: { to: 's.whatsapp.net', type: 'result', id: '7' } }]);
+  });
+
+  it('a change of devices is forgotten under the number and under the LID, and what is gone has no session', async () => {
+    /** @type {string[]} */
+    const forgotten = [];
+    /** @type {string[]} */
+    const removed = [];
+    const lidMapping = { getLIDForPN: async () => '901@lid' };
+    const signalRepository = { lidMapping, deleteSession: async (/** @type {string[]} */ jids) => void removed.push(...jids) };
+    const acked = new Promise((resolve) => {
+      const sock = { ws: new EventEmitter(), signalRepository, sendMessageAck: async (/** @type {any} */ node) => resolve(node.attrs.id) };
+      sock.ws.on('CB:notification', () => assert.fail('it is not for Baileys'));
+      heedDeviceChanges(sock, /** @type {any} */ ({ del: async (/** @type {string} */ user) => void forgotten.push(user) }));
+      const device = { tag: 'device', attrs: { jid: '49151:3@s.whatsapp.net' } };
+      sock.ws.emit('CB:notification', { tag: 'notification', attrs: { id: 'n', type: 'devices', from: '49151@s.whatsapp.net' }, content: [{ tag: 'remove', attrs: {}, content: [device] }] });
+    });
+    assert.equal(await acked, 'n');
+    assert.deepEqual([forgotten.sort(), removed], [['49151', '901'], ['49151:3@s.whatsapp.net']]);
+  });
+
+  it("what the phone changes in its settings is acked and left, but for the number's name", () => {
+    /** @type {Record<'acked' | 'passed', string[]>} */
+    const seen = { acked: [], passed: [] };
+    const sock = { ws: new EventEmitter(), sendMessageAck: async (/** @type {any} */ { attrs }) => void seen.acked.push(attrs.id) };
+    sock.ws.on('CB:notification', ({ attrs }) => seen.passed.push(attrs.id));
+    leaveSettings(sock);
+    const tell = (/** @type {string} */ id, /** @type {string} */ type, /** @type {string} */ name) => {
+      sock.ws.emit('CB:notification', { tag: 'notification', attrs: { id, type, from: 's.whatsapp.net' }, content: [{ tag: 'collection', attrs: { name, version: '7' } }] });
+    };
+    tell('chat', 'server_sync', 'regular_low');
+    tell('name', 'server_sync', 'critical_block');
+    tell('else', 'account_sync', 'regular_low');
+    assert.deepEqual(seen, { acked: ['chat'], passed: ['name', 'else'] });
+  });
+
+  it('a receipt without an id is about nothing, and one with a list about all of it', () => {
+    const from = '901:2@lid';
+    const list = [{ tag: 'list', attrs: {}, content: [{ tag: 'item', attrs: { id: 'B' } }, { tag: 'item', attrs: {} }] }];
+    const ids = (/** @type {any} */ node) => readReceipt(node).map(({ id, address }) => [id, address]);
+    assert.deepEqual(ids({ attrs: { from }, content: undefined }), []);
+    assert.deepEqual(ids({ attrs: { from, id: 'A', type: 'read' }, content: list }), [['A', '901@lid'], ['B', '901@lid']]);
+    assert.deepEqual(ids({ attrs: { from, id: 'A', participant: from }, content: undefined }), [['A', '901@lid']]);
+  });
+
+  it("a receipt of a device of our own is not the customer's", () => {
+    /** @type {Record<'told' | 'arrived' | 'passed', unknown[]>} */
+    const seen = { told: [], arrived: [], passed: [] };
+    const sock = { ws: new EventEmitter(), authState: { creds: { me: { id: '49150:1@s.whatsapp.net', lid: '900:1@lid' } } } };
+    sock.ws.on('CB:receipt', ({ attrs }) => seen.passed.push(attrs.from));
+    const tellReceipt = (/** @type {any} */ { address }) => seen.told.push(address) > 0;
+    holdBack(sock, { tellReceipt, onArrived: (id) => seen.arrived.push(id), hasRoom: () => true, onHeldBack: () => assert.fail('there is room') });
+    const senders = ['49150:3@s.whatsapp.net', '900@lid', '901:2@lid'];
+    for (const [at, from] of senders.entries()) sock.ws.emit('CB:receipt', { tag: 'receipt', attrs: { id: `M${at}`, from } });
+    assert.deepEqual(seen, { told: ['901@lid'], arrived: ['M2'], passed: senders });
+  });
+
+  it('a receipt that has waited says when it was given, unless that makes no sense', () => {
+    const at = (/** @type {object} */ attrs) => readReceipt({ attrs: { id: 'A', from: '901@lid', t: '1700000000', ...attrs }, content: undefined })[0]?.at;
+    assert.equal(at({ offline: '0' }), '2023-11-14T22:13:21.000Z');
+    for (const attrs of [{}, { offline: '0', t: undefined }, { offline: '0', t: 'soon' }, { offline: '0', t: '-1' }, { offline: '0', t: '99999999999' }]) assert.equal(at(attrs), undefined);
+  });
+
+  it('an edit is told in whatever it is wrapped, and nothing else that phones say among themselves', () => {
+    /** @type {any[]} */
+    const told = [];
+    const inbound = new Inbound({ seen: new Lru(10), tell: (data) => told.push([data.id, data.kind, data.text, data.edits]) > 0 });
+    const key = { remoteJid: '49151@s.whatsapp.net', fromMe: false };
+    const protocol = (/** @type {object} */ more) => ({ protocolMessage: { key: { id: 'FIRST' }, ...more } });
+    const caption = protocol({ type: 14, editedMessage: { imageMessage: { caption: 'STOP' } } });
+    const messages = {
+      EDIT: { editedMessage: { message: protocol({ type: 14, editedMessage: { conversation: 'STOP' } }) } },
+      VANISHING: { ephemeralMessage: { message: { editedMessage: { message: caption } } } },
+      BARE: protocol({ type: 14, editedMessage: { extendedTextMessage: { text: 'STOP' } } }),
+      EMPTY: protocol({ type: 14 }),
+      REVOKED: protocol({ type: 0 }),
+    };
+    for (const [id, message] of Object.entries(messages)) inbound.take({ key: { ...key, id }, messageTimestamp: 1_700_000_000, message }, false);
+    assert.deepEqual(told, [['EDIT', 'text', 'STOP', 'FIRST'], ['VANISHING', 'image', 'STOP', 'FIRST'], ['BARE', 'text', 'STOP', 'FIRST']]);
+  });
+
+  it('a time that is missing or makes no sense costs nothing but itself', () => {
+    /** @type {any[]} */
+    const told = [];
+    const inbound = new Inbound({ seen: new Lru(10), tell: (data) => told.push(data) > 0 });
+    const key = { remoteJid: '49151@s.whatsapp.net', fromMe: false };
+    for (const [at, messageTimestamp] of [NaN, 1_700_000_000, 1_700_000_000_000].entries()) inbound.take({ key: { ...key, id: `M${at}` }, messageTimestamp, message: { conversation: 'hi' } }, false);
+    const [missing, right, absurd] = told.map((data) => Date.parse(data.sent_at));
+    assert.equal(right, 1_700_000_000_000);
+    for (const now of [missing, absurd]) assert.ok(Math.abs((now ?? 0) - Date.now()) < 10_000);
+    const ban = (/** @type {string} */ expire) => classify({ output: { statusCode: 402 }, data: { code: '101', expire } }, { linking: false, now: 1_700_000_000_000 });
+    assert.deepEqual(ban('3600').detail, { until: '2023-11-14T23:13:20.000Z', kind: '101' });
+    for (const expire of ['99999999999999', 'soon', '-1']) assert.deepEqual(ban(expire).detail, { until: null, kind: '101' });
+  });
+
+  it('the engine logs texts, masked, and never what comes with them', () => {
+    /** @type {any[]} */
+    const lines = [];
+    const quiet = makeLog('silent');
+    const spy = Object.assign(Object.create(quiet), { isLevelEnabled: () => true, debug: (/** @type {any} */ ...line) => lines.push(line), info: (/** @type {any} */ ...line) => lines.push(line) });
+    engineLog(spy).warn({ node: { key: 'private' }, err: new Error('to 4915112345678') }, 'Invalid LID-PN mapping: 186235288189710@lid');
+    engineLog(spy).debug({ creds: 'private' }, 'nothing of this');
+    assert.deepEqual(lines, [[{ engine: true, cause: 'to 49151*****78' }, 'Invalid LID-PN mapping: 18623*****10@lid']]);
+  });
+
+  it('a slow reader of signals gets the newest state and every close, and holds nothing up', async () => {
+    const signals = new Signals();
+    const slow = new PassThrough({ highWaterMark: 1 });
+    signals.attach(slow, []);
+    const status = (/** @type {string} */ state, /** @type {number} */ at) => /** @type {any} */ ({ id: 'a', state, at });
+    for (let at = 0; at < 500; at += 1) signals.publish(status('connected', at));
+    signals.publish(status('closed', 500));
+    for (let at = 501; at < 1_000; at += 1) signals.publish(status('connecting', at));
+    const reading = readAll(slow);
+    await once(slow, 'drain');
+    signals.close();
+    const told = (await reading).trim().split('\n').map((line) => JSON.parse(line));
+    assert.deepEqual(told.map(({ state, at }) => [state, at]), [['connected', 0], ['closed', 500], ['connecting', 999]]);
+  });
+});
