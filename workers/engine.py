@@ -30,8 +30,8 @@ from workers.truths import Truths
 
 log = structlog.get_logger(__name__)
 BALANCE_S = 0.5
-CONSIDER_S = 0.25
-WATCH_S = 0.1
+CONSIDER_S = 0.5
+WATCH_S = 0.25
 CLEAR_S = 1.0
 COMPARE_S = 30.0
 INQUIRE_S = 5.0
@@ -164,8 +164,8 @@ class Engine:
         return {
             "beat": every(self.config.heartbeat_s, self.ownership.beat, name="beat", kick=self.ownership.beat_now),
             "watch": every(WATCH_S, self._watch, name="watch"),
-            "bridge_lease": every(
-                self.config.heartbeat_s, self.bridge_lease.lend, name="bridge_lease", kick=self.bridge_lease.due
+            "bridge_lease": every(  # kicked by each heartbeat: so often only when those fail
+                2 * self.config.heartbeat_s, self.bridge_lease.lend, name="bridge_lease", kick=self.bridge_lease.due
             ),
             "clear": every(CLEAR_S, self.suspects.clear, name="clear"),
             "balance": every(BALANCE_S, self.ownership.balance, name="balance"),

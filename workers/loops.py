@@ -8,21 +8,32 @@ import structlog
 from django.db import Error as DatabaseError
 
 from workers.bridge import BridgeError
+from workers.clocks import steady
 
 log = structlog.get_logger(__name__)
 LONGEST_PAUSE_S = 2.0
+_PHASE = steady()  # another one in each worker, so that those of a machine do not all ask the database in the same moment
 GATHER_S = 0.02  # what comes within a moment goes together
 
 
 async def every(period_s: float, step: Callable[[], Awaitable[None]], *, name: str, kick: asyncio.Event | None = None) -> None:
-    """Runs `step` each `period_s`, and at once when kicked. An error is logged, and the pause grows to 2 s while it lasts."""
+    """Runs `step` each `period_s`, and at once when kicked. An error is logged, and the pause grows to 2 s while it lasts.
+
+    Its periods end together with other loops': a process that has nothing to do pays for waking up, not for what it does.
+    """
     failures = 0
     while True:
         if kick:
             kick.clear()
         failures = await attempt(step, name=name, failures=failures)
-        pause = min(LONGEST_PAUSE_S, max(period_s, 0.1 * 2 ** min(failures, 6))) if failures else period_s
+        pause = min(LONGEST_PAUSE_S, max(period_s, 0.1 * 2 ** min(failures, 6))) if failures else left_of(period_s, steady())
         await pause_for(pause, None if failures else kick)
+
+
+def left_of(period_s: float, now: float) -> float:
+    """Seconds until the next multiple of the period; the one after it when that is too soon, as for a timer that came early."""
+    left = period_s - (now - _PHASE) % period_s
+    return left if left > period_s / 10 else left + period_s
 
 
 async def attempt(step: Callable[[], Awaitable[None]], *, name: str, failures: int) -> int:

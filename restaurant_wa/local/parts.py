@@ -46,14 +46,14 @@ class Site:
 def session_worker(site: Site, number: int) -> Part:
     """Owns sessions and runs their bridge. Ends first, while web still takes its bridge's last events."""
     name = f"session-{number}"
-    flags = ["--sessions", "-P", "threads", "-c", "2", "--without-gossip", "--without-mingle"]
+    flags = ["--sessions", "-P", "threads", "-c", "2", "--without-heartbeat", "--without-gossip", "--without-mingle"]
     program = _program(site, name, [*_celery("worker"), *flags, "-n", f"{name}@%h", "-l", "INFO"], grace_s=20)
     return Part(program=program, stage=1, ready=lambda: _worker_ready(site.env["DATABASE_URL"], name))
 
 
 def default_worker(site: Site) -> Part:
     """Webhooks and periodic work, in processes of their own so that they never delay a send."""
-    flags = ["-Q", "default", "-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle"]
+    flags = ["-Q", "default", "-P", "prefork", "-c", "2", "--without-heartbeat", "--without-gossip", "--without-mingle"]
     program = _program(site, "default", [*_celery("worker"), *flags, "-n", "default@%h", "-l", "INFO"], grace_s=20)
     return Part(program=program, stage=1)
 

@@ -5,7 +5,7 @@ name; `incarnation` tells one process from the next of the same name. A claim ra
 every later write of the owner carries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -137,7 +137,6 @@ def moving() -> int:
     return fetch(_Count, statement, {})[0].n
 
 
-@transaction.atomic
 def claim(*, me: Registration, limit: int, silent: Sequence[Ahead] = (), not_after: datetime | None = None) -> list[Claimed]:
     """Up to `limit` sessions that need an owner and have no living one; those this worker's name held before come first.
 
@@ -145,13 +144,25 @@ def claim(*, me: Registration, limit: int, silent: Sequence[Ahead] = (), not_aft
     former owner that were under way become uncertain in the same transaction. After `not_after` nothing is claimed: a clock that
     is later than the caller can explain was set forward, and with it the leases of the living seem to have run out.
     """
-    free = _lock_free(me, limit, silent, not_after)
+    values = {"not_after": not_after, **_silence(silent), **me._asdict()}
+    if not fetch(_Any, f"SELECT EXISTS (SELECT 1 {_FREE})", values)[0].is_there:  # nearly always, and asked all the time
+        return []
+    return _claim(me, limit, silent, values)
+
+
+@transaction.atomic
+def _claim(me: Registration, limit: int, silent: Sequence[Ahead], values: Mapping[str, object]) -> list[Claimed]:
+    free = _lock_free(limit, values)
     if not free:
         return []
     claimed = _take(me, free, gone=_bury([one.owner for one in free if one.owner and one.owner != me.worker], silent))
     if claimed:
         _leave_uncertain([one.session for one in claimed])
     return claimed
+
+
+class _Any(NamedTuple):
+    is_there: bool
 
 
 class _Free(NamedTuple):
@@ -180,20 +191,24 @@ def _silence(silent: Sequence[Ahead]) -> dict[str, list[object]]:
     return {"silent": [one.worker for one in silent], "beats": [one.heartbeat_at for one in silent]}
 
 
-def _lock_free(me: Registration, limit: int, silent: Sequence[Ahead], not_after: datetime | None) -> list[_Free]:
-    """Candidates. A claim that committed between this statement's snapshot and its lock may be among them, since a row that
-    changed is judged anew without its join: `_take` looks again, in a later snapshot, at rows that cannot change any more."""
-    statement = f"""
-        SELECT s.id, s.owner_id FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
+_FREE = f"""
+        FROM wa_session s LEFT JOIN worker w ON w.id = s.owner_id
         WHERE {WANTED}
           AND (w.id IS NULL OR w.expires_at <= clock_timestamp() OR {_IS_SILENT} OR {_IS_LEFT_BEHIND})
           AND EXISTS (SELECT 1 FROM worker me WHERE me.id = %(worker)s AND me.incarnation = %(incarnation)s
                       AND me.expires_at > clock_timestamp() AND NOT me.draining)
-          AND clock_timestamp() <= COALESCE(%(not_after)s::timestamptz, 'infinity')
+          AND clock_timestamp() <= COALESCE(%(not_after)s::timestamptz, 'infinity')"""
+
+
+def _lock_free(limit: int, values: Mapping[str, object]) -> list[_Free]:
+    """Candidates. A claim that committed between this statement's snapshot and its lock may be among them, since a row that
+    changed is judged anew without its join: `_take` looks again, in a later snapshot, at rows that cannot change any more."""
+    statement = f"""
+        SELECT s.id, s.owner_id {_FREE}
         ORDER BY s.owner_id = %(worker)s DESC NULLS LAST
         LIMIT %(limit)s
         FOR NO KEY UPDATE OF s SKIP LOCKED"""
-    return fetch(_Free, statement, {"limit": limit, "not_after": not_after, **_silence(silent), **me._asdict()})
+    return fetch(_Free, statement, {"limit": limit, **values})
 
 
 def _bury(owners: Sequence[UUID], silent: Sequence[Ahead]) -> list[UUID]:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Worker
@@ -23,6 +24,15 @@ def test_it_claims_what_needs_an_owner_and_raises_the_term(session: Session) -> 
     session.refresh_from_db()
     assert (session.owner_id, session.term) == (me.worker, 8)
     assert session.events.filter(kind="claimed", detail__term=8).exists()
+
+
+def test_looking_for_sessions_when_there_are_none_is_one_statement(session: Session) -> None:
+    linked(session)
+    me, other = register(), register("w2@here")
+    assert ownership.claim(me=me, limit=10)
+    with CaptureQueriesContext(connection) as asked:
+        assert ownership.claim(me=other, limit=10) == []
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

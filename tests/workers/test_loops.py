@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from workers.loops import every
+from workers.loops import every, left_of
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -52,3 +52,12 @@ def test_a_loop_outlives_its_errors_and_runs_at_once_when_kicked() -> None:
         return runs
 
     assert asyncio.run(run()) >= 3
+
+
+@pytest.mark.parametrize("period_s", [0.25, 1.0, 2.0, 30.0])
+@pytest.mark.parametrize("now", [1.0, 1234.56, 98_765.4321])
+def test_periods_end_together_and_never_at_once(period_s: float, now: float) -> None:
+    left = left_of(period_s, now)
+    assert period_s / 10 < left <= 1.1 * period_s
+    assert left_of(period_s, now + left) == pytest.approx(period_s, abs=1e-6)
+    assert left_of(0.25, now + left) == pytest.approx(0.25, abs=1e-6)  # the shortest period ends then, too

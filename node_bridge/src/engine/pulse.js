@@ -2,6 +2,7 @@ import { S_WHATSAPP_NET } from 'baileys';
 
 const QUIET_MS = 20_000;
 const ANSWER_MS = 20_000; // a server that is busy answers late, and would lose all its idle connections at once
+const TOGETHER_MS = 250; // the connections of a process wake it up together
 const LATE_MS = 1_000; // a timer that much behind its time: this process stood still meanwhile
 
 /**
@@ -40,7 +41,7 @@ export class Pulse {
   #listen() {
     const left = this.#heardAt + this.#with.quietMs - performance.now();
     if (left <= 0) return this.#ask();
-    this.#timer = setTimeout(() => this.#listen(), left);
+    this.#timer = setTimeout(() => this.#listen(), untilNextMultiple(left));
   }
 
   #ask() {
@@ -66,4 +67,9 @@ export class Pulse {
     const measure = (/** @type {unknown} */ answer) => void (answer && (this.pingMs = Math.round(performance.now() - askedAt)));
     sock.query(ping, answerMs).then(measure, () => {}); // a refusal is an answer, too: `frame` has told of it
   }
+}
+
+/** @param {number} ms @returns {number} those, and up to 250 more */
+function untilNextMultiple(ms) {
+  return ms + TOGETHER_MS - ((performance.now() + ms) % TOGETHER_MS);
 }
