@@ -17,6 +17,7 @@ from sessions_app.services import api_keys
 print("key:" + api_keys.issue(restaurant=Restaurant.objects.create(name="R", default_region="DE"), name="till")[1])
 """
 UNREADABLE = ["application/json; charset*=foo'en'x", "application/json; a*=1; a*0=2"]
+UNREADABLE_PARTS = ["form-data; a*=1; a*0=2; name=x", "form-data; a*0=1; a*1*=; a*=3; name=x"]
 NO_CHARSETS = [f"x/y; charset={name}" for name in ("hex", "base64", "rot13", "undefined")]
 
 
@@ -52,6 +53,13 @@ def test_a_content_type_that_says_nonsense_is_a_415(web: Stack, key: str, conten
 @pytest.mark.parametrize("content_type", UNREADABLE + NO_CHARSETS)
 def test_where_nothing_is_sent_no_content_type_matters(web: Stack, path: str, content_type: str) -> None:
     assert ask(web, "GET", f"{path}?a=b", Content_Type=content_type)[0] == 200
+
+
+@pytest.mark.parametrize("disposition", UNREADABLE_PARTS)
+def test_a_form_whose_parts_say_nonsense_is_a_400(web: Stack, disposition: str) -> None:
+    body = f"--x\r\nContent-Disposition: {disposition}\r\n\r\n1\r\n--x--\r\n".encode()
+    kind, cookie = "multipart/form-data; boundary=x", "csrftoken=" + "a" * 32  # with a token to compare the form is read
+    assert ask(web, "POST", "/admin/login/", body, Content_Type=kind, Cookie=cookie)[0] == 400
 
 
 @pytest.mark.parametrize("path", ["/api/v1/health", "/api/v1/messages", "/api/v1/openapi.json", "/livez"])
