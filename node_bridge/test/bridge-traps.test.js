@@ -106,6 +106,17 @@ describe('traps of the engine', () => {
     assert.equal((await stage.bridge.send(own, text(customer, 'x'))).body.outcome, 'acked');
   });
 
+  it('settings that are asked for in vain hold up no message', async () => {
+    const fault = await stage.network.fault({ on: 'query', match: { xmlns: 'w:sync:app:state' }, times: 0, do: { action: 'leave_out', tags: ['sync'] } });
+    const { id: own, number: from } = await stage.linked();
+    const asked = async () => (await stats()).accounts[from]?.asked['w:sync:app:state'];
+    await stage.network.until(asked);
+    assert.equal((await stage.bridge.send(own, text(await stage.phone(), 'x'))).body.outcome, 'acked');
+    const sofar = await asked();
+    assert.ok(sofar < 10, `asked ${sofar} times`);
+    await stage.network.call('DELETE', `/faults/${fault.id}`);
+  });
+
   it('a contact without devices gets nothing, and says so', async () => {
     const { body } = await stage.bridge.send(id, text('+4917700000009', 'x', { to: { phone: '+4917700000009', lid: '999999999999999' } }));
     assert.deepEqual(body, { outcome: 'not_sent', reason: 'no_devices' });
