@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import HttpRequest, HttpResponseNotFound
 from django.urls import register_converter
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -59,6 +60,12 @@ def _with_head(router: Router) -> Router:
             if "GET" in operation.methods:
                 operation.methods.append("HEAD")
     return router
+
+
+@csrf_exempt
+def root(request: HttpRequest) -> HttpResponseNotFound:
+    """There is nothing, for every method: ninja's own page asks a POST for a CSRF token."""
+    return HttpResponseNotFound()
 
 
 register_converter(IdConverter, "id")

@@ -79,6 +79,11 @@ def test_an_unknown_address_is_a_404(client: ApiClient, path: str) -> None:
     problem(client.get(path), 404, "not_found")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_there_is_nothing_at_the_root(method: str) -> None:
+    problem(Client(enforce_csrf_checks=True).generic(method, "/api/v1/", b"{}", "application/json"), 404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", "/messages"), ("PATCH", "/sessions"), ("DELETE", "/inbound"), ("TRACE", "/health")]
 )
