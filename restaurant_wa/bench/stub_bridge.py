@@ -1,7 +1,7 @@
 """A bridge without WhatsApp: what a worker uses of the HTTP contract of `node_bridge/README.md`, answered from memory.
 
-For measuring the worker alone, and for its tests. As a program, which needs nothing but aiohttp, it behaves towards its parent as
-the real one does; every session is linked, a send takes `--latency-ms` beside its typing, and `--book` is told when each one
+For measuring the worker alone. Every session is linked and connects at once. As a program, which needs nothing but aiohttp, it
+behaves towards its parent as the real one does; a send takes `--latency-ms` beside its typing, and `--book` is told when each one
 came and was answered. BRIDGE_COMMAND puts it in the real one's place.
 """
 
@@ -33,26 +33,15 @@ async def acked(session: str, send: Json) -> Json:
 
 
 class StubBridge:
-    """`answer` decides what becomes of each send. It keeps what was asked in `sends` and `calls`, in order, or `forgets`."""
+    """`answer` decides what becomes of each send."""
 
-    def __init__(self, *, secret: str = "", answer: Answer = acked, forgets: bool = False) -> None:
+    def __init__(self, *, secret: str = "", answer: Answer = acked) -> None:
         self.answer = answer
-        self.forgets = forgets
-        self.linked: set[str] = set()  # sessions that hold credentials
-        self.refuse_open: dict[str, tuple[int, str]] = {}  # session: HTTP status, code
-        self.refuse_ask: set[str] = set()  # sessions whose restrictions cannot be asked for
-        self.connects = True  # whether a login ends in `connected` at once
         self.open: dict[str, Json] = {}  # session: Status
-        self.sends: list[tuple[str, Json]] = []
-        self.calls: list[tuple[str, str, Json]] = []  # method, session, body or query
-        self.leases: list[tuple[int, int]] = []  # after how many calls, for how many milliseconds
-        self.leasable, self.refused_leases = True, 0
         self.port = 0
         self._secret = secret
         self._under_way: dict[str, set[asyncio.Future[Json]]] = defaultdict(set)  # sends, by session
         self._streams: set[asyncio.Queue[Json]] = set()
-
-    # --- What tests do to it; from any thread through `loop`
 
     def tell(self, session: str, state: str, **fields: Any) -> None:
         """Something became true of a session."""
@@ -68,10 +57,6 @@ class StubBridge:
 
     def close(self, session: str, reason: str, detail: Json | None = None) -> None:
         self.tell(session, "closed", close={"code": None, "reason": reason, "detail": detail})
-
-    def scan(self, session: str, phone: str) -> None:
-        self.linked.add(session)
-        self.tell(session, "connected", phone=phone, lid="1@lid", name="Luigi")
 
     # --- The contract
 
@@ -91,19 +76,14 @@ class StubBridge:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         if self._secret and request.headers.get("Authorization") != f"Bearer {self._secret}":
-            return _refusal(401, "unauthorized")
+            return refusal(401, "unauthorized")
         return await handler(request)
 
     async def _put(self, request: web.Request) -> web.Response:
         session, body = request.match_info["id"], await request.json()
-        self._keep_call("PUT", session, body)
-        if session in self.refuse_open:
-            return _refusal(*self.refuse_open[session])
-        if session not in self.linked and "link" not in body:
-            return _refusal(409, "not_linked")
         status = self.open.get(session, {})
         if status.get("term", 0) > body["term"]:
-            return _refusal(409, "stale_term")
+            return refusal(409, "stale_term")
         self.open[session] = {
             "id": session,
             "term": body["term"],
@@ -119,26 +99,13 @@ class StubBridge:
 
     async def _lease(self, request: web.Request) -> web.Response:
         good_for_ms = (await request.json())["good_for_ms"]
-        if not self.leasable:
-            self.refused_leases += 1
-            return _refusal(500, "internal")
-        if not self.forgets:
-            self.leases.append((len(self.calls), good_for_ms))
         return web.json_response({"held": good_for_ms > 0})
 
-    def _begin(self, session: str, body: Json) -> None:
-        if session in self.linked:
-            self.tell(session, "connected" if self.connects else "connecting")  # whose number it is its row knows
-        elif body["link"]["mode"] == "code":
-            self.tell(session, "linking", pairing_code={"code": "ABCD1234", "expires_at": _in(60)})
-        else:
-            self.tell(session, "linking", qr={"text": f"qr-of-{session}", "generated_at": _in(0), "expires_at": _in(60)})
+    def _begin(self, session: str, _: Json) -> None:
+        self.tell(session, "connected")  # whose number it is its row knows
 
     async def _delete(self, request: web.Request) -> web.Response:
         session, log_out = request.match_info["id"], request.query.get("logout") == "true"
-        self._keep_call("DELETE", session, dict(request.query))
-        if log_out:
-            self.linked.discard(session)
         self.close(session, "requested")
         return web.json_response({"closed": True, "logged_out": log_out})
 
@@ -157,20 +124,10 @@ class StubBridge:
     async def _send(self, session: str, send: Json) -> Json:
         if session not in self.open or self.open[session]["state"] != "connected":
             return {"outcome": "not_sent", "reason": "not_connected"}
-        if not self.forgets:
-            self.sends.append((session, send))
         return await self._answered_or_cut(session, send)
 
-    async def _ask(self, request: web.Request) -> web.Response:
-        session = request.match_info["id"]
-        self._keep_call("ASK", session, await request.json())
-        if session in self.refuse_ask:
-            return _refusal(409, "not_connected")
+    async def _ask(self, _: web.Request) -> web.Response:
         return web.json_response({"asked": True}, status=202)
-
-    def _keep_call(self, method: str, session: str, what: Json) -> None:
-        if not self.forgets:
-            self.calls.append((method, session, what))
 
     async def _answered_or_cut(self, session: str, send: Json) -> Json:
         """The end of the socket answers a send that is under way."""
@@ -214,22 +171,11 @@ class StubBridge:
         return runner
 
 
-def _refusal(status: int, code: str) -> web.Response:
+def refusal(status: int, code: str) -> web.Response:
     return web.json_response({"error": {"code": code, "message": code, "detail": None}}, status=status)
 
 
-def _in(seconds: float) -> str:
-    return datetime.fromtimestamp(datetime.now(UTC).timestamp() + seconds, UTC).isoformat()
-
-
 # --- As a program
-
-
-class Everything(set[str]):
-    """Every session is linked."""
-
-    def __contains__(self, _: object) -> bool:
-        return True
 
 
 def answer_after(latency_s: float, book: IO[str] | None = None) -> Answer:
@@ -247,9 +193,8 @@ def answer_after(latency_s: float, book: IO[str] | None = None) -> Answer:
 
 
 async def _main(port: int, latency_s: float, book: IO[str] | None) -> None:
-    stub = StubBridge(secret=os.environ.get("WHATSAPP_SECRET", ""), answer=answer_after(latency_s, book), forgets=True)
+    stub = StubBridge(secret=os.environ.get("WHATSAPP_SECRET", ""), answer=answer_after(latency_s, book))
     stub.port = port
-    stub.linked = Everything()
     await run(stub)
 
 

@@ -1,5 +1,5 @@
-"""The stub bridge for tests: in a thread of its own, as what the worker sees of its bridge process; and as a program that a
-session brings down, `python -m tests.support.stub_bridge --kills SESSION`."""
+"""The stub bridge for tests, which keeps what it was asked and refuses what it is told to: in a thread of its own, as what a
+worker sees of its bridge process; and as a program that a session brings down, `… --kills ID`."""
 
 import argparse
 import asyncio
@@ -8,11 +8,80 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from restaurant_wa.bench.stub_bridge import Answer, Everything, Json, StubBridge, acked, answer_after, run
+from aiohttp import web
+
+from restaurant_wa.bench import stub_bridge
+from restaurant_wa.bench.stub_bridge import Answer, Json, acked, answer_after, refusal, run
 from workers.bridge_process import BridgeStatus
 
 __all__ = ["Json", "StubBridge", "StubBridgeThread", "acked"]
+
+
+class StubBridge(stub_bridge.StubBridge):
+    """Sessions are linked by codes. From any other thread it is touched through `StubBridgeThread.do`."""
+
+    def __init__(self, *, secret: str = "", answer: Answer = acked) -> None:
+        super().__init__(secret=secret, answer=answer)
+        self.linked: set[str] = set()  # sessions that hold credentials
+        self.refuse_open: dict[str, tuple[int, str]] = {}  # session: HTTP status, code
+        self.refuse_ask: set[str] = set()  # sessions whose restrictions cannot be asked for
+        self.connects = True  # whether a login ends in `connected` at once
+        self.sends: list[tuple[str, Json]] = []
+        self.calls: list[tuple[str, str, Json]] = []  # method, session, body or query
+        self.leases: list[tuple[int, int]] = []  # after how many calls, for how many milliseconds
+        self.leasable, self.refused_leases = True, 0
+
+    def scan(self, session: str, phone: str) -> None:
+        self.linked.add(session)
+        self.tell(session, "connected", phone=phone, lid="1@lid", name="Luigi")
+
+    async def _put(self, request: web.Request) -> web.Response:
+        session, body = request.match_info["id"], await request.json()
+        self.calls.append(("PUT", session, body))
+        if session in self.refuse_open:
+            return refusal(*self.refuse_open[session])
+        if session not in self.linked and "link" not in body:
+            return refusal(409, "not_linked")
+        return await super()._put(request)
+
+    def _begin(self, session: str, body: Json) -> None:
+        if session in self.linked and self.connects:
+            super()._begin(session, body)
+        elif session in self.linked:
+            self.tell(session, "connecting")
+        elif body["link"]["mode"] == "code":
+            self.tell(session, "linking", pairing_code={"code": "ABCD1234", "expires_at": _in(60)})
+        else:
+            self.tell(session, "linking", qr={"text": f"qr-of-{session}", "generated_at": _in(0), "expires_at": _in(60)})
+
+    async def _lease(self, request: web.Request) -> web.Response:
+        if not self.leasable:
+            self.refused_leases += 1
+            return refusal(500, "internal")
+        self.leases.append((len(self.calls), (await request.json())["good_for_ms"]))
+        return await super()._lease(request)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        session = request.match_info["id"]
+        self.calls.append(("DELETE", session, dict(request.query)))
+        if request.query.get("logout") == "true":
+            self.linked.discard(session)
+        return await super()._delete(request)
+
+    async def _answered_or_cut(self, session: str, send: Json) -> Json:
+        self.sends.append((session, send))
+        return await super()._answered_or_cut(session, send)
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        session = request.match_info["id"]
+        self.calls.append(("ASK", session, await request.json()))
+        return refusal(409, "not_connected") if session in self.refuse_ask else await super()._ask(request)
+
+
+def _in(seconds: float) -> str:
+    return datetime.fromtimestamp(datetime.now(UTC).timestamp() + seconds, UTC).isoformat()
 
 
 class StubBridgeThread:
@@ -45,12 +114,11 @@ class StubBridgeThread:
         self._loop.close()
 
 
-class Poisoned(StubBridge):
+class Poisoned(stub_bridge.StubBridge):
     """One session ends this process whenever it logs in, or has it stand still for ever."""
 
     def __init__(self, *, kills: str, hangs: str, answer: Answer, secret: str) -> None:
-        super().__init__(secret=secret, answer=answer, forgets=True)
-        self.linked = Everything()
+        super().__init__(secret=secret, answer=answer)
         self._kills, self._hangs = kills, hangs
 
     def _begin(self, session: str, body: Json) -> None:
