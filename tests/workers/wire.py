@@ -17,7 +17,6 @@ from tests.support.owning import ago, queued
 from tests.support.stub_bridge import Json, StubBridge, acked
 from tests.workers.watching import until_status
 
-WARM, COLD, NEW = Message.Lane.WARM, Message.Lane.COLD, Message.Lane.NEW
 EAGER = Pace(0, 0)
 OTHER = "+4915187654321"
 TZ = ZoneInfo("Europe/Berlin")
