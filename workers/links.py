@@ -8,7 +8,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from sessions_app.policy.reconcile import Action, reconcile
-from sessions_app.services.linking import SessionRow
+from sessions_app.services.session_state import SessionRow
 from workers.bridge import Bridge, BridgeError, Status
 from workers.changes import Changes
 from workers.clocks import DatabaseClock, Lease, steady

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from sessions_app.services import ledgers, linking, rules, tallies
+from sessions_app.services import ledgers, rules, session_state, tallies
 from workers import pacer
 from workers.clocks import DatabaseClock
 from workers.database import Database
@@ -61,7 +61,9 @@ class Looks:
         mine = [owned for owned in map(self._table.get, woken) if owned]
         worker = self._ownership.worker
         if mine and worker:
-            await self._take_rows(await self._database.call(linking.load, worker=worker, sessions=[owned.id for owned in mine]))
+            await self._take_rows(
+                await self._database.call(session_state.load, worker=worker, sessions=[owned.id for owned in mine])
+            )
         for owned in mine:  # only now: what woke them may be a restriction that holds what waits
             if owned.may_send and not self._drain.paused:
                 self._drain.schedule(owned)
@@ -74,13 +76,13 @@ class Looks:
         believed, unreadable = {owned.id: owned for owned in self._table}, self._ownership.unreadable
         self._looks += 1
         again = bool(unreadable) and self._looks % LOOKS_FOR_ALL == 0
-        if again or await self._database.call(linking.count, worker=worker) != len(believed) + len(unreadable):
-            rows, looked_at = await self._database.call(linking.load, worker=worker), list(believed)
+        if again or await self._database.call(session_state.count, worker=worker) != len(believed) + len(unreadable):
+            rows, looked_at = await self._database.call(session_state.load, worker=worker), list(believed)
             unreadable &= {row.id for row in rows}
             await self._ownership.adopt(rows)
         else:
             looked_at = self._next_few(list(believed))
-            rows = await self._database.call(linking.load, worker=worker, sessions=looked_at, restless=True)
+            rows = await self._database.call(session_state.load, worker=worker, sessions=looked_at, restless=True)
         await self._take_rows(rows)
         for session in set(looked_at) - {row.id for row in rows}:
             self._lost(believed[session])
@@ -97,7 +99,7 @@ class Looks:
         if self._table.holds(owned) and not owned.leaving:  # a release is written before the table forgets it
             self._links.lose(owned)
 
-    async def _take_rows(self, rows: Iterable[linking.SessionRow]) -> None:
+    async def _take_rows(self, rows: Iterable[session_state.SessionRow]) -> None:
         learned = []
         for row in rows:
             if owned := self._table.get(row.id):
@@ -115,7 +117,7 @@ class Looks:
             for owned in learned:
                 self._drain.look_again(owned)
 
-    def _learn(self, owned: Owned, row: linking.SessionRow) -> bool:
+    def _learn(self, owned: Owned, row: session_state.SessionRow) -> bool:
         """Whether its restaurant has chosen otherwise, or more is known of the number."""
         before = owned.row
         if _known(row) == _known(before):
@@ -138,5 +140,5 @@ class Looks:
             owned.pacer.ledger = ledgers.recounted(owned.pacer.ledger, sent.get(owned.id, ()), self._clock.now())
 
 
-def _known(row: linking.SessionRow) -> tuple[object, ...]:
+def _known(row: session_state.SessionRow) -> tuple[object, ...]:
     return row.chosen, row.standing, row.first_linked_at, row.declared_on, row.declared_days

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from sessions_app.policy.sharing import fair_share, may_leave
-from sessions_app.services import linking, ownership, tallies
+from sessions_app.services import ownership, session_state, tallies
 from workers import pacer
 from workers.bridge_process import BridgeHost
 from workers.clocks import DatabaseClock, Lease, steady
@@ -178,9 +178,9 @@ class Ownership:
         if not claimed:
             return
         log.info("sessions.claimed", count=len(claimed))
-        await self.adopt(await self._work.call(linking.load, worker=me.worker, sessions=[one.session for one in claimed]))
+        await self.adopt(await self._work.call(session_state.load, worker=me.worker, sessions=[one.session for one in claimed]))
 
-    async def adopt(self, rows: Iterable[linking.SessionRow]) -> None:
+    async def adopt(self, rows: Iterable[session_state.SessionRow]) -> None:
         """Takes charge of sessions that this worker owns; those it has charge of already are left as they are."""
         fresh = sorted((row for row in rows if self._table.get(row.id) is None), key=_soonest_first)
         sent = await self._work.call(tallies.recent, sessions=[row.id for row in fresh]) if fresh else {}
@@ -193,7 +193,7 @@ class Ownership:
                     log.exception("session.cannot_be_read", session=str(row.id))
                     self.unreadable.add(row.id)
 
-    def _take(self, row: linking.SessionRow, sent: Sequence[tallies.Quarter]) -> None:
+    def _take(self, row: session_state.SessionRow, sent: Sequence[tallies.Quarter]) -> None:
         owned = adopt(row, pacer.of_row(row, sent, self._clock.now()))
         self._table.add(owned)
         self._truths.mark(owned)
@@ -243,7 +243,7 @@ class Ownership:
             await self._beats.call(ownership.leave, me=me)
 
 
-def _soonest_first(row: linking.SessionRow) -> float:
+def _soonest_first(row: session_state.SessionRow) -> float:
     """In this order they log in."""
     return row.next_send_at.timestamp() if row.next_send_at else math.inf
 

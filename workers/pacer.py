@@ -13,8 +13,8 @@ from sessions_app.policy.reasons import Held
 from sessions_app.policy.rules import Number
 from sessions_app.services import ledgers, rules, standing
 from sessions_app.services.claims import NOTHING, Due, Waiting
-from sessions_app.services.linking import SessionRow
 from sessions_app.services.rules import Rules
+from sessions_app.services.session_state import SessionRow
 from sessions_app.services.tallies import Quarter
 
 _MS = timedelta(milliseconds=1)

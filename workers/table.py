@@ -9,15 +9,15 @@ from uuid import UUID
 from sessions_app.policy.reasons import Held
 from sessions_app.policy.reconcile import Open, Wish
 from sessions_app.policy.reconcile import Truth as Known
-from sessions_app.services.linking import SessionRow, Truth
 from sessions_app.services.ownership import Claimed
+from sessions_app.services.session_state import SessionRow, Truth
 from workers.pacer import Pacer
 
 
 @dataclass(slots=True, eq=False)
 class Owned:
     row: SessionRow  # wishes, as last read
-    truth: Truth  # as last told by the bridge; `linking.write_truths` makes the row say the same
+    truth: Truth  # as last told by the bridge; `session_state.write_truths` makes the row say the same
     pacer: Pacer
     failures: int = 0
     open: Open = "no"

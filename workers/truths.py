@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from sessions_app.services import linking
+from sessions_app.services import session_state
 from workers.database import Database, is_passing
 from workers.table import Owned, Table
 
@@ -76,7 +76,7 @@ class Truths:
         if worker is None:
             return
         copies = [replace(owned.truth, events=list(owned.truth.events), facts=list(owned.truth.facts)) for owned in batch]
-        written = await self._database.call(linking.write_truths, worker=worker, truths=copies)
+        written = await self._database.call(session_state.write_truths, worker=worker, truths=copies)
         for owned, copy in zip(batch, copies, strict=True):
             del owned.truth.events[: len(copy.events)]
             del owned.truth.facts[: len(copy.facts)]

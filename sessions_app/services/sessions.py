@@ -1,4 +1,4 @@
-"""What people and programs ask of a session. They write wishes; the session's owner makes them true (`linking`).
+"""What people and programs ask of a session. They write wishes; the session's owner makes them true (`session_state`).
 
 Each verb changes the row only while that makes sense, by one conditional update, appends to the activity log and wakes
 the owner. A session that holds no credentials and has no live owner is finished here: nobody else would do it.

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, SessionEvent, Webhook, WebhookDelivery
 from sessions_app.policy.webhooks import OUTAGE, Answer, judge
-from sessions_app.services import deliveries, inbound, linking, messages, sessions, sweeps, webhooks
+from sessions_app.services import deliveries, inbound, messages, session_state, sessions, sweeps, webhooks
 from sessions_app.services.deliveries import Due, Result
 from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import PHONE, event, receipt, received, record
-from tests.services.test_linking import truth
+from tests.services.test_session_state import truth
 from tests.support.claiming import acked, claim, settle
 from tests.support.owning import ago, in_threads, queued
 from tests.support.stack import eventually
@@ -194,7 +194,7 @@ def test_what_cannot_be_read_costs_nothing(webhook: Webhook, session: Session, d
 def test_a_ban_is_told_with_its_reason(webhook: Webhook, session: Session, me: Registration, mine: Claimed) -> None:
     for state, reason in (("connecting", ""), ("connected", ""), ("blocked", "banned_temporarily")):
         change = {"from": "x", "to": state, "reason": reason}
-        linking.write_truths(worker=me.worker, truths=[truth(mine, state, reason=reason, events=[change])])
+        session_state.write_truths(worker=me.worker, truths=[truth(mine, state, reason=reason, events=[change])])
     assert [(data["state"], data["reason"], data["session_name"]) for _, data in told()] == [
         ("connected", "", "main"),
         ("blocked", "banned_temporarily", "main"),
@@ -205,10 +205,10 @@ def test_a_move_to_another_worker_is_no_news(webhook: Webhook, session: Session,
     """The new owner's row says `connecting`, then `connected`; nobody was told that it was gone."""
     for before, state in (("x", "connected"), ("disconnected", "connecting"), ("connecting", "connected")):
         change = {"from": before, "to": state}
-        linking.write_truths(worker=me.worker, truths=[truth(mine, state, events=[change])])
+        session_state.write_truths(worker=me.worker, truths=[truth(mine, state, events=[change])])
     assert [data["state"] for _, data in told()] == ["connected"]
     for before, state in (("connected", "disconnected"), ("connecting", "connected")):
-        linking.write_truths(worker=me.worker, truths=[truth(mine, state, events=[{"from": before, "to": state}])])
+        session_state.write_truths(worker=me.worker, truths=[truth(mine, state, events=[{"from": before, "to": state}])])
     assert [data["state"] for _, data in told()] == ["disconnected", "connected"]
 
 

@@ -7,9 +7,9 @@ from django.db import connection
 
 from sessions_app.models import Message, SendTally, Session, SessionEvent
 from sessions_app.policy.lanes import LANES
-from sessions_app.services import linking, numbers, outlook
-from sessions_app.services.linking import Truth
+from sessions_app.services import numbers, outlook, session_state
 from sessions_app.services.ownership import Claimed, Registration
+from sessions_app.services.session_state import Truth
 from tests.services.test_lanes import enqueue
 from tests.support.claiming import claim, contact, fresh, sent, settle
 from tests.support.claiming import numbers as many
@@ -21,12 +21,12 @@ FIRST, SECOND = "+4915199999991", "+4915199999992"
 def log_out(me: Registration, mine: Claimed, phone: str = "", lid: str = "") -> None:
     """With what is remembered of it: its number is, when its phone did it."""
     over = Truth(session=mine.session, term=mine.term, state="unlinked", phone=phone, lid=lid)
-    linking.write_truths(worker=me.worker, truths=[over])
+    session_state.write_truths(worker=me.worker, truths=[over])
 
 
 def link(me: Registration, mine: Claimed, phone: str, lid: str = "") -> Session:
     now = Truth(session=mine.session, term=mine.term, state="connected", linked=True, phone=phone, lid=lid)
-    linking.write_truths(worker=me.worker, truths=[now])
+    session_state.write_truths(worker=me.worker, truths=[now])
     return Session.objects.get(pk=mine.session)
 
 

@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import Session
-from sessions_app.services import linking, ownership, sessions
-from sessions_app.services.linking import Truth
+from sessions_app.services import ownership, session_state, sessions
 from sessions_app.services.ownership import Claimed, Registration
+from sessions_app.services.session_state import Truth
 from tests.support.owning import ago, register
 
 
@@ -19,7 +19,7 @@ def truth(mine: Claimed, state: str, **more: object) -> Truth:
 def test_it_writes_what_is_true_and_logs_the_change(session: Session, me: Registration, mine: Claimed) -> None:
     expires = ago(seconds=-60)
     shown = truth(mine, "linking", qr="the code", qr_expires_at=expires, events=[{"from": "connected", "to": "linking"}])
-    assert linking.write_truths(worker=me.worker, truths=[shown]) == {session.pk}
+    assert session_state.write_truths(worker=me.worker, truths=[shown]) == {session.pk}
     session.refresh_from_db()
     assert (session.state, session.qr, session.qr_expires_at, session.linked_at) == ("linking", "the code", expires, None)
     assert session.state_changed_at is not None
@@ -28,8 +28,8 @@ def test_it_writes_what_is_true_and_logs_the_change(session: Session, me: Regist
 
 def test_a_former_owner_writes_nothing(session: Session, me: Registration, mine: Claimed) -> None:
     stale = Truth(session=mine.session, term=mine.term - 1, state="logged_out", events=[{"to": "logged_out"}])
-    assert linking.write_truths(worker=me.worker, truths=[stale]) == set()
-    assert linking.write_truths(worker=register("w2@here").worker, truths=[truth(mine, "logged_out")]) == set()
+    assert session_state.write_truths(worker=me.worker, truths=[stale]) == set()
+    assert session_state.write_truths(worker=register("w2@here").worker, truths=[truth(mine, "logged_out")]) == set()
     session.refresh_from_db()
     assert (session.state, session.linked_at is not None) == ("connected", True)
     assert not session.events.filter(kind="state").exists()
@@ -39,10 +39,10 @@ def test_the_time_of_linking_is_kept_and_a_log_out_ends_it(session: Session, me:
     since = session.linked_at
     session.refresh_from_db()
     since = session.linked_at
-    linking.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True)])
+    session_state.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True)])
     session.refresh_from_db()
     assert session.linked_at == since
-    linking.write_truths(worker=me.worker, truths=[truth(mine, "logged_out", linked=False)])
+    session_state.write_truths(worker=me.worker, truths=[truth(mine, "logged_out", linked=False)])
     session.refresh_from_db()
     assert session.linked_at is None
 
@@ -65,7 +65,7 @@ def test_a_log_out_says_whether_a_restriction_came_first(
 ) -> None:
     session.events.create(at=ago(days=29), kind=kind, detail=detail)
     session.events.create(at=ago(days=31), kind="number_restricted", detail={"active": True})
-    linking.write_truths(worker=me.worker, truths=[logged_out(mine)])
+    session_state.write_truths(worker=me.worker, truths=[logged_out(mine)])
     assert session.events.get(detail__to="logged_out").detail.get("restricted_before") is before
 
 
@@ -73,12 +73,12 @@ def test_a_wish_to_link_ends_but_a_newer_one_stays(session: Session, me: Registr
     Session.objects.update(linked_at=None)
     sessions.link(session=session, phone="+4915112345678")
     done = session.link_until
-    linking.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True, link_ended=done)])
+    session_state.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True, link_ended=done)])
     session.refresh_from_db()
     assert (session.link_until, session.link_phone) == (None, "")
     later = timezone.now() + timedelta(minutes=9)
     Session.objects.update(link_until=later)
-    linking.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True, link_ended=done)])
+    session_state.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True, link_ended=done)])
     session.refresh_from_db()
     assert session.link_until == later
 
@@ -86,32 +86,32 @@ def test_a_wish_to_link_ends_but_a_newer_one_stays(session: Session, me: Registr
 def test_a_restart_wish_made_meanwhile_is_not_lost(session: Session, me: Registration, mine: Claimed) -> None:
     sessions.restart(session=session)
     sessions.restart(session=session)
-    linking.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True, restart_done=1)])
+    session_state.write_truths(worker=me.worker, truths=[truth(mine, "connected", linked=True, restart_done=1)])
     session.refresh_from_db()
     assert (session.restart_wish, session.restart_done) == (2, 1)
 
 
 def test_the_frequent_look_leaves_out_steady_sessions(session: Session, me: Registration, mine: Claimed) -> None:
-    assert linking.load(worker=me.worker, sessions=[], restless=True) == []
-    assert [row.id for row in linking.load(worker=me.worker)] == [session.pk]
+    assert session_state.load(worker=me.worker, sessions=[], restless=True) == []
+    assert [row.id for row in session_state.load(worker=me.worker)] == [session.pk]
     for wish in (sessions.restart, sessions.stop, sessions.log_out):
         Session.objects.update(desired="online", restart_done=0, restart_wish=0)
         session.refresh_from_db()
         wish(session=session)
-        assert [row.id for row in linking.load(worker=me.worker, sessions=[], restless=True)] == [session.pk], wish
+        assert [row.id for row in session_state.load(worker=me.worker, sessions=[], restless=True)] == [session.pk], wish
 
 
 def test_a_deleted_session_reads_as_to_be_logged_out(session: Session, me: Registration, mine: Claimed) -> None:
     Session.objects.update(deleted_at=timezone.now())
-    assert [row.desired for row in linking.load(worker=me.worker)] == ["unlinked"]
+    assert [row.desired for row in session_state.load(worker=me.worker)] == ["unlinked"]
 
 
 def test_what_the_name_held_before_its_restart_is_not_its_own_until_claimed(
     session: Session, me: Registration, mine: Claimed
 ) -> None:
-    assert linking.count(worker=me.worker) == 1
+    assert session_state.count(worker=me.worker) == 1
     again = register()
-    assert (linking.load(worker=again.worker), linking.count(worker=again.worker)) == ([], 0)
+    assert (session_state.load(worker=again.worker), session_state.count(worker=again.worker)) == ([], 0)
     assert ownership.claim(me=again, limit=1) == [Claimed(session.pk, mine.term + 1)]
-    assert [row.term for row in linking.load(worker=again.worker)] == [mine.term + 1]
-    assert linking.count(worker=again.worker) == 1
+    assert [row.term for row in session_state.load(worker=again.worker)] == [mine.term + 1]
+    assert session_state.count(worker=again.worker) == 1

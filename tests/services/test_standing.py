@@ -19,8 +19,8 @@ from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, NewCha
 from sessions_app.policy.standing import KEPT_SIGNAL_DAYS, Standing
 from sessions_app.policy.standing import folded as fold
 from sessions_app.policy.warmup import WarmUp, good_days
-from sessions_app.services import inbound, linking, outlook, sessions, standing
-from sessions_app.services.linking import Truth
+from sessions_app.services import inbound, outlook, session_state, sessions, standing
+from sessions_app.services.session_state import Truth
 from tests.policy.strategies import NOW, events, zones
 from tests.services.test_inbound import event
 from tests.services.test_wakeups import client, tasks
@@ -306,7 +306,7 @@ def test_what_an_owner_was_told_counts_while_it_owns(session: Session, owned: bo
     now = timezone.now()
     facts: list[Event] = [Refused(now), Ban(now, now + DAY)]
     truth = Truth(session.pk, mine.term - (not owned), "blocked", facts=facts)
-    assert linking.write_truths(worker=me.worker, truths=[truth]) == ({session.pk} if owned else set())
+    assert session_state.write_truths(worker=me.worker, truths=[truth]) == ({session.pk} if owned else set())
     assert known(session) == (folded(facts) if owned else Standing())
 
 

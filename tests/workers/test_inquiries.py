@@ -10,7 +10,7 @@ import pytest
 from sessions_app.models import Restaurant, Session
 from sessions_app.policy.restrictions import ASK_AGAIN, DEBOUNCE
 from sessions_app.policy.signals import CapStatus, Event, NewChatCap, Refused, TimeLock
-from sessions_app.services import linking, standing
+from sessions_app.services import session_state, standing
 from tests.policy.strategies import NOW
 from tests.support.owning import connected, linked, register
 from tests.support.stub_bridge import StubBridge, StubBridgeThread
@@ -42,7 +42,7 @@ class Asking:
         connected(many[0], me)
         Session.objects.update(state="connected")
         self.worker = me.worker
-        rows = sorted(linking.load(worker=me.worker), key=lambda row: row.id)
+        rows = sorted(session_state.load(worker=me.worker), key=lambda row: row.id)
         for row in rows:
             owned = adopt(row, of_row(row, [], NOW))
             owned.open, owned.asked_at = "connected", NOW
@@ -51,7 +51,7 @@ class Asking:
 
     def told(self, owned: Owned, *events: Event) -> None:
         standing.note(facts=[(owned.id, event) for event in events])
-        [row] = linking.load(worker=self.worker, sessions=[owned.id])
+        [row] = session_state.load(worker=self.worker, sessions=[owned.id])
         owned.row, owned.pacer.number = row, number_of(row, NOW)
 
     def at(self, when: datetime) -> list[str]:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from sessions_app.models import Message, Restaurant, Session, Worker
 from sessions_app.policy.sharing import MOVING_AT_ONCE
-from sessions_app.services import claims, linking, ownership, sending, sessions
+from sessions_app.services import claims, ownership, sending, session_state, sessions
 from tests.support.owning import ago, linked, linked_sessions, queued, register, timeline
 from tests.support.proxy import Proxy
 from tests.support.stack import eventually
@@ -113,9 +113,9 @@ def test_a_session_that_was_taken_away_is_let_go_without_a_fight(
 def test_comparing_with_the_bridge_writes_nothing_while_nothing_changes(
     session: Session, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compare, write = Signals.compare, linking.write_truths
+    compare, write = Signals.compare, session_state.write_truths
     compared: list[int] = []  # how much had been written by then
-    written: list[linking.Truth] = []
+    written: list[session_state.Truth] = []
 
     async def counted(signals: Signals) -> None:
         await compare(signals)
@@ -126,7 +126,7 @@ def test_comparing_with_the_bridge_writes_nothing_while_nothing_changes(
         return write(**given)
 
     monkeypatch.setattr(Signals, "compare", counted)
-    monkeypatch.setattr(linking, "write_truths", noted)
+    monkeypatch.setattr(session_state, "write_truths", noted)
     monkeypatch.setattr("workers.engine.COMPARE_S", 0.1)
     online(session, stub)
     make_runner()
