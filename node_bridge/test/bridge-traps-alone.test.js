@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import { addTransactionCapability, makeEventBuffer } from 'baileys';
+import { addTransactionCapability, makeEventBuffer, MessageRetryManager } from 'baileys';
 import { ProtocolAddress, SessionBuilder, SessionCipher } from 'libsignal';
 import { classify } from '../src/engine/closes.js';
 import { Directory } from '../src/engine/directory.js';
@@ -19,6 +19,7 @@ import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
 import { ackMessages } from '../src/engine/traps/message-acks.js';
 import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
+import { answerRetries } from '../src/engine/traps/retry-receipts.js';
 import { answerPings } from '../src/engine/traps/server-pings.js';
 import { leaveSettings } from '../src/engine/traps/settings-changes.js';
 import { whoIs } from '../src/engine/who-is.js';
@@ -45,6 +46,13 @@ describe('traps without a network', () => {
     finish();
     await Promise.all([sending, deleting]);
     assert.deepEqual(written, ['lid-mapping', 'session']);
+  });
+
+  it('no message that was sent stays in memory: the store has it', () => {
+    const manager = new MessageRetryManager(engineLog(log), 5);
+    answerRetries({ ws: new EventEmitter(), messageRetryManager: manager }, { findMessage: async () => undefined, log });
+    manager.addRecentMessage('49152@s.whatsapp.net', 'id', { conversation: 'x' });
+    assert.equal(manager.getRecentMessage('49152@s.whatsapp.net', 'id'), undefined);
   });
 
   it("a job that waits for another session's keeps its own context", async () => {

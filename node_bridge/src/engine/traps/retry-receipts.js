@@ -18,6 +18,8 @@ const REMEMBERED = 1_000;
 export function answerRetries(sock, { findMessage, log }) {
   /** @type {Lru<number>} */
   const answered = new Lru(REMEMBERED);
+  // Baileys keeps 512 messages of each number for this, each with a timer that holds whatever its transaction had read. The store has them all.
+  if (sock.messageRetryManager) sock.messageRetryManager.addRecentMessage = () => {};
   intercept(sock.ws, 'CB:receipt', (node, next) => {
     if (!isRetryOfChat(node)) return next();
     answer(sock, node, { findMessage, log, answered })
