@@ -1,7 +1,14 @@
-"""What a connected session takes: memory, and CPU while nothing is sent; and what comes back when it is closed."""
+"""What a connected session takes: memory, and CPU while nothing is sent; and what comes back when it is closed.
+
+Idle CPU is mostly the price of waking up, which machines differ in tenfold: what does nothing else is measured beside it.
+"""
 
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +22,17 @@ from restaurant_wa.local.console import step
 WORKER = "session-1"
 LIGHTLY = 2  # messages of each session, to as many customers
 FOR_SESSIONS = 200  # the idle CPU is told for that many
+WAKES_PER_S = 10
+_WAKING = f"""
+import asyncio
+
+async def main():
+    print("awake", flush=True)
+    while True:
+        await asyncio.sleep({1 / WAKES_PER_S})
+
+asyncio.run(main())
+"""
 _NOT = "SELECT count(*) AS n FROM wa_session WHERE state <> %s"
 _LEFT = "SELECT count(*) AS n FROM message WHERE delivered_at IS NULL"
 
@@ -95,8 +113,9 @@ class Watch:
         self._settled()
         worker, bridge = self._pids()
         sizes: list[Sizes] = []
-        with step(f"Watching them do nothing for {self._plan.idle_s:g} s"):
-            meter, until = Meter({"worker": worker, "bridge": bridge}, {}), time.monotonic() + self._plan.idle_s
+        with step(f"Watching them do nothing for {self._plan.idle_s:g} s"), _waking() as waking:
+            meter = Meter({"worker": worker, "bridge": bridge, "waking": waking}, {})
+            until = time.monotonic() + self._plan.idle_s
             while (left := until - time.monotonic()) > 0:
                 sizes.append(self._sizes())
                 time.sleep(min(1.0, left))
@@ -112,6 +131,17 @@ class Watch:
         return worker, usage.only_child(worker)
 
 
+@contextmanager
+def _waking() -> Iterator[int]:
+    with subprocess.Popen([sys.executable, "-I", "-c", _WAKING], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            process.stdout.readline()  # it has started
+            yield process.pid
+        finally:
+            process.kill()
+
+
 def _of_each(empty: Sizes, full: Sizes, sessions: int) -> dict[str, float]:
     return {
         "bridge_mb_empty": empty.bridge,
@@ -124,12 +154,15 @@ def _of_each(empty: Sizes, full: Sizes, sessions: int) -> dict[str, float]:
 
 
 def _idle_figures(cpu_s: dict[str, float], plan: Plan) -> dict[str, float]:
+    """`waking_ms`: CPU of one wake-up of a loop of Python's that has nothing to do."""
+    waking_s = cpu_s.pop("waking")
     percent = {name: 100 * taken / plan.idle_s for name, taken in cpu_s.items()}
     both = sum(percent.values())
     return {
         **{f"idle_{name}_cpu_percent": one for name, one in percent.items()},
         "idle_cpu_percent": both,
         f"idle_cpu_percent_for_{FOR_SESSIONS}": both * FOR_SESSIONS / plan.sessions,
+        "waking_ms": 1_000 * waking_s / (plan.idle_s * WAKES_PER_S),
     }
 
 

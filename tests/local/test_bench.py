@@ -204,6 +204,7 @@ def test_memory_tells_what_a_session_takes(tmp_path: Path) -> None:
     assert found["bridge_mb"] > found["bridge_mb_empty"] > 0
     assert found["bridge_mb_per_session"] == pytest.approx((found["bridge_mb"] - found["bridge_mb_empty"]) / 2, abs=0.01)
     assert {"worker_kb_per_session", "idle_cpu_percent", "idle_cpu_percent_for_200", "returned_percent"} <= set(found)
+    assert 0 <= found["waking_ms"] < 50
     assert len(found["bridge_mb_closed"]) == len(found["bridge_mb_open"]) == 1
 
 
