@@ -7,7 +7,7 @@ import pytest
 
 from sessions_app.models import Restaurant, Session, SessionEvent
 from sessions_app.policy import quarantine
-from tests.support.owning import linked, linked_sessions
+from tests.support.owning import ago, linked, linked_sessions
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge, StubBridgeThread
 from tests.workers.conftest import MakeBridge, MakeRunner, config, signal_to, until_connected
@@ -114,7 +114,8 @@ def test_a_hang_is_held_against_the_session_that_logged_in_when_it_began(
     many, bridge = linked_sessions(restaurant, 3), make_bridge("--hangs", session.pk)
     make_runner(host=bridge)
     until_connected(many)
-    eventually(lambda: not Session.objects.filter(connected_at=None, pk__in=[one.pk for one in many]).exists(), what="all")
+    young = Session.objects.filter(pk__in=[one.pk for one in many]).exclude(connected_at__lt=ago(seconds=1))
+    eventually(lambda: not young.all().exists(), what="the end of their youth")
     linked(session)
     eventually(lambda: bridge.status.deaths == 1, what="the death")
     eventually(lambda: Session.objects.get(pk=session.pk).bridge_deaths == 1, what="its death on record")
