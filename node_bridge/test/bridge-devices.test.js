@@ -124,8 +124,11 @@ describe('a device without keys', () => {
   const me = { id: '49150:7@s.whatsapp.net', lid: '900:7@lid' };
   const device = (/** @type {string} */ user, /** @type {number} */ id, server = 'lid') => ({ user, server, device: id });
 
-  /** @param {{sessions?: string[]}} [options] */
-  function trap({ sessions = [] } = {}) {
+  const keys = ['registration', 'identity', 'skey'].map((tag) => ({ tag, attrs: {} }));
+  const error = [{ tag: 'error', attrs: {} }];
+
+  /** @param {{sessions?: string[], instead?: object[] | undefined}} [options] - `instead`: what the answer has in the place of keys */
+  function trap({ sessions = [], instead = error } = {}) {
     const lidMapping = { getPNForLID: async (/** @type {string} */ jid) => jid.replace('901', '49151').replace('900', '49150').replace('@lid', '@s.whatsapp.net') };
     const validateSession = async (/** @type {string} */ jid) => ({ exists: sessions.includes(jid) });
     const ws = new EventEmitter();
@@ -133,7 +136,7 @@ describe('a device without keys', () => {
     const sift = spareOtherDevices({ ws, authState: { creds: { me } }, signalRepository: { lidMapping, validateSession } }, () => now);
     /** @param {string[]} jids whom there are no keys for */
     const answered = async (...jids) => {
-      const users = ['901:1@lid', ...jids].map((jid) => ({ tag: 'user', attrs: { jid }, content: [{ tag: jids.includes(jid) ? 'error' : 'skey', attrs: {} }] }));
+      const users = ['901:1@lid', ...jids].map((jid) => ({ tag: 'user', attrs: { jid }, content: jids.includes(jid) ? instead : keys }));
       const node = { tag: 'iq', attrs: { type: 'result' }, content: [{ tag: 'list', attrs: {}, content: users }] };
       ws.emit('frame', node);
       await new Promise(setImmediate);
@@ -154,6 +157,14 @@ describe('a device without keys', () => {
     wait(3_600_000);
     assert.deepEqual(await sift('901', [phone, browser]), [phone, browser]);
   });
+
+  for (const [how, instead] of /** @type {[string, object[]][]} */ ([['nothing', []], ['a part of them', keys.slice(1)]])) {
+    it(`is told by ${how} as well as by an error`, async () => {
+      const { sift, answered } = trap({ instead });
+      assert.deepEqual(await answered('901:3@lid'), ['901:1@lid']);
+      assert.deepEqual(await sift('901', [device('901', 0), device('901', 3)]), [device('901', 0)]);
+    });
+  }
 
   it('of our own is left out even if none remains', async () => {
     const { sift, answered } = trap();

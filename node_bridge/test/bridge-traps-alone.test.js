@@ -14,7 +14,7 @@ import { Inbound } from '../src/engine/inbound.js';
 import { Inquiry } from '../src/engine/inquiry.js';
 import { Lookups } from '../src/engine/lookups.js';
 import { readReceipt } from '../src/engine/receipts.js';
-import { repositoryWith } from '../src/engine/traps/repository.js';
+import { askedOnce, repositoryWith } from '../src/engine/traps/repository.js';
 import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
 import { ackMessages } from '../src/engine/traps/message-acks.js';
@@ -53,6 +53,25 @@ describe('traps without a network', () => {
     answerRetries({ ws: new EventEmitter(), messageRetryManager: manager }, { findMessage: async () => undefined, log });
     manager.addRecentMessage('49152@s.whatsapp.net', 'id', { conversation: 'x' });
     assert.equal(manager.getRecentMessage('49152@s.whatsapp.net', 'id'), undefined);
+  });
+
+  it('who has no LID is asked for keys by number, and for a LID once in ten minutes', async () => {
+    const [alice, bob] = ['49151@s.whatsapp.net', '49152:3@s.whatsapp.net'];
+    let [asked, now] = [0, 0];
+    const pnToLid = async () => {
+      asked += 1;
+      return [];
+    };
+    const keys = addTransactionCapability(/** @type {any} */ ({ get: async () => ({ 49152: '902' }), set: async () => {} }), engineLog(log), { maxCommitRetries: 1, delayBetweenTriesMs: 0 });
+    const { lidMapping } = repositoryWith(() => {})(/** @type {any} */ ({ creds: {}, keys }), engineLog(log), pnToLid);
+    for (let times = 0; times < 2; times += 1) {
+      assert.deepEqual((await lidMapping.getLIDsForPNs([alice, bob]))?.map(({ lid }) => lid).sort(), [alice, '902:3@lid'].sort());
+    }
+    assert.equal(await lidMapping.getLIDForPN(alice), null);
+    assert.equal(asked, 1);
+    const once = askedOnce(pnToLid, () => now);
+    for (now of [0, 599_999, 600_000]) assert.deepEqual(await once([alice]), []);
+    assert.equal(asked, 3);
   });
 
   it("a job that waits for another session's keeps its own context", async () => {

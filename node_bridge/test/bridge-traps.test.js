@@ -117,6 +117,18 @@ describe('traps of the engine', () => {
     await stage.network.call('DELETE', `/faults/${fault.id}`);
   });
 
+  it('a customer without a LID is written to by number', async () => {
+    const fault = await stage.network.fault({ on: 'query', match: { xmlns: 'usync' }, times: 0, do: { action: 'leave_out', tags: ['lid'] } });
+    const { id: own } = await stage.linked();
+    const customer = await stage.phone();
+    for (const words of ['hello', 'again']) {
+      const { body } = await stage.bridge.send(own, text(customer, words));
+      assert.deepEqual([body.outcome, /@s\.whatsapp\.net$/.test(body.address)], ['acked', true], JSON.stringify(body));
+    }
+    assert.deepEqual((await stage.network.shown(customer)).map((shown) => shown.text), ['hello', 'again']);
+    await stage.network.call('DELETE', `/faults/${fault.id}`);
+  });
+
   it('a contact without devices gets nothing, and says so', async () => {
     const { body } = await stage.bridge.send(id, text('+4917700000009', 'x', { to: { phone: '+4917700000009', lid: '999999999999999' } }));
     assert.deepEqual(body, { outcome: 'not_sent', reason: 'no_devices' });

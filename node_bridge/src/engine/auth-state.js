@@ -3,7 +3,8 @@ import { proto } from 'baileys';
 /** @typedef {import('../store/vault.js').Vault} Vault */
 
 const MOST_ROUNDS = 5;
-const IN_A_ROW_MS = 25_000; // longer than a question waits for its answer
+const UNANSWERED_MS = 19_000; // a question waits for 20 s
+const IN_A_ROW_MS = 25_000;
 
 /**
  * Baileys' key store over a vault. Asked for a trusted-contact token it always adds that ours was issued just now: Baileys would
@@ -27,21 +28,23 @@ export function keyStore(vault) {
 }
 
 /**
- * Baileys asks for the phone's settings again and again while the answers do not name the collection that was asked for, under the account's lock,
- * for which sends wait. Each round looks here for the version it knows, as long as there is none: an error ends it, and Baileys goes on without.
+ * Baileys asks for the phone's settings again and again while the answers do not name the collection that was asked for, or do not come, under the
+ * account's lock, for which sends wait. Each round looks here for the version it knows, as long as there is none: an error ends it, and Baileys goes
+ * on without; on this connection it is not asked for again.
  */
 class Rounds {
   /** @type {Map<string, {count: number, at: number}>} */ #of = new Map();
+  /** @type {Set<string>} */ #givenUp = new Set();
 
   /** @param {string} name - a collection */
   count(name) {
     const now = performance.now();
     const before = this.#of.get(name);
-    const count = before && now - before.at < IN_A_ROW_MS ? before.count + 1 : 1;
+    const sinceMs = before ? now - before.at : Infinity;
+    const count = before && sinceMs < IN_A_ROW_MS ? before.count + 1 : 1;
     this.#of.set(name, { count, at: now });
-    if (count <= MOST_ROUNDS) return;
-    this.#of.delete(name);
-    throw new Error(`WhatsApp does not answer what was asked of "${name}"`);
+    if (count > MOST_ROUNDS || (count > 1 && sinceMs > UNANSWERED_MS)) this.#givenUp.add(name);
+    if (this.#givenUp.has(name)) throw new Error(`WhatsApp does not answer what was asked of "${name}"`);
   }
 }
 

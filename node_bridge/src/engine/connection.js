@@ -19,6 +19,7 @@ const LAST_WORDS = ['CB:stream:error', 'CB:failure', 'CB:xmlstreamend'];
  * @property {() => void} onCreds - the credentials have changed in place
  * @property {() => void} onPasskey
  * @property {(cause: string) => void} onDead - it is dead without having ended
+ * @property {() => void} onLetIn - the login was accepted; the connection opens later
  * @property {() => void} onSilent - the server has never said anything
  * @property {(httpStatus: number) => void} onRefused - something answered HTTP instead of opening the WebSocket; Baileys would wait for ever
  */
@@ -105,8 +106,9 @@ export class Connection {
   }
 
   /** @param {Listeners} listeners */
-  #listen({ onUpdate, onCreds, onRefused }) {
+  #listen({ onUpdate, onCreds, onLetIn, onRefused }) {
     const { ws, ev } = this.#sock;
+    ws.on('CB:success', onLetIn);
     ws.on('unexpected-response', (/** @type {any} */ _request, /** @type {any} */ response) => onRefused(response.statusCode));
     ev.on('creds.update', onCreds);
     ev.on('connection.update', onUpdate);

@@ -41,6 +41,7 @@ const RESTART_AFTER_PAIRING = 515;
 const CLIENT_OUTDATED = 405;
 const LOGOUT_MS = 10_000;
 const CONNECT_MS = 60_000;
+const LET_IN_MS = 100_000; // after the login the engine asks four questions, and waits 20 s for each
 
 /** One session under one term, from opening to its one close: nothing here reconnects, but for the restart that belongs to linking. */
 export class Session {
@@ -53,6 +54,7 @@ export class Session {
   #paired = false;
   #restarted = false;
   #loggingOut = false;
+  #onLetIn = () => {};
   /** @type {any} */ #creds;
   /** @type {Connection | null} */ #connection = null;
   /** @type {Linking | null} */ #linking = null;
@@ -167,6 +169,7 @@ export class Session {
         onCreds: () => this.#saveCreds(),
         onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
         onDead: (cause) => this.end('connection_lost', { cause }),
+        onLetIn: () => this.#onLetIn(),
         onSilent: () => this.end('timed_out', { cause: 'the server did not answer' }),
         onRefused: (code) => this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } }),
       },
@@ -175,11 +178,16 @@ export class Session {
     this.#linking = connection.linking;
   }
 
-  /** A server that is silent, or talks without ever letting us in. */
+  /** A server that is silent, or talks without ever letting us in; one that has let us in may be slow to answer. */
   #watchConnecting() {
-    const late = setTimeout(() => this.end('timed_out', { cause: 'no connection in time' }), CONNECT_MS);
-    this.#ended.signal.addEventListener('abort', () => clearTimeout(late));
-    this.#changes.on('change', () => (this.#state === 'connected' || this.#linking?.qr) && clearTimeout(late));
+    const late = () => this.end('timed_out', { cause: 'no connection in time' });
+    let timer = setTimeout(late, CONNECT_MS);
+    this.#onLetIn = () => {
+      clearTimeout(timer);
+      timer = setTimeout(late, LET_IN_MS);
+    };
+    this.#ended.signal.addEventListener('abort', () => clearTimeout(timer));
+    this.#changes.on('change', () => (this.#state === 'connected' || this.#linking?.qr) && clearTimeout(timer));
   }
 
   /** @param {any} update */

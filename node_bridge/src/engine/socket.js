@@ -45,10 +45,12 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
     syncFullHistory: false, // but not off: LID mappings and trusted-contact tokens come with it
     shouldIgnoreJid: isForeign,
     userDevicesCache: devices,
+    retryRequestDelayMs: 0, // it is waited for with all that comes in behind: a thousand messages that cannot be decrypted would take four minutes
     transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 }, // the store has its own patience
     makeSignalRepository: repositoryWith(onEncrypt),
     getMessage: async ({ id }) => (await findMessage(id ?? ''))?.message,
   });
+  sock.ws.prependListener('CB:success', (/** @type {any} */ { attrs }) => (attrs.lid ??= creds.me?.lid)); // else Baileys forgets ours where it is not said again
   devices.sift = spareOtherDevices(sock);
   const decrypted = ackMessages(sock);
   guardNotifications(sock, onPasskey);

@@ -6,6 +6,7 @@ import { isOwnUser, userOf } from '../addresses.js';
 
 const BELIEVED_MS = 60 * 60 * 1000;
 const REMEMBERED = 1_000;
+const NEEDED = ['registration', 'identity', 'skey'];
 
 /**
  * WhatsApp may have no keys for one of the devices that it names itself. Baileys then takes the keys of none of them, and a linked device without keys, of
@@ -48,9 +49,10 @@ function takeOut(sock, { tag, attrs, content }) {
   return out.map((/** @type {any} */ user) => user.attrs.jid);
 }
 
-/** @param {any} user */
+/** By an error, or without a word. @param {any} user */
 function isKeyless({ tag, attrs, content }) {
-  return tag === 'user' && attrs.jid && Array.isArray(content) && content.some((/** @type {any} */ child) => child.tag === 'error');
+  const told = Array.isArray(content) ? content.map((/** @type {any} */ child) => child.tag) : [];
+  return tag === 'user' && attrs.jid && (told.includes('error') || NEEDED.some((key) => !told.includes(key)));
 }
 
 /** @param {any} sock @param {string} jid */

@@ -41,8 +41,8 @@ async function answer(sock, node, { findMessage, log, answered }) {
   if (!found || (await isOfAnother(sock, node, found.address))) return log.info({ message: id, times }, 'a retry receipt stays without an answer');
   answered.set(`${id} ${from}`, times);
   const { creds, keys } = sock.authState;
+  await renewSession(sock, node); // it may wait for the server, and nothing of the account may wait for that
   await keys.transaction(async () => {
-    await renewSession(sock, node);
     await sock.sendNode(await stanza(sock, node, found.message));
   }, creds.me.id);
   log.info({ message: id, times }, 'a retry receipt was answered');
