@@ -21,7 +21,7 @@ import { ackMessages } from '../src/engine/traps/message-acks.js';
 import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
 import { answerRetries } from '../src/engine/traps/retry-receipts.js';
 import { answerPings } from '../src/engine/traps/server-pings.js';
-import { leaveSettings } from '../src/engine/traps/settings-changes.js';
+import { leaveSettings, Rounds } from '../src/engine/traps/settings-changes.js';
 import { whoIs } from '../src/engine/who-is.js';
 import { makeLog } from '../src/log.js';
 import { Signals } from '../src/signals.js';
@@ -53,6 +53,23 @@ describe('traps without a network', () => {
     answerRetries({ ws: new EventEmitter(), messageRetryManager: manager }, { findMessage: async () => undefined, log });
     manager.addRecentMessage('49152@s.whatsapp.net', 'id', { conversation: 'x' });
     assert.equal(manager.getRecentMessage('49152@s.whatsapp.net', 'id'), undefined);
+  });
+
+  it('settings are given up after five answers without them, or one that never came, and stay so', () => {
+    const asked = (/** @type {number[]} */ ...times) => {
+      const rounds = new Rounds();
+      return times.map((at) => {
+        try {
+          rounds.count('critical_block', at);
+        } catch {
+          return 'given up';
+        }
+        return 'asked';
+      });
+    };
+    assert.deepEqual(asked(0, 10, 20, 30, 40, 50, 9e9), [...Array(5).fill('asked'), 'given up', 'given up']);
+    assert.deepEqual(asked(0, 20_000), ['asked', 'given up']);
+    assert.deepEqual(asked(0, 30_000, 90_000), ['asked', 'asked', 'asked'], 'each on its own occasion');
   });
 
   it('who has no LID is asked for keys by number, and for a LID once in ten minutes', async () => {

@@ -209,6 +209,15 @@ describe('traps of linking', () => {
     await closeSocket(sock);
   });
 
+  it('our own LID is kept where a login does not say it again', async () => {
+    const { sock } = await linkingSocket(() => {});
+    sock.authState.creds.me = { id: '49151:1@s.whatsapp.net', lid: '901:1@lid' };
+    const success = { tag: 'success', attrs: /** @type {{lid?: string}} */ ({}) };
+    sock.ws.emit('CB:success', success);
+    assert.equal(success.attrs.lid, '901:1@lid');
+    await closeSocket(sock);
+  });
+
   it('a query under way ends with the socket', async () => {
     const { sock } = await linkingSocket(() => {});
     const query = sock.waitForMessage('never', 60_000).then(() => 'answered', () => 'ended');

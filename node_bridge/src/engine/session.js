@@ -54,7 +54,7 @@ export class Session {
   #paired = false;
   #restarted = false;
   #loggingOut = false;
-  #onLetIn = () => {};
+  /** @type {NodeJS.Timeout | undefined} */ #late;
   /** @type {any} */ #creds;
   /** @type {Connection | null} */ #connection = null;
   /** @type {Linking | null} */ #linking = null;
@@ -73,7 +73,7 @@ export class Session {
   open() {
     try {
       this.#onAccount(() => {
-        this.#watchConnecting();
+        this.#expectConnection(CONNECT_MS);
         this.#connect();
       });
     } catch (error) {
@@ -169,7 +169,7 @@ export class Session {
         onCreds: () => this.#saveCreds(),
         onPasskey: () => this.end('passkey_required', { cause: 'WhatsApp asks this account for a passkey' }),
         onDead: (cause) => this.end('connection_lost', { cause }),
-        onLetIn: () => this.#onLetIn(),
+        onLetIn: () => connection === this.#connection && this.#expectConnection(LET_IN_MS),
         onSilent: () => this.end('timed_out', { cause: 'the server did not answer' }),
         onRefused: (code) => this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } }),
       },
@@ -178,16 +178,10 @@ export class Session {
     this.#linking = connection.linking;
   }
 
-  /** A server that is silent, or talks without ever letting us in; one that has let us in may be slow to answer. */
-  #watchConnecting() {
-    const late = () => this.end('timed_out', { cause: 'no connection in time' });
-    let timer = setTimeout(late, CONNECT_MS);
-    this.#onLetIn = () => {
-      clearTimeout(timer);
-      timer = setTimeout(late, LET_IN_MS);
-    };
-    this.#ended.signal.addEventListener('abort', () => clearTimeout(timer));
-    this.#changes.on('change', () => (this.#state === 'connected' || this.#linking?.qr) && clearTimeout(timer));
+  /** A server that is silent, or talks without ever letting us in; one that has let us in may be slow to answer. @param {number} withinMs */
+  #expectConnection(withinMs) {
+    clearTimeout(this.#late);
+    if (!this.#finishing) this.#late = setTimeout(() => this.end('timed_out', { cause: 'no connection in time' }), withinMs);
   }
 
   /** @param {any} update */
@@ -227,6 +221,7 @@ export class Session {
   /** @param {Status['state']} state */
   #enter(state) {
     this.#become(state);
+    if (state === 'connected' || this.#linking?.qr) clearTimeout(this.#late);
     this.#changes.emit('change');
     this.#with.onChange();
   }
@@ -285,6 +280,7 @@ export class Session {
   async #shut(close) {
     const { vault, log } = this.#with;
     this.#close = close;
+    clearTimeout(this.#late);
     this.#become('closed');
     this.#ended.abort();
     this.#connection?.close();
