@@ -1,6 +1,7 @@
 import { culprit } from './attribution.js';
 import { ConfigError, readConfig } from './config.js';
 import { silenceConsole } from './engine/traps/console.js';
+import { downloadWhole } from './engine/traps/downloads.js';
 import { keepContextOfJobs } from './engine/traps/queued-jobs.js';
 import { FRAMES, makeLog } from './log.js';
 import { startServer } from './server.js';
@@ -24,6 +25,7 @@ async function main() {
   const log = makeLog(config.logLevel);
   silenceConsole(log);
   keepContextOfJobs();
+  downloadWhole();
   spareKeyChecks();
   // The engine leaves rejections behind when a socket drops; one session's must not end the others.
   process.on('unhandledRejection', (err) => log.warn({ err }, 'a rejection was not handled'));

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { EventEmitter, once } from 'node:events';
+import { createServer } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import { addTransactionCapability, makeEventBuffer, MessageRetryManager } from 'baileys';
+import { addTransactionCapability, downloadContentFromMessage, makeEventBuffer, MessageRetryManager } from 'baileys';
 import { ProtocolAddress, SessionBuilder, SessionCipher } from 'libsignal';
 import { classify } from '../src/engine/closes.js';
 import { Directory } from '../src/engine/directory.js';
@@ -16,6 +17,7 @@ import { Lookups } from '../src/engine/lookups.js';
 import { readReceipt } from '../src/engine/receipts.js';
 import { askedOnce, repositoryWith } from '../src/engine/traps/repository.js';
 import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
+import { downloadWhole, WHOLE } from '../src/engine/traps/downloads.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
 import { ackMessages } from '../src/engine/traps/message-acks.js';
 import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
@@ -89,6 +91,30 @@ describe('traps without a network', () => {
     const once = askedOnce(pnToLid, () => now);
     for (now of [0, 599_999, 600_000]) assert.deepEqual(await once([alice]), []);
     assert.equal(asked, 3);
+  });
+
+  it('a download that breaks off or stalls is an error of its own, and ends nothing else', async (test) => {
+    const { fetch } = globalThis;
+    test.after(() => (globalThis.fetch = fetch));
+    downloadWhole(500);
+    const server = createServer((request, response) => {
+      response.writeHead(request.url === '/missing' ? 404 : 200, { 'content-length': 64 });
+      response.write(Buffer.alloc(32));
+      if (request.url === '/broken') setImmediate(() => response.destroy());
+      if (request.url === '/whole' || request.url === '/missing') response.end(Buffer.alloc(32));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    test.after(() => server.close().closeAllConnections());
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    const download = async (/** @type {string} */ name) => {
+      const file = { mediaKey: Buffer.alloc(32), url: `http://127.0.0.1:${port}/${name}` };
+      return readAll(await downloadContentFromMessage(file, 'md-msg-hist', { options: /** @type {any} */ ({ dispatcher: WHOLE }) }));
+    };
+    await assert.rejects(download('broken'), /terminated/);
+    await assert.rejects(download('stalled'), /timeout/);
+    await assert.rejects(download('missing'), /Failed to fetch/);
+    await assert.rejects(download('whole'), /decrypt/); // it is there, and nonsense
   });
 
   it("a job that waits for another session's keeps its own context", async () => {

@@ -5,6 +5,7 @@ import { DeviceCache } from './devices.js';
 import { engineLog } from './engine-log.js';
 import { takeDecrypted } from './traps/decrypted.js';
 import { heedDeviceChanges } from './traps/device-changes.js';
+import { WHOLE } from './traps/downloads.js';
 import { takeMessagesEarly } from './traps/early-messages.js';
 import { spareOtherDevices } from './traps/keyless-devices.js';
 import { ackMessages } from './traps/message-acks.js';
@@ -45,6 +46,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
     syncFullHistory: false, // but not off: LID mappings and trusted-contact tokens come with it
     shouldIgnoreJid: isForeign,
     userDevicesCache: devices,
+    options: /** @type {any} */ ({ dispatcher: WHOLE }),
     retryRequestDelayMs: 0, // it is waited for with all that comes in behind: a thousand messages that cannot be decrypted would take four minutes
     transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 }, // the store has its own patience
     makeSignalRepository: repositoryWith(onEncrypt),
