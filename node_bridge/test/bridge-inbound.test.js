@@ -117,18 +117,11 @@ describe('what comes back', () => {
   });
 
   it('a message is told once it is decrypted, although its connection ends before the receipt for it goes out', async () => {
-    const { proxy, url } = await Proxy.before(databaseUrl);
-    const bridge = await stage.another({ BRIDGE_DATABASE_URL: url });
-    const { id: own, number: from } = await stage.linked({ bridge });
-    const customer = await stage.phone();
-    const write = (/** @type {string} */ text) => stage.network.call('POST', `${path(customer)}/messages`, { to: from, text });
-    await write('hello');
-    await stage.web.event((event) => event.session === own && event.data.text === 'hello');
-    const writes = async () => (await stage.db.rows('SELECT written FROM bridge_creds WHERE session_id = $1', [own]))[0].written;
-    const known = await writes();
+    const { bridge, own, proxy, write, ratchets } = await chatByProxy();
+    const before = await ratchets();
     proxy.delayMs = 1_000; // the answer to the commit of the key takes its time
     await write('I was cut off');
-    await stage.db.until(async () => (await writes()) !== known);
+    await stage.db.until(async () => !isDeepStrictEqual(await ratchets(), before));
     const closed = bridge.call('DELETE', `/session/${own}?term=1`);
     await stage.web.event((event) => event.session === own && event.data.text === 'I was cut off');
     await closed;
