@@ -19,6 +19,10 @@ class MessageIn(Body):
     session_id: UUID | None = Field(None, description="May be left out by a restaurant that has exactly one session.")
     priority: PriorityName = PriorityName.NORMAL
     reference: Annotated[str, Field(max_length=120, pattern=STORABLE, description="Your own, e.g. an order number.")] = ""
+    not_before: Timestamp | None = Field(
+        None,
+        description="Not sent before this time: it is `scheduled` until then. At most 366 days ahead; a time that is past is now.",
+    )
     expires_at: Timestamp | None = Field(None, description="Not sent after this time. At most 366 days ahead.")
 
 

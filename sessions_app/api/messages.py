@@ -118,7 +118,7 @@ def send_message_again(request: HttpRequest, message_id: UUID) -> MessageOut:
 
 
 def _accept(restaurant: Restaurant, sent: MessageIn, idempotency_key: str | None) -> Enqueued:
-    fingerprint = hashlib.sha256(sent.model_dump_json().encode()).digest()
+    fingerprint = hashlib.sha256(sent.model_dump_json(exclude_defaults=True).encode()).digest()
     if idempotency_key is not None:
         earlier = messages.find_replay(restaurant=restaurant, idempotency_key=idempotency_key, fingerprint=fingerprint)
         if earlier is not None:
@@ -131,6 +131,7 @@ def _accept(restaurant: Restaurant, sent: MessageIn, idempotency_key: str | None
             body=sent.text,
             priority=sent.priority,
             reference=sent.reference,
+            not_before=sent.not_before,
             expires_at=sent.expires_at,
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,

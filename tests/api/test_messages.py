@@ -35,6 +35,18 @@ def test_it_says_when_a_connected_session_will_send_it(client: ApiClient, sessio
     assert 9_000 < shown["delay_ms"] <= 10_000 and shown["estimated_send_at"] > shown["created_at"]
 
 
+def test_it_schedules_a_message(client: ApiClient, session: Session) -> None:
+    tomorrow = (timezone.now() + timedelta(days=1)).replace(microsecond=0)
+    shown = body(client.post("/messages", {**GOOD, "not_before": tomorrow.isoformat()}))
+    assert (shown["status"], shown["hold_reason"]) == ("scheduled", "scheduled")
+    assert Message.objects.get().not_before == tomorrow
+    assert body(client.post(f"/messages/{shown['id']}/cancel"))["status"] == "canceled"
+
+
+def test_a_time_that_is_past_is_now(client: ApiClient, session: Session) -> None:
+    assert body(client.post("/messages", {**GOOD, "not_before": "2020-01-01T00:00:00Z"}))["status"] == "queued"
+
+
 def test_a_retry_with_the_same_key_is_answered_and_not_repeated(client: ApiClient, session: Session) -> None:
     first = client.post("/messages", GOOD, Idempotency_Key="order-7")
     again = client.post("/messages", GOOD, Idempotency_Key="order-7")
@@ -78,6 +90,8 @@ def test_a_key_used_for_another_request_is_refused(client: ApiClient, session: S
         ({"priority": "sometime"}, "/priority", "enum"),
         ({"priority": 1}, "/priority", "enum"),
         ({"session_id": "main"}, "/session_id", "uuid_parsing"),
+        ({"not_before": "2030-01-01T00:00:00"}, "/not_before", "value_error"),
+        ({"not_before": "9999-12-31T23:59:59-12:00"}, "/not_before", "invalid_message"),
         ({"expires_at": 1_893_456_000}, "/expires_at", "value_error"),
         ({"expires_at": "2030-01-01"}, "/expires_at", "value_error"),
         ({"expires_at": "2030-01-01T00:00:00"}, "/expires_at", "value_error"),
