@@ -17,7 +17,7 @@ from workers.table import Owned, Table
 from workers.truths import Truths
 
 log = structlog.get_logger(__name__)
-STUCK_AFTER_S = 90.0  # the bridge gives up by itself long before
+STUCK_AFTER_S = 180.0  # the bridge gives up before: 60 s for a login, and 100 s once it was accepted
 REST_AFTER_ERROR_S = 2.0
 _OPENS = {Action.OPEN, Action.LINK_QR, Action.LINK_CODE}
 

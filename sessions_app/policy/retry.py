@@ -93,7 +93,8 @@ _REJECTED = {
     "420": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
     "421": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
     "475": _Hold("WhatsApp refused it for now.", 3 * _MINUTE, 3 * _MINUTE, 0, 2),
-    "429": _Hold("WhatsApp asked for a slower pace.", 10 * _MINUTE, 20 * _MINUTE, _ALWAYS, MAX_ATTEMPTS),
+    # It concerns the session and costs no message; but what it is said of again and again must not hold up the others.
+    "429": _Hold("WhatsApp asked for a slower pace.", 10 * _MINUTE, 20 * _MINUTE, 5),
     # Whatever comes next would fare no better; but it may be this message that the server stumbles over.
     "500": _Hold("WhatsApp could not take it just then.", _MINUTE, 10 * _MINUTE, 2, MAX_ATTEMPTS),
     "503": _Hold("WhatsApp could not take it just then.", _MINUTE, 10 * _MINUTE, 2, MAX_ATTEMPTS),

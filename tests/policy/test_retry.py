@@ -127,6 +127,9 @@ def test_a_slower_pace_is_asked_of_the_session_and_not_of_the_message() -> None:
     slower = verdict("rejected", "429")
     assert (slower.next, slower.retry_at, slower.on_wire) == (Next.QUEUED, None, True)
     assert slower.session_until is not None and slower.session_until >= NOW + timedelta(minutes=5)
+    later = verdict("rejected", "429", tries={"wa_429": 5})
+    assert (later.next, later.session_until) == (Next.QUEUED, None), "one that always gets it holds up nobody else"
+    assert verdict("rejected", "429", tries={"wa_429": 500}).next is Next.QUEUED
 
 
 def test_expiry_is_expired_for_a_first_attempt_and_unconfirmed_for_a_resend() -> None:
