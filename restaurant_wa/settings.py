@@ -157,7 +157,7 @@ PACE_MAX_DELAY_MS = env.int("PACE_MAX_DELAY_MS", default=10_000)
 COLD_MIN_DELAY_MS = env.int("COLD_MIN_DELAY_MS", default=20_000)
 COLD_MAX_DELAY_MS = env.int("COLD_MAX_DELAY_MS", default=60_000)
 WARM_UP = env.bool("WARM_UP", default=True)
-STRANGERS_DAILY_LIMIT = env.int("STRANGERS_DAILY_LIMIT", default=80)  # new chats of one number, after its warm-up; 0: none
+STRANGERS_DAILY_LIMIT = env.int("STRANGERS_DAILY_LIMIT", default=80)  # new chats of one number, after its warm-up; 0: no limit
 IDENTICAL_LIMIT = env.int("IDENTICAL_LIMIT", default=10)  # strangers who may get one text within an hour; 0: any number
 RECIPIENT_GAP_S = env.int("RECIPIENT_GAP_S", default=0)  # between two messages to one customer
 TYPING_MS_PER_CHARACTER = env.int("TYPING_MS_PER_CHARACTER", default=20)

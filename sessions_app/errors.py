@@ -1,15 +1,13 @@
-"""Errors of the domain. Each carries what the caller must decide on: a stable code, and whether trying again can help."""
+"""Errors of the domain. Each carries a stable code for programs and a sentence for people."""
 
 
 class DomainError(Exception):
     """Something the caller asked for cannot be done; the docstring of each subclass is its default message."""
 
     code = "domain_error"
-    permanent = True
 
-    def __init__(self, message: str = "", **detail: object) -> None:
+    def __init__(self, message: str = "") -> None:
         super().__init__(message or (self.__doc__ or "").strip())
-        self.detail = detail
 
 
 class InvalidPhone(DomainError):

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from django.db import Error as DatabaseError
 
+from sessions_app.policy.reactions import NOT_SCANNED
 from sessions_app.policy.reconcile import Action, reconcile
 from sessions_app.services.session_state import SessionRow
 from workers.bridge import Bridge, BridgeError, Status
@@ -135,7 +136,7 @@ class Links:
         self._changes.gone(owned)
         if not owned.truth.linked:
             reason = "requested" if owned.row.link_until is None else "link_expired"
-            self._changes.say(owned, "unlinked", reason, "" if reason == "requested" else "Nobody scanned the code in time.")
+            self._changes.say(owned, "unlinked", reason, "" if reason == "requested" else NOT_SCANNED)
             owned.truth.link_ended = owned.row.link_until if was_linking else owned.truth.link_ended
         elif owned.row.desired == "offline":
             self._changes.say(owned, "stopped", "requested", "")

@@ -71,7 +71,7 @@ class House:
         self.supervisor.stop_parts()
         self._children.close()
 
-    def command(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = COMMAND_TIMEOUT_S) -> None:
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         """Run one of manage.py's commands with the house's environment, watching the parts meanwhile. Raises Problem."""
         if self.site is None:
             raise RuntimeError("the house is not open yet")
@@ -80,13 +80,13 @@ class House:
         child = self._children.spawn(
             Program(name=arguments[0], argv=argv, log=log, env={**self.site.env, **(env or {})}, cwd=BASE_DIR, grace_s=5)
         )
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + COMMAND_TIMEOUT_S
         try:
             while child.running and time.monotonic() < deadline:
                 self.supervisor.check_started()
                 self.stop.sleep(0.2)
             if child.running:
-                raise Problem(f"`manage.py {arguments[0]}` did not finish within {timeout:.0f} s (log: {log}).")
+                raise Problem(f"`manage.py {arguments[0]}` did not finish within {COMMAND_TIMEOUT_S:.0f} s (log: {log}).")
         finally:
             self._children.stop(child)
         if child.process.returncode != 0:

@@ -80,16 +80,12 @@ class Lab:
         for stage in STAGES:
             self.stop(*(name for name in self._running if name not in DATABASES and self._part(name).stage == stage))
 
-    def kill(self, name: str, *, alone: bool = False) -> None:
-        """kill -9 of the part, then of what is left of its group, as `up` does before it starts the part again.
-
-        `alone` leaves the rest of the group to see to itself.
-        """
+    def kill(self, name: str) -> None:
+        """kill -9 of the part, then of what is left of its group, as `up` does before it starts the part again."""
         child = self._running.pop(name)
         child.signal(signal.SIGKILL)
         child.process.wait()
-        if not alone:
-            self.children.forget(child)
+        self.children.forget(child)
 
     def pid(self, name: str) -> int:
         return self._running[name].pid

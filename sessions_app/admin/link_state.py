@@ -13,31 +13,28 @@ from sessions_app.services import qr_codes
 def link_view(session: Session, *, worker_alive: bool, now: datetime) -> LinkView:
     if session.linked_at is not None:
         return _linked(session, worker_alive)
-    window = session.link_until if session.link_until and session.link_until > now else None
     if session.state == Session.State.CONNECTING:
         return LinkView(
             Phase.CONNECTING, "busy", "Scanned. Connecting…", "The phone has accepted. This takes a few seconds; keep it online."
         )
     if session.state == Session.State.BLOCKED:
         return _blocked(session)
-    if window is None:
+    if session.link_until is None or session.link_until <= now:
         return _closed(session)
-    return _open(session, window, worker_alive, now)
+    return _open(session, worker_alive, now)
 
 
-def _open(session: Session, window: datetime, worker_alive: bool, now: datetime) -> LinkView:
+def _open(session: Session, worker_alive: bool, now: datetime) -> LinkView:
     if not worker_alive:
-        return replace(words.NO_WORKER, window_until=window)
+        return words.NO_WORKER
     if session.state == Session.State.LINKING and session.link_phone and session.pairing_code:
-        return replace(
-            words.CODE, code=spaced_code(session.pairing_code), expires_at=_code_expiry(session, now), window_until=window
-        )
+        return replace(words.CODE, code=spaced_code(session.pairing_code), expires_at=_code_expiry(session, now))
     if session.state == Session.State.LINKING and (expires := qr_codes.shown_until(session)) and expires > now:
-        return replace(words.QR, qr=session.qr, expires_at=expires, window_until=window)
+        return replace(words.QR, qr=session.qr, expires_at=expires)
     text = "A worker takes the session and asks WhatsApp for a code. This takes a few seconds."
     if session.owner_id is not None:
         text = "WhatsApp has been asked for a code. It appears here by itself."
-    return replace(words.WAITING, text=text, window_until=window)
+    return replace(words.WAITING, text=text)
 
 
 def _blocked(session: Session) -> LinkView:

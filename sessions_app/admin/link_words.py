@@ -33,7 +33,6 @@ class LinkView:
     qr: str = ""
     code: str = ""
     expires_at: datetime | None = None  # of the code on show
-    window_until: datetime | None = None  # after it nobody asks WhatsApp for another code
     can_start: bool = False
     can_stop: bool = False
 

@@ -22,20 +22,20 @@ def badge_and_why(shown: Badge, why: str, hint: str = "") -> SafeString:
     return format_html('<span class="rw-two rw-why">{}<small title="{}">{}</small></span>', badge(shown), hint, why)
 
 
-def moment(at: datetime | None, now: datetime | None = None) -> SafeString | str:
+def moment(at: datetime | None) -> SafeString | str:
     """How long ago, with the exact time as the hint."""
     if at is None:
         return "–"
     return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", ago(at, now or timezone.now())
+        '<time datetime="{}" title="{} UTC">{}</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}", ago(at, timezone.now())
     )
 
 
-def link_to(obj: Model | None, text: object = None) -> SafeString | str:
+def link_to(obj: Model | None) -> SafeString | str:
     if obj is None:
         return "–"
     url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-    return format_html('<a class="rw-link" href="{}">{}</a>', url, text if text is not None else obj)
+    return format_html('<a class="rw-link" href="{}">{}</a>', url, obj)
 
 
 def two_lines(first: object, second: object) -> SafeString:

@@ -21,7 +21,7 @@ class MessageIn(Body):
     reference: Annotated[str, Field(max_length=120, pattern=STORABLE, description="Your own, e.g. an order number.")] = ""
     not_before: Timestamp | None = Field(
         None,
-        description="Not sent before this time: it is `scheduled` until then. At most 366 days ahead; a time that is past is now.",
+        description="Not sent before this time: it is `scheduled` until then. At most 366 days ahead; a past time is now.",
     )
     expires_at: Timestamp | None = Field(None, description="Not sent after this time. At most 366 days ahead.")
 

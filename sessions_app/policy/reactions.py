@@ -84,9 +84,10 @@ _NOW = {
     "requested": "The connection was closed on purpose.",
     "lease_ran_out": "The bridge had not heard from its worker and closed the connection.",
 }
+NOT_SCANNED = "Nobody scanned the code in time."
 _LOGGED_OUT = "The phone removed this device. Link the number again; waiting messages are kept."
 _UNLINKED = {
-    "link_expired": "Nobody scanned the code in time.",
+    "link_expired": NOT_SCANNED,
     "passkey_required": (
         "WhatsApp asks this account for a passkey, which a linked device of this kind cannot give. "
         "The number cannot be linked for now; do not delete or register the account again."

@@ -13,6 +13,9 @@ Tries = Mapping[str, int]  # how often each code has come already
 MAX_ATTEMPTS = 5
 MAX_RESENDS = 12
 LOOKUP_THROTTLED = "lookup_throttled"
+NOT_ON_WHATSAPP = "This number is not on WhatsApp."
+EXPIRED = "It expired before it could be sent."
+UNCONFIRMED = "WhatsApp never confirmed it; the customer may or may not have it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ _NOT_SENT = {
 }
 _NOT_SENT_OTHER = _Hold("The bridge did not send it.", 10 * _SECOND, 10 * _MINUTE, 0, MAX_ATTEMPTS)
 _PERMANENT = {
-    "not_on_whatsapp": "This number is not on WhatsApp.",
+    "not_on_whatsapp": NOT_ON_WHATSAPP,
     "invalid_request": "The bridge refused the message as malformed.",
 }
 # A rejected message never reached the phone. One more try for these, some for what is the server's own trouble; every other
@@ -144,7 +147,7 @@ def _rejected(code: str, tries: Tries, now: datetime, jitter: float) -> Verdict:
 
 def _not_sent(reason: str, tries: Tries, now: datetime, jitter: float) -> Verdict:
     if reason == "expired":
-        return Verdict(Next.EXPIRED, on_wire=False, code="expired", detail="It expired before it could be sent.")
+        return Verdict(Next.EXPIRED, on_wire=False, code="expired", detail=EXPIRED)
     if reason in _PERMANENT:
         return Verdict(Next.FAILED, on_wire=False, code=reason, detail=_PERMANENT[reason])
     return _wait(reason or "not_sent", _NOT_SENT.get(reason, _NOT_SENT_OTHER), tries, now, jitter)
@@ -178,5 +181,4 @@ def _still_uncertain(verdict: Verdict, now: datetime) -> Verdict:
 
 
 def _unconfirmed() -> Verdict:
-    detail = "WhatsApp never confirmed it; the customer may or may not have it."
-    return Verdict(Next.FAILED, on_wire=False, code="unconfirmed", detail=detail)
+    return Verdict(Next.FAILED, on_wire=False, code="unconfirmed", detail=UNCONFIRMED)

@@ -10,6 +10,6 @@ def is_storable(text: str) -> bool:
     return _UNSTORABLE.search(text) is None
 
 
-def storable(text: str, *, limit: int | None = None) -> str:
-    """The text with each such character replaced by U+FFFD, cut to `limit` characters."""
-    return _UNSTORABLE.sub(REPLACEMENT, text)[:limit]
+def storable(text: str) -> str:
+    """The text with U+FFFD for each character that cannot be held."""
+    return _UNSTORABLE.sub(REPLACEMENT, text)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sessions_app.policy.guards import IDENTICAL_WITHIN
 from sessions_app.policy.priorities import WAITED
+from sessions_app.policy.retry import NOT_ON_WHATSAPP
 from sessions_app.services.sql import execute, fetch, records
 
 NOTHING = -1  # no priority is low enough
@@ -156,7 +157,7 @@ _CLAIM = f"""
             hold_reason = CASE WHEN ruled.held IS NULL THEN '' WHEN ruled.held = ruled.parked_until THEN 'contact_parked'
                                WHEN ruled.held = ruled.identical_until THEN 'identical_text' ELSE 'recipient_gap' END,
             error_code = CASE WHEN ruled.verdict = 'failed' THEN 'not_on_whatsapp' ELSE '' END,
-            error_detail = CASE WHEN ruled.verdict = 'failed' THEN 'This number is not on WhatsApp.' ELSE '' END
+            error_detail = CASE WHEN ruled.verdict = 'failed' THEN %(not_on_whatsapp)s ELSE '' END
         FROM ruled, (SELECT count(*) FROM locked) AS all_of_them
         WHERE m.id = ruled.message AND m.status IN ('queued', 'uncertain')
         RETURNING m.id, m.session_id, ruled.term, CASE WHEN ruled.held IS NULL THEN m.status ELSE 'held' END AS status, m.lane,
@@ -175,7 +176,7 @@ _CLAIM = f"""
 def statement(*, worker: UUID, due: Sequence[Due]) -> tuple[str, dict[str, Any]]:
     """The claim and its values: for whoever wants it explained."""
     limits = {"waited": WAITED.total_seconds(), "within": IDENTICAL_WITHIN.total_seconds(), "absent": NOT_ON_WHATSAPP_FOR_S}
-    return _CLAIM, {"worker": worker, **limits, "due": records(due)}
+    return _CLAIM, {"worker": worker, **limits, "not_on_whatsapp": NOT_ON_WHATSAPP, "due": records(due)}
 
 
 def claim(*, worker: UUID, due: Sequence[Due]) -> list[Claim]:

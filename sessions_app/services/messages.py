@@ -25,9 +25,6 @@ class OptedOut(DomainError):
 
     code = "opted_out"
 
-    def __init__(self) -> None:
-        super().__init__(field="to")
-
 
 class InvalidMessage(DomainError):
     """This cannot be sent as a message."""
@@ -35,7 +32,7 @@ class InvalidMessage(DomainError):
     code = "invalid_message"
 
     def __init__(self, message: str, *, field: str) -> None:
-        super().__init__(message, field=field)
+        super().__init__(message)
         self.field = field
 
 

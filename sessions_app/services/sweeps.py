@@ -7,6 +7,8 @@ numbers goes in bounded batches.
 from typing import NamedTuple
 from uuid import UUID
 
+from sessions_app.policy.reactions import NOT_SCANNED
+from sessions_app.policy.retry import EXPIRED, UNCONFIRMED
 from sessions_app.services.claims import RESEND_FOR_HOURS
 from sessions_app.services.ownership import DOUBT, WANTED, told_of_doubt
 from sessions_app.services.sql import execute, fetch
@@ -87,12 +89,12 @@ def expire_messages() -> int:
             ORDER BY expires_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED
         ), expired AS (
             UPDATE message m SET status = 'expired', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL,
-                error_code = 'expired', error_detail = 'It expired before it could be sent.'
+                error_code = 'expired', error_detail = %(why)s
             FROM old WHERE m.id = old.id RETURNING m.id
         )
         INSERT INTO message_event (message_id, at, status, detail)
         SELECT id, clock_timestamp(), 'expired', '{}' FROM expired"""
-    return execute(statement, {"batch": BATCH})
+    return execute(statement, {"batch": BATCH, "why": EXPIRED})
 
 
 def cancel_left_behind() -> int:
@@ -139,12 +141,12 @@ def fail_unconfirmed() -> int:
             LIMIT %(batch)s FOR UPDATE OF m SKIP LOCKED
         ), failed AS (
             UPDATE message m SET status = 'failed', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL,
-                error_code = 'unconfirmed', error_detail = 'WhatsApp never confirmed it; the customer may or may not have it.'
+                error_code = 'unconfirmed', error_detail = %(why)s
             FROM old WHERE m.id = old.id RETURNING m.id
         )
         INSERT INTO message_event (message_id, at, status, detail)
         SELECT id, clock_timestamp(), 'failed', '{"reason": "unconfirmed"}' FROM failed"""
-    return execute(statement, {"batch": BATCH, "hours": RESEND_FOR_HOURS})
+    return execute(statement, {"batch": BATCH, "hours": RESEND_FOR_HOURS, "why": UNCONFIRMED})
 
 
 def expire_links() -> int:
@@ -154,7 +156,7 @@ def expire_links() -> int:
             UPDATE wa_session s SET qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', link_until = NULL,
                 link_phone = '', state = CASE WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
                 state_reason = CASE WHEN s.state = 'linking' THEN 'link_expired' ELSE s.state_reason END,
-                state_detail = CASE WHEN s.state = 'linking' THEN 'Nobody scanned the code in time.' ELSE s.state_detail END,
+                state_detail = CASE WHEN s.state = 'linking' THEN %(why)s ELSE s.state_detail END,
                 state_changed_at = CASE WHEN s.state = 'linking' THEN clock_timestamp() ELSE s.state_changed_at END,
                 updated_at = clock_timestamp()
             WHERE s.linked_at IS NULL AND (s.qr <> '' OR s.pairing_code <> '' OR s.link_until IS NOT NULL OR s.state = 'linking')
@@ -164,7 +166,7 @@ def expire_links() -> int:
         )
         INSERT INTO wa_session_event (session_id, at, kind, detail)
         SELECT id, clock_timestamp(), 'state', '{"to": "unlinked", "reason": "link_expired"}' FROM ended"""
-    return execute(statement, {})
+    return execute(statement, {"why": NOT_SCANNED})
 
 
 def forget_idempotency_records() -> int:

@@ -39,7 +39,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
     logger: engineLog(log),
     ...(socketUrl ? { waWebSocketUrl: socketUrl } : {}),
     defaultQueryTimeoutMs: QUERY_TIMEOUT_MS,
-    connectTimeoutMs: 0, // else a timer and three errors with their stacks for each stanza: a tenth of a message's CPU. `Connection` waits for the server
+    connectTimeoutMs: 0, // else a timer and three errors with their stacks for each stanza: a fifth of the bridge's CPU at full speed. `Connection` waits for the server
     keepAliveIntervalMs: NEVER_MS, // `pulse.js` does better
     emitOwnEvents: false, // own events would be merged with receipts and errors
     markOnlineOnConnect: false, // else the restaurant's phone stops notifying
