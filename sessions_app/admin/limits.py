@@ -9,7 +9,7 @@ from sessions_app.policy.budgets import Budget
 from sessions_app.policy.lanes import LANES, Lane
 from sessions_app.policy.reasons import Held, sentence
 from sessions_app.policy.risk import Risk
-from sessions_app.services import outlook
+from sessions_app.services import outlook, risk
 from sessions_app.services.outlook import Outlook
 
 _LANES = {
@@ -43,9 +43,9 @@ def limits_of(session: Session) -> Limits | None:
     if session.first_linked_at is None:
         return None
     known = outlook.of_session(session)
-    risk = outlook.risk_of(session, known)
+    runs = risk.of_session(session, known)
     lanes = LANES if known.rules.protects else (Lane.WARM,)
-    return Limits([_row(lane, known) for lane in lanes], known.today(Lane.NEW).warming_up, risk, _TONES[risk.level])
+    return Limits([_row(lane, known) for lane in lanes], known.today(Lane.NEW).warming_up, runs, _TONES[runs.level])
 
 
 def _row(lane: Lane, known: Outlook) -> LaneRow:

@@ -26,7 +26,7 @@ from sessions_app.api.session_schemas import (
 )
 from sessions_app.errors import InvalidPhone
 from sessions_app.models import ApiKey, Message, Session, Worker
-from sessions_app.services import estimates, messages, outlook, qr_codes, sessions
+from sessions_app.services import estimates, messages, outlook, qr_codes, risk, sessions
 
 router = Router()
 
@@ -86,7 +86,7 @@ def get_session_limits(request: HttpRequest, session_id: UUID) -> SessionLimits:
     """What the number may send today and what holds it, and how likely WhatsApp is to restrict it."""
     session = _own(request, session_id)
     known = outlook.of_session(session)
-    return session_schemas.limits(known, outlook.risk_of(session, known))
+    return session_schemas.limits(known, risk.of_session(session, known))
 
 
 @router.get("/{id:session_id}/qr", auth=_write, response={200: QrOut}, openapi_extra=_PNG)

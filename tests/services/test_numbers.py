@@ -7,7 +7,7 @@ from django.db import connection
 
 from sessions_app.models import Message, SendTally, Session, SessionEvent
 from sessions_app.policy.lanes import LANES
-from sessions_app.services import numbers, outlook, session_state
+from sessions_app.services import numbers, outlook, risk, session_state
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.session_state import Truth
 from tests.services.test_lanes import enqueue
@@ -168,4 +168,4 @@ def test_its_risk_is_its_own(session: Session, me: Registration, mine: Claimed) 
     log_out(me, mine)
     link(me, mine, SECOND)
     now = Session.objects.select_related("restaurant").get()
-    assert {one.code for one in outlook.risk_of(now, outlook.of_session(now)).reasons} <= {"young", "warming_up"}
+    assert {one.code for one in risk.of_session(now, outlook.of_session(now)).reasons} <= {"young", "warming_up"}

@@ -1,7 +1,6 @@
 """What a session may send today, and why not more now: told from its row, its tallies and its restaurant's settings."""
 
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from sessions_app.models import Contact, Restaurant, SendTally, Session, SessionEvent
+from sessions_app.models import Restaurant, Session
 from sessions_app.policy.availability import Ready
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.local_time import local_day
@@ -20,8 +19,7 @@ from sessions_app.policy.restrictions import ASKING, BUFFER, REFUSALS_HOLD
 from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, NewChatCap, Refused, TimeLock
 from sessions_app.services import outlook, sessions, standing
 from sessions_app.services.outlook import Outlook
-from tests.support.claiming import contact, numbers
-from tests.support.owning import ago, linked_sessions, queued
+from tests.support.owning import ago, linked_sessions, old, rules, tally
 
 BERLIN = ZoneInfo("Europe/Berlin")
 QUARTER, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(days=1)
@@ -44,20 +42,6 @@ def midnight() -> datetime:
     return local_day(BERLIN, timezone.now()).starts_at
 
 
-def tally(session: Session, quarter: datetime, lane: int, sent: int) -> None:
-    SendTally.objects.create(session=session, quarter=quarter, lane=lane, sent=sent)
-
-
-def set_rules(**columns: Any) -> None:
-    Restaurant.objects.update(**columns)
-
-
-def old(session: Session, **more: Any) -> Session:
-    """Long past its warm-up."""
-    Session.objects.filter(pk=session.pk).update(first_linked_at=ago(days=300), **more)
-    return session
-
-
 def why(session: Session, lane: Lane, priority: Priority = Priority.NORMAL, now: datetime = NOON) -> tuple[str, datetime | None]:
     answer = look(session, now).when(lane, priority)
     return ("", None) if isinstance(answer, Ready) else (str(answer.reason), answer.until)
@@ -67,7 +51,7 @@ def why(session: Session, lane: Lane, priority: Priority = Priority.NORMAL, now:
 
 
 def test_each_lane_has_its_budget_of_today(session: Session) -> None:
-    set_rules(daily_limit=50, hourly_limit=20, strangers_daily_limit=30)
+    rules(daily_limit=50, hourly_limit=20, strangers_daily_limit=30)
     for lane, yesterday, today in ((WARM, 40, 7), (COLD, 3, 4), (NEW, 9, 12)):
         tally(old(session), midnight() - QUARTER, lane, yesterday)
         tally(session, midnight(), lane, today)
@@ -80,7 +64,7 @@ def test_each_lane_has_its_budget_of_today(session: Session) -> None:
 
 
 def test_without_limits_nothing_is_left_to_count_down(session: Session) -> None:
-    set_rules(protect_strangers=False)
+    rules(protect_strangers=False)
     tally(old(session), midnight(), WARM, 500)
     for lane in Lane:
         today = look(session).today(lane)
@@ -89,13 +73,13 @@ def test_without_limits_nothing_is_left_to_count_down(session: Session) -> None:
 
 
 def test_more_than_the_limit_leaves_nothing_and_not_less(session: Session) -> None:
-    set_rules(daily_limit=5)
+    rules(daily_limit=5)
     tally(old(session), midnight(), WARM, 7)
     assert look(session).today(Lane.WARM).day.left == 0
 
 
 def test_a_new_day_begins_at_the_restaurants_midnight(session: Session) -> None:
-    set_rules(daily_limit=50)
+    rules(daily_limit=50)
     tally(old(session), midnight(), WARM, 7)
     day = local_day(BERLIN, timezone.now())
     before, after = (look(session, day.ends_at + span).today(Lane.WARM).day for span in (-timedelta(seconds=1), timedelta()))
@@ -108,13 +92,13 @@ def test_another_places_day_is_another_one(session: Session) -> None:
     now = midnight() + HOUR
     tally(old(session), midnight() - QUARTER, WARM, 7)
     assert look(session, now).today(Lane.WARM).day.used == 0
-    set_rules(time_zone="Pacific/Auckland")
+    rules(time_zone="Pacific/Auckland")
     assert look(session, now).today(Lane.WARM).day.used == 7
 
 
 def test_the_hour_is_told_from_quarters_and_never_too_low(session: Session) -> None:
     """The strangers' lanes share it; what was sent in a quarter counts as sent at its end."""
-    set_rules(hourly_limit=10)
+    rules(hourly_limit=10)
     now = timezone.now()
     this = datetime.fromtimestamp(now.timestamp() // 900 * 900, UTC)
     for quarters, lane, sent in ((0, WARM, 1), (1, WARM, 2), (4, WARM, 4), (5, WARM, 8), (0, COLD, 1), (1, NEW, 2)):
@@ -178,7 +162,7 @@ def test_what_happened_last_counts_of_a_ban_and_a_declaration(session: Session) 
 
 
 def test_a_restaurants_own_limit_is_never_raised_by_the_ramp(session: Session, settings: Settings) -> None:
-    set_rules(strangers_daily_limit=12)
+    rules(strangers_daily_limit=12)
     for days, limit, warming_up in ((0, 10, True), (1, 12, False), (9, 12, False)):
         Session.objects.update(first_linked_at=NOON - days * DAY)
         today = look(session, NOON).today(Lane.NEW)
@@ -186,7 +170,7 @@ def test_a_restaurants_own_limit_is_never_raised_by_the_ramp(session: Session, s
     settings.WARM_UP = False
     Session.objects.update(first_linked_at=NOON)
     assert look(session, NOON).today(Lane.NEW).day.limit == 12
-    set_rules(strangers_daily_limit=None)
+    rules(strangers_daily_limit=None)
     assert look(session, NOON).today(Lane.NEW).day.limit == 80
     settings.STRANGERS_DAILY_LIMIT = 0
     assert look(session, NOON).today(Lane.NEW).day.limit is None
@@ -196,7 +180,7 @@ def test_a_restaurants_own_limit_is_never_raised_by_the_ramp(session: Session, s
 
 
 @pytest.mark.parametrize(
-    ("rules", "used", "lane", "reason"),
+    ("columns", "used", "lane", "reason"),
     [
         ({"daily_limit": 7}, (WARM, 7), Lane.WARM, Reason.DAILY_LIMIT),
         ({"strangers_daily_limit": 7}, (NEW, 7), Lane.NEW, Reason.DAILY_LIMIT),
@@ -207,9 +191,9 @@ def test_a_restaurants_own_limit_is_never_raised_by_the_ramp(session: Session, s
     ],
 )
 def test_a_days_budget_that_is_used_up_holds_its_lane_until_midnight(
-    session: Session, rules: dict[str, int], used: tuple[int, int], lane: Lane, reason: Reason | None
+    session: Session, columns: dict[str, int], used: tuple[int, int], lane: Lane, reason: Reason | None
 ) -> None:
-    set_rules(**rules)
+    rules(**columns)
     tally(old(session), midnight(), *used)
     now = timezone.now()
     assert why(session, lane, now=now) == ((reason, local_day(BERLIN, now).ends_at) if reason else ("", None))
@@ -224,7 +208,7 @@ def test_a_new_numbers_new_chats_are_held_by_its_warm_up(session: Session) -> No
 
 
 def test_a_full_hour_holds_until_the_first_of_it_has_left(session: Session) -> None:
-    set_rules(hourly_limit=5)
+    rules(hourly_limit=5)
     now = timezone.now()
     ended = datetime.fromtimestamp(now.timestamp() // 900 * 900, UTC)
     tally(old(session), ended - QUARTER, WARM, 5)
@@ -233,20 +217,20 @@ def test_a_full_hour_holds_until_the_first_of_it_has_left(session: Session) -> N
 
 
 def test_quiet_hours_hold_all_lanes_by_the_restaurants_clock(session: Session) -> None:
-    set_rules(quiet_from=time(11, 30), quiet_until=time(14, 0), urgent_through_quiet=True)
+    rules(quiet_from=time(11, 30), quiet_until=time(14, 0), urgent_through_quiet=True)
     old(session)
     for lane in Lane:
         assert why(session, lane) == (Reason.QUIET_HOURS, NOON + 2 * HOUR)
         assert why(session, lane, now=NOON + 2 * HOUR) == ("", None)
         assert why(session, lane, Priority.URGENT) == ("", None)
-    set_rules(urgent_through_quiet=False)
+    rules(urgent_through_quiet=False)
     assert why(session, Lane.WARM, Priority.URGENT) == (Reason.QUIET_HOURS, NOON + 2 * HOUR)
-    set_rules(time_zone="America/New_York")  # 06:00 there
+    rules(time_zone="America/New_York")  # 06:00 there
     assert why(session, Lane.WARM) == ("", None)
 
 
 def test_quiet_hours_over_midnight(session: Session) -> None:
-    set_rules(quiet_from=time(22), quiet_until=time(8))
+    rules(quiet_from=time(22), quiet_until=time(8))
     old(session)
     late = NOON + 11 * HOUR  # 23:00
     assert why(session, Lane.WARM, now=late) == (Reason.QUIET_HOURS, late + 9 * HOUR)
@@ -254,7 +238,7 @@ def test_quiet_hours_over_midnight(session: Session) -> None:
 
 
 def test_send_windows_hold_until_the_next_one(session: Session) -> None:
-    set_rules(send_windows={"mon": [["09:00", "11:00"], ["17:00", "22:00"]], "wed": [["10:00", "12:00"]]})
+    rules(send_windows={"mon": [["09:00", "11:00"], ["17:00", "22:00"]], "wed": [["10:00", "12:00"]]})
     old(session)
     assert why(session, Lane.WARM) == (Reason.SEND_WINDOW, NOON + 5 * HOUR)
     assert why(session, Lane.WARM, Priority.URGENT) == (Reason.SEND_WINDOW, NOON + 5 * HOUR)
@@ -263,9 +247,9 @@ def test_send_windows_hold_until_the_next_one(session: Session) -> None:
 
 
 def test_hours_that_leave_no_time_at_all_count_as_none(session: Session) -> None:
-    set_rules(send_windows={"mon": [["12:00", "13:00"]]}, quiet_from=time(11), quiet_until=time(14))
+    rules(send_windows={"mon": [["12:00", "13:00"]]}, quiet_from=time(11), quiet_until=time(14))
     assert why(old(session), Lane.WARM) == ("", None)
-    set_rules(send_windows=None, quiet_from=time(11), quiet_until=time(11))
+    rules(send_windows=None, quiet_from=time(11), quiet_until=time(11))
     assert why(session, Lane.WARM) == ("", None)
 
 
@@ -337,130 +321,12 @@ def test_after_a_stranger_both_pauses_count(session: Session) -> None:
 
 def test_a_pace_that_was_changed_since_counts_at_once(session: Session) -> None:
     old(session, last_sent_at=NOON, next_delay_ms=7_000)
-    set_rules(pace_min_delay_ms=1_000, pace_max_delay_ms=3_000)
+    rules(pace_min_delay_ms=1_000, pace_max_delay_ms=3_000)
     assert look(session, NOON).when(Lane.WARM) == Ready(NOON + timedelta(seconds=3))
 
 
 def test_a_restaurant_that_protects_no_strangers_writes_to_all_at_one_pace(session: Session) -> None:
-    set_rules(protect_strangers=False)
+    rules(protect_strangers=False)
     old(session, last_sent_at=NOON, next_delay_ms=7_000, cold_sent_at=NOON - DAY, cold_delay_ms=7_000)
     now = look(session, NOON + timedelta(seconds=1))
     assert now.when(Lane.WARM) == now.when(Lane.NEW) == Ready(NOON + timedelta(seconds=7))
-
-
-# --- Risk
-
-
-def risks(session: Session) -> dict[str, str]:
-    """Code and words of each reason."""
-    found = Session.objects.select_related("restaurant").get(pk=session.pk)
-    return {reason.code: reason.text for reason in outlook.risk_of(found, outlook.of_session(found)).reasons}
-
-
-def test_a_calm_number_runs_no_risk(session: Session) -> None:
-    assert risks(old(session)) == {}
-
-
-def happened(session: Session, kind: str, *told: tuple[float, dict[str, Any]]) -> None:
-    """So many days ago."""
-    SessionEvent.objects.bulk_create([SessionEvent(session=session, at=ago(days=days), kind=kind, detail=d) for days, d in told])
-
-
-def test_it_counts_how_often_whatsapp_has_restricted_it(session: Session) -> None:
-    """It is told again with each login while it lasts, and its end takes nothing back."""
-    on, off = {"active": True}, {"active": False}
-    happened(session, "number_restricted", (40, on), (39, off), (9, on), (8, on), (7, off), (6, off), (3, on), (2, off))
-    connected, refused = {"to": "connected"}, {"to": "blocked", "reason": "banned_temporarily"}
-    happened(
-        session, "state", (21, connected), (20, refused), (19, {"to": "connecting"}), (19, refused), (18, connected), (5, refused)
-    )
-    found = risks(old(session))
-    assert found["time_locks"] == "WhatsApp has kept it from writing to strangers 2 times in the last month."
-    assert found["bans"] == "WhatsApp has banned this number 2 times in the last month."
-
-
-def test_it_counts_what_a_number_has_done_in_thirty_days(session: Session) -> None:
-    old(session)
-    for days, lane, sent in ((1, WARM, 10), (29, COLD, 6), (2, NEW, 4), (31, NEW, 500)):
-        tally(session, ago(days=days), lane, sent)
-    for n, to in enumerate(numbers(8)):
-        queued(session, "offer" if n < 6 else "two only", lane=NEW, status="sent", sent_at=ago(days=1 + n), to_phone=to)
-    queued(session, "offer", lane=WARM, status="sent", sent_at=ago(days=1), to_phone=numbers(9)[8])
-    for to in numbers(3):
-        queued(session, "long ago", lane=NEW, status="sent", sent_at=ago(days=31), to_phone=to)
-        queued(session, "waits", lane=NEW, to_phone=to)
-    assert risks(session) == {
-        "strangers": "10 of 20 messages went to people who had never written to it.",
-        "identical": "6 of 20 messages were the same text to several strangers.",
-    }
-
-
-def test_it_counts_what_became_of_its_customers(session: Session) -> None:
-    old(session)
-    tally(session, ago(days=1), WARM, 20)
-    lately, before = ago(days=5), ago(days=35)
-    made: list[dict[str, Any]] = [
-        *[{"last_outbound_at": lately}] * 28,
-        *[{"last_outbound_at": lately, "last_inbound_at": before}] * 2,
-        *[{"last_outbound_at": before}] * 50,
-        *[{"checked_at": lately, "on_whatsapp": False}] * 3,
-        *[{"checked_at": lately, "on_whatsapp": True}] * 6,
-        *[{"checked_at": before, "on_whatsapp": False}] * 50,
-        {"opted_out_at": lately}, {"opted_out_at": before},
-        {"refusals": 2, "parked_until": lately}, {"refusals": 50, "parked_until": before},
-    ]  # fmt: skip
-    rows = [
-        Contact(restaurant_id=session.restaurant_id, session=session, phone=to, **one)
-        for to, one in zip(numbers(len(made)), made, strict=True)
-    ]
-    Contact.objects.bulk_create(rows)
-    assert risks(session) == {
-        "silence": "Only 2 of 30 customers have ever written back.",
-        "not_on_whatsapp": "3 of 9 numbers it tried are not on WhatsApp: is the list of customers right?",
-        "opted_out": "One customer asked for no more messages; others may have blocked the number without a word.",
-        "refused": "WhatsApp has refused 2 messages to people who had not written first.",
-    }
-
-
-def test_another_numbers_deeds_are_its_own(session: Session) -> None:
-    other = old(sessions.create(restaurant=session.restaurant, name="second"))
-    tally(other, ago(days=1), NEW, 50)
-    contact(other, numbers(1)[0], refusals=5, parked_until=ago(days=1))
-    assert risks(old(session)) == {}
-    assert set(risks(other)) == {"strangers", "refused"}
-
-
-@pytest.mark.parametrize(
-    ("event", "reasons"),
-    [
-        (lambda at: TimeLock(at, True, at + DAY), {0.5: {"locked_now", "time_locks"}, 2: {"time_locks"}, 31: set()}),
-        (lambda at: TimeLock(at, False), {0.5: set()}),
-        (lambda at: Ban(at, at + HOUR), {0.5: {"bans"}, 29: {"bans"}, 31: set()}),
-        (lambda at: NewChatCap(at, CapStatus.CAPPED, 9, 9, at + 9 * DAY), {8: {"new_chat_cap"}, 10: set()}),
-        (lambda at: NewChatCap(at, CapStatus.NONE, 0, 9, at + 9 * DAY), {1: set()}),
-    ],
-    ids=["lock", "no lock", "ban", "cap", "no cap"],
-)
-def test_whatsapps_word_weighs_while_it_lasts_and_for_a_month(
-    session: Session, event: Any, reasons: dict[float, set[str]]
-) -> None:
-    old(session, declared_days=99, declared_on=timezone.now().date())
-    for days, expected in reasons.items():
-        Session.objects.update(standing={})
-        standing.note(facts=[(session.pk, event(ago(days=days)))])
-        assert set(risks(session)) - {"warming_up"} == expected, days
-
-
-def test_a_ban_that_lasts_weighs_most(session: Session) -> None:
-    old(session, state="blocked", state_reason="banned_temporarily")
-    found = Session.objects.select_related("restaurant").get()
-    assert outlook.risk_of(found, outlook.of_session(found)).level == "critical"
-
-
-def test_a_young_number_is_watched(session: Session) -> None:
-    Session.objects.update(first_linked_at=ago(days=3))
-    standing.note(facts=[(session.pk, Refused(ago(days=1)))])
-    assert risks(session) == {
-        "young": "The number was first linked 3 days ago; WhatsApp watches new ones closely.",
-        "warming_up": "It has had 2 days without a warning since its warm-up began.",
-    }

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from django.utils import timezone
 
-from sessions_app.models import Message, Restaurant, Session, Worker
+from sessions_app.models import Message, Restaurant, SendTally, Session, Worker
 from sessions_app.services import ownership
 from sessions_app.services.ownership import Claimed, Registration
 from tests.support.threads import at_once
@@ -43,6 +43,21 @@ def connected(session: Session, me: Registration) -> Claimed:
     claimed = {one.session: one for one in ownership.claim(me=me, limit=100)}
     Session.objects.filter(pk=session.pk).update(state="connected")
     return claimed[session.pk]
+
+
+def old(session: Session, **more: Any) -> Session:
+    """Long past its warm-up."""
+    Session.objects.filter(pk=session.pk).update(first_linked_at=ago(days=300), **more)
+    return session
+
+
+def rules(**columns: Any) -> None:
+    """Of every restaurant."""
+    Restaurant.objects.update(**columns)
+
+
+def tally(session: Session, quarter: datetime, lane: int, sent: int) -> None:
+    SendTally.objects.create(session=session, quarter=quarter, lane=lane, sent=sent)
 
 
 def queued(session: Session, body: str = "hello", **more: Any) -> Message:

@@ -18,13 +18,13 @@ from sessions_app.policy.reasons import Reason
 from sessions_app.services import outlook
 from sessions_app.services.numbers import begin_anew
 from tests.support.claiming import COLD, NEW, WARM, fresh
-from tests.support.owning import queued
+from tests.support.owning import old, queued, rules
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge
 from tests.workers.conftest import MakeRunner
 from tests.workers.test_drain_runner import Script
 from tests.workers.watching import online, until_state, until_status
-from tests.workers.wire import OTHER, TZ, Wire, in_seconds, old, rules, seen_for, until_sent, waiting
+from tests.workers.wire import OTHER, TZ, Wire, in_seconds, seen_for, until_sent, waiting
 
 pytestmark = pytest.mark.usefixtures("often")
 

@@ -11,12 +11,12 @@ from sessions_app.policy.reasons import Reason
 from sessions_app.services import inbound
 from tests.services.test_inbound import event, received
 from tests.support.claiming import COLD, NEW, WARM, contact, fresh, numbers
-from tests.support.owning import ago, linked, queued
+from tests.support.owning import ago, linked, old, queued, rules
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge
 from tests.workers.conftest import MakeRunner
 from tests.workers.watching import online, until_status
-from tests.workers.wire import OTHER, Wire, in_seconds, old, rules, seen_for, until_sent, usual, waiting
+from tests.workers.wire import OTHER, Wire, in_seconds, seen_for, until_sent, usual, waiting
 
 pytestmark = pytest.mark.usefixtures("often")
 

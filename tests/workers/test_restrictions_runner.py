@@ -15,12 +15,12 @@ from sessions_app.policy.signals import TimeLock
 from sessions_app.services import inbound, outlook, standing
 from tests.services.test_inbound import event
 from tests.support.claiming import NEW, WARM, fresh
-from tests.support.owning import ago, queued
+from tests.support.owning import ago, old, queued, rules
 from tests.support.stack import eventually
 from tests.support.stub_bridge import Json, StubBridge, StubBridgeThread
 from tests.workers.conftest import MakeRunner
 from tests.workers.watching import online, until_state, until_status
-from tests.workers.wire import EAGER, OTHER, TZ, Wire, in_seconds, old, rules, seen_for, until_sent, waiting
+from tests.workers.wire import EAGER, OTHER, TZ, Wire, in_seconds, seen_for, until_sent, waiting
 
 pytestmark = pytest.mark.usefixtures("often")
 

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from sessions_app.models import Message, Restaurant, Session
+from sessions_app.models import Message, Session
 from sessions_app.policy.pacing import Pace
 from tests.support.claiming import numbers
-from tests.support.owning import ago, queued
+from tests.support.owning import queued
 from tests.support.stub_bridge import Json, StubBridge, acked
 from tests.workers.watching import until_status
 
@@ -53,15 +53,6 @@ class Wire:
 def usual(times: list[float]) -> float:
     """The median: a loaded machine may be late once."""
     return sorted(times)[len(times) // 2]
-
-
-def rules(**columns: Any) -> None:
-    Restaurant.objects.update(**columns)
-
-
-def old(session: Session) -> Session:
-    Session.objects.filter(pk=session.pk).update(first_linked_at=ago(days=300))
-    return session
 
 
 def waiting(session: Session, *bodies: str, **more: Any) -> list[Message]:
