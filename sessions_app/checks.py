@@ -5,6 +5,7 @@
 
 import base64
 import binascii
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,21 @@ MIN_SECRET_CHARACTERS = 32
 KEY_BYTES = 32
 KEY_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)  # as node_bridge/src/store/keyring.js reads it
 LEAST_KEPT_DAYS, MOST_KEPT_DAYS = 30, 36_500
+_LEAST = {
+    "API_REQUESTS_PER_MINUTE": 0,
+    "PACE_MIN_DELAY_MS": 0,
+    "COLD_MIN_DELAY_MS": 0,
+    "STRANGERS_DAILY_LIMIT": 0,
+    "IDENTICAL_LIMIT": 0,
+    "RECIPIENT_GAP_S": 0,
+    "TYPING_MS_PER_CHARACTER": 0,
+    "TYPING_MAX_MS": 0,
+    "WORKER_LEASE_MARGIN_S": 0,
+    "WORKER_CAPACITY": 1,
+    "SEND_ACK_TIMEOUT_S": 1,
+    "LINK_WINDOW_S": 1,
+}
+_ORDER = (("PACE_MIN_DELAY_MS", "PACE_MAX_DELAY_MS"), ("COLD_MIN_DELAY_MS", "COLD_MAX_DELAY_MS"))
 
 
 @register(Tags.security)
@@ -50,6 +66,17 @@ def messages_are_kept_for_long_enough(app_configs: Sequence[Any] | None, **kwarg
         return []
     text = f"MESSAGES_KEPT_DAYS is {days}: messages are kept for {LEAST_KEPT_DAYS} to {MOST_KEPT_DAYS:,} days, or for ever."
     return [Error(text, hint=f"Set it to {LEAST_KEPT_DAYS} or more, or to 0: nothing is forgotten.", id="restaurant_wa.E001")]
+
+
+@register()
+def numbers_make_sense(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """With a pace or a lease that cannot be no session would send, and nothing say why."""
+    is_ = {name: getattr(settings, name) for name in (*_LEAST, *itertools.chain(*_ORDER))}
+    small = [f"{name} is {is_[name]}: at least {least}." for name, least in _LEAST.items() if is_[name] < least]
+    crossed = [f"{low} is {is_[low]} and {high} only {is_[high]}." for low, high in _ORDER if is_[low] > is_[high]]
+    if not 0 < settings.WORKER_HEARTBEAT_S < settings.WORKER_TTL_S - settings.WORKER_LEASE_MARGIN_S:
+        crossed.append("A worker's lease (WORKER_TTL_S less WORKER_LEASE_MARGIN_S) ends before WORKER_HEARTBEAT_S renews it.")
+    return [Error(text, hint="Change it, or unset it for the default.", id="restaurant_wa.E002") for text in (*small, *crossed)]
 
 
 def weakness(secret: str) -> str:
@@ -96,7 +123,7 @@ def _message(text: str, hint: str, code: str) -> CheckMessage:
 
 def refuse_dangerous_production(**_: Any) -> None:
     """For programs that run no checks by themselves (web, workers, beat): end the process rather than serve like this."""
-    _refuse([*secrets_are_set(None), *messages_are_kept_for_long_enough(None)])
+    _refuse([*secrets_are_set(None), *messages_are_kept_for_long_enough(None), *numbers_make_sense(None)])
 
 
 def refuse_without_key_ring() -> None:

@@ -41,7 +41,10 @@ def normalise(text: str, region: str) -> str:
     if not phonenumbers.is_valid_number(number):
         length = phonenumbers.is_possible_number_with_reason(number)
         raise _invalid(_LENGTHS.get(length, "no such number is in use in its country"), region)
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if not E164.fullmatch(e164):  # some plans have numbers of more digits than E.164 knows
+        raise _invalid("it is too long", region)
+    return e164
 
 
 # As WhatsApp spells mobile numbers of accounts that are older than the digit which others have today, and as it always did.

@@ -48,6 +48,29 @@ def test_it_refuses_an_unset_secret(settings: Settings) -> None:
     assert ids() == ["restaurant_wa.W001"]
 
 
+def test_it_accepts_the_numbers_of_a_new_installation() -> None:
+    assert checks.numbers_make_sense(None) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PACE_MIN_DELAY_MS", 12_000, "PACE_MIN_DELAY_MS is 12000 and PACE_MAX_DELAY_MS only 10000."),
+        ("COLD_MAX_DELAY_MS", 10_000, "COLD_MIN_DELAY_MS is 20000 and COLD_MAX_DELAY_MS only 10000."),
+        ("PACE_MIN_DELAY_MS", -1, "PACE_MIN_DELAY_MS is -1: at least 0."),
+        ("STRANGERS_DAILY_LIMIT", -1, "STRANGERS_DAILY_LIMIT is -1: at least 0."),
+        ("WORKER_CAPACITY", 0, "WORKER_CAPACITY is 0: at least 1."),
+        ("WORKER_HEARTBEAT_S", 5.0, "before WORKER_HEARTBEAT_S renews it"),
+    ],
+)
+def test_it_refuses_numbers_with_which_nothing_would_be_sent(settings: Settings, name: str, value: float, told: str) -> None:
+    setattr(settings, name, value)
+    [found] = checks.numbers_make_sense(None)
+    assert found.is_serious() and told in found.msg
+    with pytest.raises(SystemExit, match=name):
+        checks.refuse_dangerous_production()
+
+
 @pytest.mark.parametrize(
     "ring",
     ["k1:", "k1", "k1:c2hvcnQ=", f"{RING},{RING}", f"{RING},k2:?", ":" + RING[3:], "a key" + RING[2:], "k" * 65 + RING[2:]],

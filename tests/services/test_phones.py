@@ -37,6 +37,7 @@ def test_it_reads_numbers_as_people_write_them(written: str, region: str, e164: 
         ("+999123456", "country code does not exist"),
         ("+1 415555", "too short"),
         ("+4915112345678901234", "too long"),
+        ("+4918112345678901", "too long"),  # in use in its country
         ("110", "no such number"),
         ("1" * 41, "not written as one"),
     ],
