@@ -3,6 +3,7 @@ import { ConfigError, readConfig } from './config.js';
 import { silenceConsole } from './engine/traps/console.js';
 import { downloadWhole } from './engine/traps/downloads.js';
 import { keepContextOfJobs } from './engine/traps/queued-jobs.js';
+import { keepSessionsWhole } from './engine/traps/signal-sessions.js';
 import { FRAMES, makeLog } from './log.js';
 import { startServer } from './server.js';
 import { spareKeyChecks } from './spare-key-checks.js';
@@ -25,6 +26,7 @@ async function main() {
   const log = makeLog(config.logLevel);
   silenceConsole(log);
   keepContextOfJobs();
+  keepSessionsWhole();
   downloadWhole();
   spareKeyChecks();
   // The engine leaves rejections behind when a socket drops; one session's must not end the others.

@@ -65,7 +65,7 @@ describe('the devices that a message goes to', { timeout: 180_000 }, () => {
       await stage.network.call('DELETE', '/faults');
     });
 
-    it('cost the number one attempt when its phone is among them', async () => {
+    it('cost the number nothing when its phone is among them, either', async () => {
       const own = await stage.linked();
       await stage.settled(own.id, stage.bridge);
       await stage.bridge.close(own.id);
@@ -74,9 +74,7 @@ describe('the devices that a message goes to', { timeout: 180_000 }, () => {
       await stage.bridge.status(own.id, (status) => status.state === 'connected');
       await withoutKeys({ from: own.number, to: own.number, device: 0 });
       const customer = await stage.phone();
-      const message = text(customer, 'the customer has it');
-      assert.deepEqual((await stage.bridge.send(own.id, message)).body, { outcome: 'not_sent', reason: 'lookup_failed' });
-      assert.equal((await stage.bridge.send(own.id, { ...message, attempt: 2 })).body.outcome, 'acked');
+      assert.equal((await stage.bridge.send(own.id, text(customer, 'the customer has it'))).body.outcome, 'acked');
       assert.equal((await stage.bridge.send(own.id, text(customer, 'and the next'))).body.outcome, 'acked');
       const { lid } = await stage.network.call('GET', `/phones/${encodeURIComponent(customer)}`);
       const byNumber = { to: { phone: customer, lid, address: `${customer.slice(1)}@s.whatsapp.net` } };
@@ -93,6 +91,18 @@ describe('the devices that a message goes to', { timeout: 180_000 }, () => {
       assert.deepEqual((await stage.bridge.send(id, message)).body, { outcome: 'not_sent', reason: 'lookup_failed' });
       assert.equal((await stage.bridge.send(id, { ...message, attempt: 2 })).body.outcome, 'acked');
       assert.deepEqual(await texts(customer), ['for the phone above all']);
+    });
+
+    it('hold it up, too, where WhatsApp leaves the phone out of its answer', async () => {
+      const customer = await stage.phone();
+      const { id: browser } = await stage.linked({ number: customer });
+      await stage.bridge.send(browser, text(number, 'from the browser, the first word of all'));
+      await stage.web.event((event) => event.session === id && event.data.text === 'from the browser, the first word of all');
+      await stage.network.fault({ account: number, on: 'query', match: { xmlns: 'encrypt' }, do: { action: 'leave_out', tags: ['user'] } });
+      const message = text(customer, 'an answer for the phone');
+      assert.deepEqual((await stage.bridge.send(id, message)).body, { outcome: 'not_sent', reason: 'lookup_failed' });
+      assert.equal((await stage.bridge.send(id, { ...message, attempt: 2 })).body.outcome, 'acked');
+      assert.deepEqual((await texts(customer)).at(-1), 'an answer for the phone');
     });
 
     it('are answered all the same when they ask for a message again', async () => {

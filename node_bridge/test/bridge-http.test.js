@@ -38,6 +38,10 @@ describe('the HTTP side', () => {
     assert.ok(!bridge.process.log.some((one) => one.includes('wrong-secret-sent') || one.includes(SECRET)));
   });
 
+  it('has no head of a stream that never ends', async () => {
+    assert.equal((await raw('/signals', { method: 'HEAD', headers: { authorization: `Bearer ${SECRET}` } })).status, 404);
+  });
+
   it('says which fields are wrong', async () => {
     const { status, body } = await bridge.call('POST', `/session/${ID}/messages`, { term: 'x', id: 'short', to: { phone: '0151' }, content: { type: 'text', text: '' }, more: 1 });
     assert.deepEqual([status, body.error.code], [400, 'invalid_request']);

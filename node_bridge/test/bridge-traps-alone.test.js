@@ -159,6 +159,41 @@ describe('traps without a network', () => {
     assert.deepEqual(acked, stanzas.map(({ from }) => from));
   });
 
+  it('of thousands that come in at once the first is acked as well', () => {
+    const ws = new EventEmitter();
+    /** @type {string[]} */
+    const acked = [];
+    const decrypted = ackMessages({ ws, sendMessageAck: async (/** @type {any} */ { attrs }) => void acked.push(attrs.id) });
+    for (let at = 0; at < 5_000; at += 1) ws.emit('CB:message', { tag: 'message', attrs: { id: `m${at}`, from: '49151@s.whatsapp.net' } });
+    decrypted({ id: 'm0', remoteJid: '49151@s.whatsapp.net' });
+    assert.deepEqual(acked, ['m0']);
+  });
+
+  it('the answer to a retry receipt goes out once its key is on record as used', async () => {
+    const ws = new EventEmitter();
+    /** @type {string[]} */
+    const done = [];
+    const creds = { me: { id: '49150:7@s.whatsapp.net' }, account: { details: Buffer.of(1) } };
+    const transaction = async (/** @type {() => Promise<unknown>} */ work) => {
+      const result = await work();
+      done.push('committed');
+      return result;
+    };
+    const sock = {
+      ws,
+      authState: { creds, keys: { transaction } },
+      assertSessions: async () => true,
+      signalRepository: { encryptMessage: async () => ({ type: 'msg', ciphertext: Buffer.of(1) }) },
+      sendNode: async (/** @type {any} */ { tag }) => void done.push(tag),
+      sendMessageAck: async () => void ws.emit('answered'),
+    };
+    answerRetries(sock, { findMessage: async () => ({ address: '901@lid', message: { conversation: 'x' } }), log });
+    const answered = once(ws, 'answered');
+    ws.emit('CB:receipt', { tag: 'receipt', attrs: { id: 'M', from: '901@lid', type: 'retry' }, content: [{ tag: 'retry', attrs: { count: '1' } }] });
+    await answered;
+    assert.deepEqual(done, ['committed', 'message']);
+  });
+
   it('messages are taken before they are buffered', () => {
     const ev = makeEventBuffer(engineLog(log));
     /** @type {any[]} */

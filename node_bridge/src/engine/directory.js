@@ -1,4 +1,4 @@
-import { extractDeviceJids, USyncQuery, USyncUser } from 'baileys';
+import { extractDeviceJids, jidDecode, USyncQuery, USyncUser } from 'baileys';
 import { isOwnUser, lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
 import { NotSent } from './outcomes.js';
 
@@ -75,6 +75,17 @@ export class Directory {
     const own = (address.endsWith('@lid') && creds.me.lid) || creds.me.id;
     const users = [own, address].map((jid) => jid.replace(/:\d+@/, '@'));
     return keys.transaction(() => this.#sock.getUSyncDevices(users, true, false), creds.me.id);
+  }
+
+  /**
+   * Baileys leaves out whom it has no keys for, without a word where WhatsApp does not answer for them. The customer's phone must not be left out: nobody would see it.
+   * @param {string} address @param {Device[]} devices @returns {Promise<void>} @throws {NotSent}
+   */
+  async requireKeys(address, devices) {
+    const phones = devices.filter(({ user, jid }) => !this.#isOwn(user) && !jidDecode(jid)?.device);
+    if (phones.length === 0 || (await this.#hasSession(phones))) return;
+    await this.#sock.assertSessions(devices.map(({ jid }) => jid));
+    if (!(await this.#hasSession(phones))) throw new NotSent('lookup_failed');
   }
 
   /**

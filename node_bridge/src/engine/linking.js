@@ -47,7 +47,7 @@ export class Linking {
   /** @param {string} phone @returns {Promise<PairingCode>} @throws {BridgeError} */
   async #requestCode(phone) {
     const answer = this.#answer();
-    const code = await this.#sock.requestPairingCode(phone.replace('+', ''));
+    const code = await this.#sock.requestPairingCode(phone.replace('+', '')).catch(closing);
     // Baileys makes the code up itself and never hears whether the server took it.
     if ((await answer) === 'refused') throw new BridgeError('invalid_request', 'WhatsApp refused a pairing code for this number');
     this.pairingCode = { code, expires_at: iso(this.#startedAt + ALL_QRS_MS) };
@@ -77,6 +77,11 @@ function before(work, over) {
     over.addEventListener('abort', end, { once: true });
     work.then(resolve, reject).finally(() => over.removeEventListener('abort', end));
   });
+}
+
+/** Its socket closes; that it has closed is said later, which may take half a minute. @returns {never} @throws {BridgeError} */
+function closing() {
+  throw new BridgeError('not_connected', 'the connection that could give a pairing code is closing');
 }
 
 /** @param {number} ms */

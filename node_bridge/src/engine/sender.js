@@ -1,4 +1,5 @@
 import { generateWAMessage, proto } from 'baileys';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AckBook } from './ack-book.js';
 import { phoneAddress, userOf } from './addresses.js';
@@ -23,6 +24,9 @@ const STALE_DEVICES_ERROR = '479';
 const RESTRICTED_ERROR = '463';
 const KEPT_WITHIN_MS = 500;
 
+/** @type {AsyncLocalStorage<{encrypted: boolean}>} the relay that the running code belongs to */
+const relays = new AsyncLocalStorage();
+
 /**
  * Sends the messages of one connection, one unacked at a time and in the order they were asked for: a message that overtakes
  * another, or reuses its place in the ratchet, is lost on the customer's device.
@@ -30,7 +34,6 @@ const KEPT_WITHIN_MS = 500;
 export class Sender {
   /** @type {Promise<unknown>} */ #last = Promise.resolve();
   /** @type {Map<string, Promise<Outcome>>} */ #underway = new Map();
-  #encrypted = false;
   #fresh = false; // no key that an earlier connection used can be used again
   #acks;
   #with;
@@ -60,9 +63,10 @@ export class Sender {
     this.#acks.arrived(id);
   }
 
-  /** Something of this connection is about to be encrypted. */
+  /** Something is about to be encrypted; not for a relay, if it answers a receipt meanwhile. */
   noteEncryption() {
-    this.#encrypted = true;
+    const relay = relays.getStore();
+    if (relay) relay.encrypted = true;
   }
 
   /** @param {SendRequest} request @returns {Promise<Outcome>} */
@@ -74,6 +78,7 @@ export class Sender {
       const envelope = await this.#orEnded(this.#envelope(request));
       await this.#type(envelope.address, request.typing_ms);
       const devices = await this.#orEnded(directory.requireDevices(envelope.address));
+      await this.#orEnded(directory.requireKeys(envelope.address, devices));
       refuseExpired(request);
       const outcome = await this.#relay(request.id, envelope, devices);
       return this.#wantsNumber(outcome, request) ? await this.#relayByNumber(request) : outcome;
@@ -126,9 +131,9 @@ export class Sender {
   async #relayed(id, { address, message, devices }, acked) {
     const { sock, ended, mayAct, ackTimeoutMs } = this.#with;
     if (!mayAct()) throw new NotSent('not_connected');
-    this.#encrypted = false;
+    const relay = { encrypted: false };
     const late = performance.now() + ackTimeoutMs;
-    const relayed = sock.relayMessage(address, message, { messageId: id });
+    const relayed = relays.run(relay, () => sock.relayMessage(address, message, { messageId: id }));
     relayed.catch(() => {}); // it may still fail long after the session has ended
     try {
       // A write that never ends: nothing is known of it, and no other may follow on this socket.
@@ -137,7 +142,7 @@ export class Sender {
       const because = notSentBecause(error, ended.aborted);
       if (because.reason === 'encryption_failed' || because.reason === 'lookup_failed') this.#forgetDevices(address);
       if (because.reason === 'encryption_failed') throw await this.#whyUnencrypted(because, devices);
-      if (!this.#encrypted) throw because;
+      if (!relay.encrypted) throw because;
       if (!(await isKept(relayed))) return { outcome: 'unknown', reason: 'connection_lost' };
     }
     // Only after `relayed`: the ratchet must be on record before the message counts as sent.

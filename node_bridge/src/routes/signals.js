@@ -3,7 +3,7 @@
 
 /** @param {FastifyInstance} app @param {Parts} parts */
 export function signalRoutes(app, { sessions, signals }) {
-  app.get('/signals', async (_request, reply) => {
+  app.get('/signals', { exposeHeadRoute: false }, async (_request, reply) => {
     reply.hijack();
     reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
     reply.raw.flushHeaders();

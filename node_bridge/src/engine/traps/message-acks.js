@@ -3,7 +3,7 @@ import { userOf } from '../addresses.js';
 
 /** @typedef {{tag: string, attrs: Record<string, string>}} Stanza */
 
-const REMEMBERED = 1_000;
+const REMEMBERED = 20_000; // a number that was away has thousands come in at once, and each waits for those before it
 
 /**
  * Baileys #1910: a message that decrypts is answered by a receipt but never by an `<ack class="message">`, and after some days

@@ -42,9 +42,8 @@ async function answer(sock, node, { findMessage, log, answered }) {
   answered.set(`${id} ${from}`, times);
   const { creds, keys } = sock.authState;
   await renewSession(sock, node); // it may wait for the server, and nothing of the account may wait for that
-  await keys.transaction(async () => {
-    await sock.sendNode(await stanza(sock, node, found.message));
-  }, creds.me.id);
+  const reply = await keys.transaction(() => stanza(sock, node, found.message), creds.me.id); // a key that is not on record as used would be used again
+  await sock.sendNode(reply);
   log.info({ message: id, times }, 'a retry receipt was answered');
 }
 
