@@ -69,19 +69,9 @@ class _Round:
     async def _start(self, *, nearly_over: bool) -> None:
         room = deliveries.MOST_AT_ONCE - len(self._under_way)
         if room:
-            busy = self._busy() | (self._slow if nearly_over else set())
-            for due in await self._database.call(deliveries.take, most=room, busy=busy):
+            calls, slow = Counter(due.webhook for due, _ in self._under_way.values()), self._slow if nearly_over else ()
+            for due in await self._database.call(deliveries.take, most=room, under_way=calls, without=slow):
                 self._under_way[asyncio.create_task(webhook_calls.post(self._http, due, self._timeout_s))] = due, steady()
-
-    def _busy(self) -> set[UUID]:
-        """Webhooks that are to get nothing more before an answer comes."""
-        under_way = [due for due, _ in self._under_way.values()]
-        webhooks, restaurants = Counter(due.webhook for due in under_way), Counter(due.restaurant for due in under_way)
-        return {
-            due.webhook
-            for due in under_way
-            if due.failing or webhooks[due.webhook] >= deliveries.EACH or restaurants[due.restaurant] >= deliveries.OF_RESTAURANT
-        }
 
     async def _settle(self) -> None:
         now = steady()

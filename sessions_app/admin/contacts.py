@@ -3,11 +3,13 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from sessions_app.admin import numbers
 from sessions_app.admin.base import TenantAdmin
 from sessions_app.admin.day_filter import DayFilter
 from sessions_app.admin.filters import RestaurantFilter, SessionFilter
@@ -72,8 +74,8 @@ class ContactAdmin(VerbsAdmin[Contact]):
     paginator = CappedPaginator
     ordering = ("-id",)
     sortable_by = ()
-    search_fields = ("phone__exact", "name__exact", "lid__exact")
-    search_help_text = "Whole number (+49…) or whole name"
+    search_fields = ("phone",)  # shows the box; `found` does the search
+    search_help_text = "Whole phone number, whole name, or WhatsApp's own id"
     fieldsets = (
         (None, {"fields": (("shown_phone", "name"), ("session", "restaurant"))}),
         (
@@ -82,6 +84,11 @@ class ContactAdmin(VerbsAdmin[Contact]):
         ),
     )
     readonly_fields = ("shown_phone", "shown_on_whatsapp", "created_at")
+
+    def found(self, request: HttpRequest, rows: QuerySet[Contact], term: str) -> tuple[QuerySet[Contact], bool]:
+        term = term.strip()
+        named = Q(phone__in=numbers.meant(request, term)) | Q(name=term) | Q(lid__in=[term, f"{term}@lid"])
+        return (rows.filter(named) if term else rows, False)
 
     def panel(self, request: HttpRequest, contact: Contact, /) -> dict[str, Any]:
         return {

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from sessions_app.admin import numbers
 from sessions_app.admin.base import TenantChangeList
 from sessions_app.admin.day_filter import DayFilter
 from sessions_app.admin.filters import MessageStatusFilter, RestaurantFilter, SessionFilter
@@ -24,10 +25,9 @@ from sessions_app.admin.unfolded import ChangeList
 from sessions_app.admin.verbs import Verb, VerbsAdmin
 from sessions_app.admin.waiting import IN_TURN, Surroundings, reason_for_waiting
 from sessions_app.admin.words import exact, lane_in_words, message_badge, pretty_phone, span
-from sessions_app.errors import InvalidPhone
 from sessions_app.models import Message, Restaurant
 from sessions_app.policy.reasons import Held, Reason
-from sessions_app.services import estimates, messages, phones
+from sessions_app.services import estimates, messages
 
 LABELS = {
     "reference": "Your reference",
@@ -143,7 +143,7 @@ class MessageAdmin(VerbsAdmin[Message]):
 
     def found(self, request: HttpRequest, rows: QuerySet[Message], term: str) -> tuple[QuerySet[Message], bool]:
         term = term.strip()
-        return (rows, False) if not term else (_found(rows, term, self._regions(request)), False)
+        return (rows, False) if not term else (_found(rows, term, numbers.meant(request, term)), False)
 
     def panel(self, request: HttpRequest, message: Message, /) -> dict[str, Any]:
         now = timezone.now()
@@ -158,12 +158,6 @@ class MessageAdmin(VerbsAdmin[Message]):
             "buttons": self.buttons(request, message),
             "steps": steps_of(message),
         }
-
-    def _regions(self, request: HttpRequest) -> list[str]:
-        """How a number without its country code may be meant."""
-        grants = grants_of(request)
-        rows = Restaurant.objects.all() if grants.everything else Restaurant.objects.filter(pk__in=grants.readable)
-        return list(rows.order_by("default_region").values_list("default_region", flat=True).distinct()[:20])
 
     @admin.display(description="To")
     def to(self, message: Message) -> SafeString:
@@ -236,26 +230,13 @@ def _around(message: Message) -> Surroundings:
     return Surroundings(ahead=min(ahead, CAP), ahead_capped=ahead > CAP, worker_alive=usable_worker_exists(), hold=hold)
 
 
-def _found(rows: QuerySet[Message], term: str, regions: list[str]) -> QuerySet[Message]:
+def _found(rows: QuerySet[Message], term: str, phones: list[str]) -> QuerySet[Message]:
     """By id, by number or by reference, whichever the words look like; each has an index, and no LIKE is asked."""
     try:
         return rows.filter(pk=uuid.UUID(term))
     except ValueError:
         pass
-    numbers = _numbers(term, regions)
     by_reference = rows.filter(reference=term)
     # The index of numbers begins with the restaurant, so each is asked; a scan over all messages is not.
-    by_number = rows.filter(restaurant__in=Restaurant.objects.all(), to_phone__in=numbers)
-    return rows.filter(pk__in=by_reference.values("pk").union(by_number.values("pk"))) if numbers else by_reference
-
-
-def _numbers(term: str, regions: list[str]) -> list[str]:
-    """The numbers these digits may mean: international, or as dialled in one of the regions."""
-    return sorted({number for region in [None, *regions] if (number := _number(term, region))})
-
-
-def _number(term: str, region: str | None) -> str:
-    try:
-        return phones.normalise(term if region or term.startswith("+") else f"+{term}", region or "ZZ")
-    except InvalidPhone:
-        return ""
+    by_number = rows.filter(restaurant__in=Restaurant.objects.all(), to_phone__in=phones)
+    return rows.filter(pk__in=by_reference.values("pk").union(by_number.values("pk"))) if phones else by_reference

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from sessions_app.admin.grants import grants_of
+from sessions_app.policy.text import is_storable
 
 if TYPE_CHECKING:
     _Base = DjangoUserAdmin[User]
@@ -41,6 +42,12 @@ class UserAdmin(_Base):
         ("Times", {"fields": (("last_login", "date_joined"),)}),
     )
     readonly_fields = ("last_login", "date_joined")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[User], search_term: str) -> tuple[QuerySet[User], bool]:
+        """As in `TenantAdmin`: what PostgreSQL cannot hold is in none of its rows."""
+        if not is_storable(search_term):
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return grants_of(request).everything

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -38,7 +39,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     )
 
 
-urls = [path("metrics", metrics)]
+urls = [path("metrics", csrf_exempt(metrics))]
 
 
 class Gauges(Collector):

@@ -23,7 +23,8 @@ def writing(*more: int) -> dict[str, Any]:
 
 
 def tell_the_truth(schema: dict[str, Any]) -> None:
-    """Any route may also answer with a problem nobody names one by one, such as 405. HEAD is GET, and described with it."""
+    """Any route may also answer with a problem nobody names one by one, such as 405. HEAD is GET, and described with it. A
+    query or a header may be left out, but is never null: it is text."""
     described = Problem.model_json_schema(
         by_alias=True, mode="serialization", ref_template="#/components/schemas/{model}", schema_generator=NinjaGenerateJsonSchema
     )
@@ -32,6 +33,17 @@ def tell_the_truth(schema: dict[str, Any]) -> None:
         path.pop("head", None)
         for operation in path.values():
             operation["responses"]["default"] = {"description": "Any other error.", "content": _CONTENT}
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _as_text(parameter["schema"])
+
+
+def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a parameter, without the null that stands for one that is left out."""
+    if "anyOf" not in schema:
+        return schema
+    others, left = dict(schema), [one for one in schema["anyOf"] if one != {"type": "null"}]
+    del others["anyOf"]
+    return left[0] | others if len(left) == 1 else others | {"anyOf": left}
 
 
 def _problem(status: int) -> dict[str, Any]:

@@ -178,6 +178,7 @@ def _delivery(row: WebhookDelivery) -> DeliveryOut:
     renamed: dict[str, Any] = {
         "id": row.event_id,
         "type": row.topic,
-        "next_attempt_at": None if row.finished_at else row.next_attempt_at,
+        # What somebody asked for goes first since it is long overdue (`webhooks.GOES_FIRST`).
+        "next_attempt_at": None if row.finished_at else max(row.next_attempt_at, row.created_at),
     }
     return DeliveryOut(**renamed | {name: getattr(row, name) for name in DeliveryOut.model_fields if name not in renamed})

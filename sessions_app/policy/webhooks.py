@@ -23,6 +23,7 @@ PAUSES = (
 JITTER = 0.2  # of a pause, on top of it
 LONGEST_WISH = timedelta(hours=24)  # Retry-After of the other side
 PROBE_PAUSE, LONGEST_PROBE_PAUSE = timedelta(seconds=1), timedelta(seconds=60)
+LEASE = timedelta(seconds=60)  # an attempt that has not been settled by then is made again
 OUTAGE = 3  # failures in a row: then it was the other side, and not what it was sent
 
 GONE, TOO_MANY, UNAVAILABLE = 410, 429, 503

@@ -5,7 +5,7 @@ none that happened is left out.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,14 +18,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from sessions_app.models import Webhook, WebhookDelivery
-from sessions_app.policy.webhooks import OUTAGE, Answer, Verdict, probe_pause
+from sessions_app.policy.webhooks import LEASE, OUTAGE, Answer, Verdict, probe_pause
 from sessions_app.services import webhook_bodies, webhooks
 from sessions_app.services.sql import execute, fetch
 
 MOST_AT_ONCE = 64
 OF_RESTAURANT = 16  # of those
 EACH = 8  # of one webhook
-LEASE_S = 60.0  # an attempt that has not been settled by then is made again
 KEPT_DAYS = 30
 GIVEN_UP_DAYS = 4  # what still waits then is never told
 BATCH, BATCHES = 10_000, 100  # at one go
@@ -33,18 +32,16 @@ BATCH, BATCHES = 10_000, 100  # at one go
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One attempt to be made. `failing`: the address has not answered well lately, and gets one at a time."""
+    """One attempt to be made."""
 
     delivery: int
     webhook: UUID
-    restaurant: UUID
     event_id: UUID
     url: str
     secrets: tuple[str, ...]
     body: bytes
     topic: str
     attempts: int  # with this one
-    failing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +56,39 @@ class _Id(NamedTuple):
 
 
 # Who has been tried least goes first: what an address cannot bear never stands before what is new. In turns among the webhooks
-# of a restaurant and among restaurants, so that nobody's backlog takes all the places.
+# of a restaurant and among restaurants, after those that are under way, so that nobody's backlog takes all the places.
 _TAKE = """
-    WITH due AS (
+    WITH calls AS (
+        SELECT w.id, w.restaurant_id, c.n
+        FROM unnest(%(called)s::uuid[], %(calls)s::int[]) AS c(id, n) JOIN webhook w ON w.id = c.id
+    ), due AS (
         SELECT id FROM (
-            SELECT d.id, row_number() OVER (PARTITION BY w.restaurant_id ORDER BY random()) AS place
-            FROM webhook w CROSS JOIN LATERAL (
+            SELECT d.id, COALESCE(r.n, 0) + row_number() OVER (PARTITION BY w.restaurant_id ORDER BY random()) AS place
+            FROM webhook w
+            LEFT JOIN calls c ON c.id = w.id
+            LEFT JOIN (SELECT restaurant_id, sum(n) AS n FROM calls GROUP BY restaurant_id) r ON r.restaurant_id = w.restaurant_id
+            CROSS JOIN LATERAL (
                 SELECT id FROM webhook_delivery
                 WHERE webhook_id = w.id AND state = 'pending' AND next_attempt_at <= statement_timestamp()
-                ORDER BY attempts, next_attempt_at LIMIT CASE WHEN w.failures > 0 THEN 1 ELSE %(each)s END
+                ORDER BY attempts, next_attempt_at
+                LIMIT GREATEST(CASE WHEN w.failures > 0 THEN 1 ELSE %(each)s END - COALESCE(c.n, 0), 0)
                 FOR UPDATE SKIP LOCKED) AS d
-            WHERE w.is_active AND w.retry_at <= statement_timestamp() AND w.id <> ALL(%(busy)s::uuid[])
+            WHERE w.is_active AND w.retry_at <= statement_timestamp() AND w.id <> ALL(%(without)s::uuid[])
         ) AS ranked
         WHERE place <= %(of_restaurant)s ORDER BY place, random() LIMIT %(most)s
     )
     UPDATE webhook_delivery d SET attempts = d.attempts + 1,
-        next_attempt_at = statement_timestamp() + make_interval(secs => %(lease)s)
+        next_attempt_at = statement_timestamp() + %(lease)s::interval
     FROM due WHERE d.id = due.id RETURNING d.id"""
 
 _TOLD_OF = ("webhook", "message_event__message", "session_event__session", "inbound__contact")
 
 
-def take(*, most: int = MOST_AT_ONCE, busy: Collection[UUID] = ()) -> list[Due]:
-    """What is due now, of webhooks that are not `busy`; of each webhook the oldest first."""
-    values = {"each": EACH, "of_restaurant": OF_RESTAURANT, "most": most, "lease": LEASE_S, "busy": list(busy)}
+def take(*, most: int = MOST_AT_ONCE, under_way: Mapping[UUID, int] | None = None, without: Collection[UUID] = ()) -> list[Due]:
+    """What is due now, of each webhook the oldest first. `under_way`: how many calls each webhook has; `without` get none."""
+    calls = dict(under_way or {})
+    limits = {"each": EACH, "of_restaurant": OF_RESTAURANT, "most": most, "lease": LEASE}
+    values = {**limits, "called": list(calls), "calls": list(calls.values()), "without": list(without)}
     taken = [row.id for row in fetch(_Id, _TAKE, values)]
     rows = WebhookDelivery.objects.select_related(*_TOLD_OF).filter(pk__in=taken).order_by("id") if taken else ()
     return [_due(row) for row in rows]
@@ -93,14 +99,12 @@ def _due(row: WebhookDelivery) -> Due:
     return Due(
         delivery=row.pk,
         webhook=webhook.pk,
-        restaurant=webhook.restaurant_id,
         event_id=row.event_id,
         url=webhook.url,
         secrets=tuple(webhooks.secrets_of(webhook)),
         body=webhook_bodies.body(row),
         topic=row.topic,
         attempts=row.attempts,
-        failing=webhook.failures > 0,
     )
 
 

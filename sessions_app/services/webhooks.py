@@ -14,7 +14,7 @@ from django.utils import timezone
 from sessions_app.errors import Conflict, DomainError, NotFound
 from sessions_app.models import Restaurant, Webhook, WebhookDelivery
 from sessions_app.policy import addresses
-from sessions_app.policy.webhooks import SECRET_BYTES, SECRET_PREFIX
+from sessions_app.policy.webhooks import LEASE, SECRET_BYTES, SECRET_PREFIX
 
 MOST = 20  # of one restaurant
 SECRETS_OVERLAP = timedelta(hours=24)
@@ -70,7 +70,8 @@ def get(*, restaurant: Restaurant, webhook_id: UUID) -> Webhook:
 def change(
     *, webhook: Webhook, url: str | None = None, topics: Sequence[str] | None = None, is_active: bool | None = None
 ) -> Webhook:
-    """What is None stays. A new address, and one that is switched on again, is tried at once. Raises InvalidUrl, InvalidTopic."""
+    """What is None stays. A new address, and one that is switched on again, is tried at once, with all that waits for it. Raises
+    InvalidUrl, InvalidTopic."""
     values: dict[str, object] = {}
     if url is not None and (address := checked_url(url)) != webhook.url:
         values |= {"url": address, **_UNTRIED}
@@ -78,13 +79,24 @@ def change(
         values["topics"] = _topics(topics)
     if is_active is not None and is_active != webhook.is_active:
         values |= {"is_active": is_active, "inactive_reason": "", **(_UNTRIED if is_active else {})}
-    if not Webhook.objects.filter(pk=webhook.pk).update(**values, updated_at=Now()):
-        raise NotFound(_GONE)
+    with transaction.atomic():
+        if not Webhook.objects.filter(pk=webhook.pk).update(**values, updated_at=Now()):
+            raise NotFound(_GONE)
+        if values.keys() >= _UNTRIED.keys():
+            _hurry(webhook)
     webhook.refresh_from_db()
     return webhook
 
 
 _UNTRIED = {"failures": 0, "failing_since": None, "last_error": "", "retry_at": Now()}
+
+
+def _hurry(webhook: Webhook) -> None:
+    """What has failed there goes now, not hours later."""
+    failed = WebhookDelivery.objects.filter(webhook=webhook, state=WebhookDelivery.Outcome.PENDING, attempts__gt=0)
+    # What is under way lies within the lease, and stays: it would be told twice, and `deliveries.settle`, which locks it before
+    # the webhook, would wait for this one while this one waits for it.
+    failed.filter(next_attempt_at__gt=Now() + LEASE).update(next_attempt_at=Now())
 
 
 def renew_secret(*, webhook: Webhook) -> Webhook:

@@ -12,11 +12,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from sessions_app.admin import paging
-from sessions_app.models import ApiKey, Message, MessageEvent, Session, Worker
+from sessions_app.models import ApiKey, Contact, Message, MessageEvent, Session, Worker
 from sessions_app.services import api_keys, messages
 from tests.admin.conftest import House, be
 
-SESSIONS, MESSAGES, KEYS = (f"/admin/sessions_app/{model}/" for model in ("session", "message", "apikey"))
+MODELS = ("session", "message", "apikey", "contact")
+SESSIONS, MESSAGES, KEYS, CONTACTS = (f"/admin/sessions_app/{model}/" for model in MODELS)
 
 
 def html_of(client: Client, url: str, **query: str) -> str:
@@ -175,6 +176,22 @@ def test_search_by_number_and_reference(manager: Client, ours: House, term: str)
     assert "Hello from Lucia" in html and "another" not in html
 
 
+@pytest.mark.parametrize("term", ["Lucia guest", " Lucia guest ", "+49 1511 2345601", "0151 12345601", "4711@lid", "4711"])
+def test_search_for_a_contact_by_name_number_and_lid(manager: Client, ours: House, theirs: House, term: str) -> None:
+    Contact.objects.filter(pk=ours.contact.pk).update(lid="4711@lid")
+    Contact.objects.create(restaurant=ours.restaurant, session=ours.session, phone="+4915112345699", name="Another guest")
+    assert found_contacts(manager, term) == [ours.contact]
+
+
+@pytest.mark.parametrize("term", ["Odile guest", "+49 1511 2345602", "0151 12345602", "guest", "Lucia", "0"])
+def test_search_finds_no_contact_of_others_and_none_by_a_part(manager: Client, ours: House, theirs: House, term: str) -> None:
+    assert found_contacts(manager, term) == []
+
+
+def found_contacts(client: Client, term: str) -> list[Contact]:
+    return list(client.get(CONTACTS, {"q": term}).context["cl"].result_list)
+
+
 def test_search_by_id_and_for_nothing(manager: Client, ours: House) -> None:
     assert "Hello from Lucia" in html_of(manager, MESSAGES, q=str(ours.message.pk))
     assert "Hello from Lucia" not in html_of(manager, MESSAGES, q="nobody wrote this")
@@ -268,3 +285,9 @@ def test_nothing_is_found_by_what_no_row_can_hold(manager: Client, ours: House, 
     where = {"app_label": "sessions_app", "model_name": model, "field_name": field}
     assert manager.get("/admin/autocomplete/", {**where, "term": "Lucia-1" if field == "message" else "Lucia"}).json()["results"]
     assert manager.get("/admin/autocomplete/", {**where, "term": "Lucia\0"}).json()["results"] == []
+
+
+def test_nobody_is_found_by_what_no_name_can_hold(boss: Client) -> None:
+    where = {"app_label": "sessions_app", "model_name": "membership", "field_name": "user"}
+    assert boss.get("/admin/autocomplete/", {**where, "term": "bos"}).json()["results"]
+    assert boss.get("/admin/autocomplete/", {**where, "term": "bos\0"}).json()["results"] == []

@@ -60,7 +60,7 @@ def test_it_needs_no_proxy(db: None, settings: Settings) -> None:
 
 
 def test_it_only_reads(db: None) -> None:
-    client = Client(headers={"Authorization": f"Bearer {TOKEN}"})
+    client = Client(headers={"Authorization": f"Bearer {TOKEN}"}, enforce_csrf_checks=True)
     assert client.head("/metrics").status_code == 200
     assert client.post("/metrics").status_code == 405
 

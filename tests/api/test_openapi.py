@@ -1,3 +1,4 @@
+import json
 import re
 from typing import Any
 
@@ -42,6 +43,20 @@ def test_every_operation_has_an_id_of_its_own_and_says_who_may() -> None:
         assert name.endswith("/health") or {"ApiKeyBearer", "ApiKeyHeader"} == {
             key for one in operation["security"] for key in one
         }
+
+
+def test_no_parameter_is_null() -> None:
+    """It would have to be sent as text, and the text "null" is refused."""
+    for name, operation in operations():
+        for parameter in operation.get("parameters", ()):
+            assert '"null"' not in json.dumps(parameter), f"{name} {parameter['name']}"
+
+
+def test_a_parameter_that_may_be_left_out_keeps_what_is_said_of_it() -> None:
+    schemas = {one["name"]: one["schema"] for one in description()["paths"]["/api/v1/messages"]["get"]["parameters"]}
+    assert schemas["status"] == {"$ref": "#/components/schemas/Status"}
+    assert schemas["session_id"] == {"type": "string", "format": "uuid", "title": "Session Id"}
+    assert (schemas["to"]["maxLength"], schemas["limit"]["default"]) == (40, 50)
 
 
 def test_the_description_is_served_as_it_is(db: None) -> None:

@@ -124,6 +124,7 @@ def test_a_test_is_a_delivery_that_can_be_looked_at(client: ApiClient) -> None:
     assert response.status_code == 202
     delivery = response.json()
     assert (delivery["type"], delivery["state"], delivery["attempts"]) == ("webhook.test", "pending", 0)
+    assert delivery["next_attempt_at"] == delivery["created_at"]
     assert client.get(f"{path}/deliveries").json()["items"] == [delivery]
     assert client.get(f"{path}/deliveries", query={"state": "failed"}).json()["items"] == []
     client.patch(path, {"is_active": False})

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from restaurant_wa.local.places import BASE_DIR
 from sessions_app.policy import retry
 from sessions_app.policy.availability import Gates, Ready, explain, gates, slot_at, when
 from sessions_app.policy.lanes import Lane
@@ -135,6 +136,13 @@ def test_every_reason_has_a_sentence() -> None:
     assert all(sentence(code) == text for code, text in retry.sentences().items())
     assert sentence("wa_479") and sentence("not_connected") and sentence("ack_timeout")
     assert sentence("nobody knows this") == ""
+
+
+def test_every_reason_stands_in_the_docs() -> None:
+    """With what mends it, where somebody looks for it."""
+    docs = (BASE_DIR / "docs" / "troubleshooting.md").read_text()
+    table = docs.split("## A message does not go out")[1].split("\n## ")[0]
+    assert [reason for reason in Reason if f"`{reason}`" not in table] == []
 
 
 def test_the_hold_that_ends_last_is_told() -> None:

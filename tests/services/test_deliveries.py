@@ -241,7 +241,18 @@ def test_one_webhook_does_not_crowd_out_the_others(webhook: Webhook, restaurant:
     pending(other, 1)
     of = [due.webhook for due in deliveries.take()]
     assert (of.count(webhook.pk), of.count(other.pk)) == (deliveries.EACH, 1)
-    assert {due.webhook for due in deliveries.take(busy=[webhook.pk])} == set()
+    assert deliveries.take(without=[webhook.pk]) == []
+
+
+def test_what_is_under_way_counts(webhook: Webhook, restaurant: Restaurant) -> None:
+    """Of the webhook, and of its restaurant."""
+    pending(webhook, 100)
+    assert len(deliveries.take(under_way={webhook.pk: 5})) == deliveries.EACH - 5
+    assert deliveries.take(under_way={webhook.pk: deliveries.EACH}) == []
+    others = [webhooks.create(restaurant=restaurant, url=f"https://{n}.example/") for n in range(3)]
+    assert len(deliveries.take(under_way={one.pk: 5 for one in others})) == deliveries.OF_RESTAURANT - 15
+    Webhook.objects.update(failures=1)
+    assert deliveries.take(under_way={webhook.pk: 1}) == [] and len(deliveries.take()) == 1
 
 
 def test_a_restaurant_with_many_webhooks_leaves_room_for_the_others(restaurant: Restaurant) -> None:
@@ -249,9 +260,9 @@ def test_a_restaurant_with_many_webhooks_leaves_room_for_the_others(restaurant: 
     other = webhooks.create(restaurant=Restaurant.objects.create(name="Other", default_region="DE"), url="https://o.example/")
     for one in (*crowd, other):
         pending(one, 20)
-    of = [due.restaurant for due in deliveries.take(most=20)]
-    assert of.count(other.restaurant_id) == deliveries.EACH
-    assert 0 < of.count(restaurant.pk) <= deliveries.OF_RESTAURANT
+    of = [due.webhook for due in deliveries.take(most=20)]
+    assert of.count(other.pk) == deliveries.EACH
+    assert 0 < len(of) - of.count(other.pk) <= deliveries.OF_RESTAURANT
     assert len(of) == 20
 
 
@@ -269,7 +280,6 @@ def test_an_address_that_fails_gets_one_at_a_time_and_ever_less_often(webhook: W
     wait_is_over(webhook)
     assert deliveries.waiting()
     [one] = deliveries.take()
-    assert one.failing
     deliveries.settle(results=[tried(one, BROKEN)])
     assert fresh(webhook).retry_at > timezone.now() + timedelta(seconds=3)
 
@@ -325,6 +335,27 @@ def test_gone_switches_it_off(webhook: Webhook) -> None:
     assert (deliveries.take(), deliveries.waiting()) == ([], False)
     webhooks.change(webhook=webhook, is_active=True)
     assert len(deliveries.take()) == 1
+
+
+@pytest.mark.parametrize(
+    "was_active, change, hurried",
+    [
+        (True, {"url": "https://new.example/"}, True),
+        (False, {"is_active": True}, True),
+        (True, {"is_active": True, "url": "https://till.example/hook"}, False),
+        (True, {"topics": ["message.failed"]}, False),
+    ],
+)
+def test_what_failed_goes_at_once_where_it_is_tried_anew(
+    webhook: Webhook, was_active: bool, change: dict[str, Any], hurried: bool
+) -> None:
+    """But not what is under way, which would be told twice."""
+    pending(webhook, 2)
+    failed, _ = deliveries.take()
+    WebhookDelivery.objects.filter(pk=failed.delivery).update(next_attempt_at=ago(hours=-10))
+    Webhook.objects.update(is_active=was_active)
+    webhooks.change(webhook=fresh(webhook), **change)
+    assert [due.delivery for due in deliveries.take()] == [failed.delivery] * hurried
 
 
 def test_every_secret_of_the_last_day_signs(webhook: Webhook) -> None:

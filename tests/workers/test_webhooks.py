@@ -100,6 +100,23 @@ def test_many_go_in_one_round(webhook: Webhook, receiver: Receiver) -> None:
     assert WebhookDelivery.objects.filter(state=State.DELIVERED).count() == 100
 
 
+def test_over_a_whole_round_no_webhook_has_more_calls_at_once_than_it_may(webhook: Webhook, receiver: Receiver) -> None:
+    """They end at different times: whenever a place is free, one goes, and not as many as the first time."""
+    pause, under_way, counts = threading.Event(), set[str](), list[int]()
+
+    def slow(call: Call) -> int:
+        under_way.add(call.id)
+        counts.append(len(under_way))
+        pause.wait(0.02 * (1 + len(counts) % 7))
+        under_way.discard(call.id)
+        return 204
+
+    receiver.answer = slow
+    tests_for(webhook, 5 * deliveries.EACH)
+    deliver_all()
+    assert len(counts) == 5 * deliveries.EACH and 1 < max(counts) <= deliveries.EACH
+
+
 def test_one_that_is_slow_keeps_none_of_the_others_waiting(webhook: Webhook, receiver: Receiver, restaurant: Restaurant) -> None:
     others_done = threading.Event()
     with receiving() as other:
