@@ -4,6 +4,7 @@ import random
 from datetime import datetime
 
 from sessions_app.policy import pacing
+from sessions_app.policy.lanes import LANES, Lane
 from sessions_app.policy.reasons import Held
 from sessions_app.policy.restrictions import parked_until
 from sessions_app.policy.retry import Outcome, Verdict, has_gone
@@ -11,7 +12,7 @@ from sessions_app.services.claims import Claim
 from sessions_app.services.settlements import Settlement
 from workers.pacer import Pacer
 
-_COLD = 1  # as in Message.Lane
+_COLD = LANES.index(Lane.COLD)
 
 
 def settle(pacer: Pacer, claim: Claim, outcome: Outcome, verdict: Verdict, now: datetime) -> Settlement:

@@ -8,7 +8,7 @@ import click
 from celery import Celery, signals
 from django.conf import settings
 
-from restaurant_wa import celery_wiring
+from workers import celery_wiring
 from workers.alive import AliveFile
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "restaurant_wa.settings")

@@ -23,6 +23,7 @@ from restaurant_wa.local.console import Problem, explain
 from restaurant_wa.local.identity import Identity
 
 PR_SET_PDEATHSIG = 1
+LOOK_S = 0.03
 WARDEN = Path(__file__).with_name("warden.py")
 
 
@@ -93,6 +94,21 @@ class Children:
             raise explain(error) from error
         self._running.append(child)
         _tell(warden, f"+{child.pid} {program.death_signal}\n")
+        return child
+
+    def start(
+        self, program: Program, answers: Callable[[], bool], *, what: str, within_s: float, wait: Callable[[float], object]
+    ) -> Child:
+        """Spawn it and wait until it answers. Raises Problem when it ends before, or does not answer in time."""
+        child = self.spawn(program)
+        deadline = time.monotonic() + within_s
+        while not answers():
+            if not child.running:
+                self.forget(child)
+                raise Problem(f"{what} did not start: {child.last_words()} (log: {program.log})")
+            if time.monotonic() > deadline:
+                raise Problem(f"{what} did not answer within {within_s:.0f} s (log: {program.log})")
+            wait(LOOK_S)
         return child
 
     def stop(self, *children: Child, hurry: Callable[[], bool] = lambda: False) -> None:

