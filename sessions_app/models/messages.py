@@ -107,6 +107,8 @@ class Message(UUIDModel):
             models.Index(
                 fields=["restaurant", "status", "-seq"], condition=Q(status__in=ENDED_UNSENT), name="message_ended_unsent"
             ),
+            # What no phone has: few at any time, and asked for when something seems wrong.
+            models.Index(fields=["restaurant", "-seq"], condition=Q(status="sent"), name="message_undelivered"),
             # Searching by the caller's own reference; most have one, those without cost nothing.
             models.Index(fields=["reference"], condition=~Q(reference=""), name="message_reference"),
         ]

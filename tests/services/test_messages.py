@@ -1,3 +1,4 @@
+import json
 import re
 from datetime import timedelta
 
@@ -8,6 +9,8 @@ from sessions_app.errors import Conflict, IdempotencyKeyReused, InvalidPhone, No
 from sessions_app.models import IdempotencyRecord, Message, MessageEvent, Session
 from sessions_app.services import messages, sessions
 from sessions_app.services.messages import Enqueued, InvalidMessage
+from tests.support.claiming import know_many, nodes_of, pile_up, rows_read
+from tests.support.owning import ago, queued
 from tests.support.threads import at_once
 
 TO = "+4915112345678"
@@ -145,3 +148,13 @@ def test_any_other_cannot(session: Session, status: str) -> None:
         messages.cancel(message=message)
     assert Message.objects.get().status == status
     assert MessageEvent.objects.count() == 1
+
+
+def test_a_page_of_what_no_phone_has_reads_nothing_else(session: Session) -> None:
+    pile_up(session, 5_000, status="'read'", sent_at="now()")
+    for _ in range(3):
+        queued(session, status="sent", sent_at=ago(hours=1))
+    know_many(session, 1)
+    page = Message.objects.filter(restaurant=session.restaurant, status="sent").order_by("-seq")[:50]
+    [plan] = json.loads(page.explain(format="json", analyze=True))
+    assert rows_read(list(nodes_of(plan["Plan"])), "message") == 3

@@ -130,7 +130,7 @@ def explained(act: Callable[[], object], table: str = "message") -> list[Node]:
         answer = cursor.fetchone()[0]
         cursor.execute("DEALLOCATE explained")
     plan = json.loads(answer) if isinstance(answer, str) else answer
-    return list(_nodes(plan[0]["Plan"]))
+    return list(nodes_of(plan[0]["Plan"]))
 
 
 @contextmanager
@@ -140,10 +140,10 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def _nodes(node: Node) -> Iterator[Node]:
+def nodes_of(node: Node) -> Iterator[Node]:
     yield node
     for child in node.get("Plans", []):
-        yield from _nodes(child)
+        yield from nodes_of(child)
 
 
 def rows_read(nodes: list[Node], table: str) -> float:
