@@ -12,7 +12,10 @@ import { Account } from './account.js';
  * `prefix` and five digits, `base + n % spread`. It ends after `seconds`, or `most` messages of each. `next` is the first n that no account has used.
  */
 const { values: given } = parseArgs({
-  options: { network: { type: 'string' }, socket: { type: 'string' }, accounts: { type: 'string' }, own: { type: 'string' }, prefix: { type: 'string' }, port: { type: 'string' } },
+  options: {
+    network: { type: 'string' }, socket: { type: 'string' }, accounts: { type: 'string' },
+    own: { type: 'string' }, prefix: { type: 'string' }, port: { type: 'string' },
+  },
 });
 const { network = '', socket = '', own = '', prefix = '' } = given;
 const AT_ONCE = 8;

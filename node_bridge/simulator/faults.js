@@ -16,7 +16,10 @@ import { el, seconds, SERVER } from './wire/nodes.js';
  */
 /** @typedef {{to?: string, device?: number, xmlns?: string, asks?: string[], id?: string}} Match */
 /** @typedef {{id: string, account: string, on: Moment, times: number, match: Match, do: Deed, struck: number}} Fault */
-/** @typedef {{account?: string | undefined, on: Moment, to?: string | undefined, device?: number, xmlns?: string | undefined, asks?: string[], id?: string | undefined}} Occasion */
+/**
+ * @typedef {{account?: string | undefined, on: Moment, to?: string | undefined, device?: number, xmlns?: string | undefined, asks?: string[],
+ *   id?: string | undefined}} Occasion
+ */
 
 const PASSKEY_OPTIONS = Buffer.from(JSON.stringify({ challenge: 'c2ltdWxhdGVk', rpId: 'web.whatsapp.com', timeout: 60_000, userVerification: 'required' }));
 const ANYWHERE = ['drop', 'delay', 'terminate', 'stream_error'];

@@ -12,7 +12,8 @@ import { signalRoutes } from './routes/signals.js';
 /** @typedef {import('fastify').FastifyInstance} FastifyInstance */
 /**
  * @typedef {{secret: string, log: import('./log.js').Log, sessions: import('./sessions.js').Sessions, lease: import('./lease.js').Lease,
- *   signals: import('./signals.js').Signals, outbox: import('./events/outbox.js').Outbox, clientVersion: import('./engine/client-version.js').ClientVersion}} Parts
+ *   signals: import('./signals.js').Signals, outbox: import('./events/outbox.js').Outbox,
+ *   clientVersion: import('./engine/client-version.js').ClientVersion}} Parts
  */
 
 const BODY_LIMIT = 128 * 1024; // bytes; 4,000 characters fit many times over

@@ -1,6 +1,9 @@
 import { maskNumbers } from './mask.js';
 
-/** @typedef {'unauthorized' | 'invalid_request' | 'not_found' | 'stale_term' | 'not_linked' | 'already_linked' | 'not_connected' | 'lease_ran_out' | 'store_unavailable' | 'internal'} ErrorCode */
+/**
+ * @typedef {'unauthorized' | 'invalid_request' | 'not_found' | 'stale_term' | 'not_linked' | 'already_linked' | 'not_connected' | 'lease_ran_out'
+ *   | 'store_unavailable' | 'internal'} ErrorCode
+ */
 
 /** @type {Record<ErrorCode, number>} */
 const STATUS = {
@@ -63,7 +66,10 @@ export function firstLine(error) {
 /** What a caller is told of any error, a validation's among them. @param {any} error @returns {BridgeError} */
 export function refusalOf(error) {
   if (error instanceof BridgeError) return error;
-  if (error.validation) return new BridgeError('invalid_request', 'the request is not valid', error.validation.map((/** @type {any} */ one) => problem(one, error.validationContext)));
+  if (error.validation) {
+    const detail = error.validation.map((/** @type {any} */ one) => problem(one, error.validationContext));
+    return new BridgeError('invalid_request', 'the request is not valid', detail);
+  }
   if (error.statusCode >= 400 && error.statusCode < 500) return new BridgeError('invalid_request', error.message);
   return new BridgeError('internal', 'the bridge failed; its log says why');
 }

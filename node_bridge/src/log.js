@@ -6,7 +6,12 @@ import { maskNumbers } from './mask.js';
 
 export const FRAMES = 5; // of a stack trace
 
-/** JSON lines on stderr, with the keys of the application's: stdout carries the one ready line and nothing else. @param {string} level @param {pino.DestinationStream} [to] @returns {Log} */
+/**
+ * JSON lines on stderr, with the keys of the application's: stdout carries the one ready line and nothing else.
+ * @param {string} level
+ * @param {pino.DestinationStream} [to]
+ * @returns {Log}
+ */
 export function makeLog(level, to = pino.destination({ fd: 2, sync: true })) {
   return pino(
     {
@@ -21,7 +26,11 @@ export function makeLog(level, to = pino.destination({ fd: 2, sync: true })) {
   );
 }
 
-/** Errors may quote stanzas, numbers or values: type, code, the masked first line and the frames are enough; a stack begins with all lines of the message. @param {unknown} error */
+/**
+ * Errors may quote stanzas, numbers or values: type, code, the masked first line and the frames are enough; a stack begins with all lines of
+ * the message.
+ * @param {unknown} error
+ */
 function describe(error) {
   if (!(error instanceof Error)) return { message: firstLine(error) };
   const { code } = /** @type {{code?: unknown}} */ (error);

@@ -73,7 +73,13 @@ export class Sessions {
     });
   }
 
-  /** What is not open at all is closed already; a logout takes over what is open under a lower term. @param {string} id @param {number} term @param {boolean} logout @returns {Promise<{closed: true, logged_out: boolean}>} */
+  /**
+   * What is not open at all is closed already; a logout takes over what is open under a lower term.
+   * @param {string} id
+   * @param {number} term
+   * @param {boolean} logout
+   * @returns {Promise<{closed: true, logged_out: boolean}>}
+   */
   close(id, term, logout) {
     const closings = this.#closings;
     return this.#inTurn(id, async () => {
@@ -153,7 +159,11 @@ export class Sessions {
     this.#leavings.closed(this.#open.size);
   }
 
-  /** Logging out needs a connection: one that is not open is opened for it, as long as WhatsApp can be reached. @param {Session | undefined} session @param {{id: string, term: number, closings: number}} wish */
+  /**
+   * Logging out needs a connection: one that is not open is opened for it, as long as WhatsApp can be reached.
+   * @param {Session | undefined} session
+   * @param {{id: string, term: number, closings: number}} wish
+   */
   async #logout(session, { id, term, closings }) {
     if (session && session.term === term && session.state !== 'closed') return session.logout();
     await session?.end('stale_term');

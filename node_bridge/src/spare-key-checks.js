@@ -11,7 +11,9 @@ const TAKE_KEYS = /** @type {const} */ (['createHmac', 'createCipheriv', 'create
 export function spareKeyChecks() {
   for (const name of TAKE_KEYS) {
     const make = /** @type {(algorithm: string, key: unknown, ...rest: unknown[]) => unknown} */ (crypto[name]);
-    Object.assign(crypto, { [name]: (/** @type {string} */ algorithm, /** @type {unknown} */ key, /** @type {unknown[]} */ ...rest) => make(algorithm, asKey(key), ...rest) });
+    Object.assign(crypto, {
+      [name]: (/** @type {string} */ algorithm, /** @type {unknown} */ key, /** @type {unknown[]} */ ...rest) => make(algorithm, asKey(key), ...rest),
+    });
   }
   syncBuiltinESMExports(); // for those who have imported them by name
 }

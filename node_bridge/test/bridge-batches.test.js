@@ -52,7 +52,9 @@ describe('many sends in one request', () => {
     const customer = await stage.phone();
     const good = of(0, text(customer, 'good'));
     const unknown = { ...good, session: '00000000-0000-4000-8000-000000000000', id: messageId() };
-    const answers = await send([of(0, { ...text(customer, ''), more: 1 }), unknown, of(0, text(customer, 'stale', { term: 0 })), /** @type {any} */ ('nonsense'), good]);
+    const answers = await send([
+      of(0, { ...text(customer, ''), more: 1 }), unknown, of(0, text(customer, 'stale', { term: 0 })), /** @type {any} */ ('nonsense'), good,
+    ]);
     const codes = new Map(answers.map(({ id, error, outcome }) => [id, error?.code ?? outcome]));
     assert.deepEqual([codes.get(unknown.id), codes.get(undefined), codes.get(good.id)], ['not_found', 'invalid_request', 'acked']);
     assert.deepEqual([...codes.values()].sort(), ['acked', 'invalid_request', 'invalid_request', 'not_found', 'stale_term']);

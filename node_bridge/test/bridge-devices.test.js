@@ -139,7 +139,9 @@ describe('a device without keys', () => {
 
   /** @param {{sessions?: string[], instead?: object[] | undefined}} [options] - `instead`: what the answer has in the place of keys */
   function trap({ sessions = [], instead = error } = {}) {
-    const lidMapping = { getPNForLID: async (/** @type {string} */ jid) => jid.replace('901', '49151').replace('900', '49150').replace('@lid', '@s.whatsapp.net') };
+    const lidMapping = {
+      getPNForLID: async (/** @type {string} */ jid) => jid.replace('901', '49151').replace('900', '49150').replace('@lid', '@s.whatsapp.net'),
+    };
     const validateSession = async (/** @type {string} */ jid) => ({ exists: sessions.includes(jid) });
     const ws = new EventEmitter();
     let now = 0;

@@ -14,8 +14,11 @@ describe('parts of the engine without a network', () => {
   it('a list of devices that was asked for before a change was told is not kept', async () => {
     /** @type {Record<string, any>} */
     const kept = {};
-    const vault = { get: async (/** @type {string} */ _kind, /** @type {string[]} */ users) => Object.fromEntries(users.flatMap((user) => (kept[user] ? [[user, kept[user]]] : []))),
-      set: async (/** @type {any} */ { devices }) => void Object.assign(kept, devices) };
+    const vault = {
+      get: async (/** @type {string} */ _kind, /** @type {string[]} */ users) =>
+        Object.fromEntries(users.flatMap((user) => (kept[user] ? [[user, kept[user]]] : []))),
+      set: async (/** @type {any} */ { devices }) => void Object.assign(kept, devices),
+    };
     const cache = new DeviceCache(/** @type {any} */ (vault));
     assert.deepEqual(await cache.mget(['901']), {});
     await cache.del('901');
@@ -38,7 +41,10 @@ describe('parts of the engine without a network', () => {
     const directory = { requireDevices: async () => [], requireKeys: async () => {} };
     const devices = { del: async () => {} };
     const creds = { me: { id: '49150:7@s.whatsapp.net' } };
-    const parts = { sock: { ws, authState: { creds }, relayMessage }, vault, directory, devices, ended: new AbortController().signal, mayAct: () => true, ackTimeoutMs: 5_000, log };
+    const parts = {
+      sock: { ws, authState: { creds }, relayMessage }, vault, directory, devices,
+      ended: new AbortController().signal, mayAct: () => true, ackTimeoutMs: 5_000, log,
+    };
     const sender = new Sender(/** @type {any} */ (parts));
     const sent = sender.send({ id: 'M', to: { phone: '+49151' }, content: { type: 'text', text: 'x' }, typing_ms: 0, resend: false });
     await relaying;

@@ -45,7 +45,8 @@ describe('the outbox', () => {
     assert.deepEqual(ids(web), Array.from({ length: 450 }, (_, at) => `M${at}`));
     assert.deepEqual(web.events.map((event) => event.seq), Array.from({ length: 450 }, (_, at) => at + 1));
     assert.equal(new Set(web.events.map((event) => event.id)).size, 450);
-    assert.ok(web.requests.every(({ authorization, batch }) => authorization === `Bearer ${SECRET}` && batch.events.length <= 200 && batch.bridge === outbox.bridge));
+    assert.ok(web.requests.every(({ authorization, batch }) =>
+      authorization === `Bearer ${SECRET}` && batch.events.length <= 200 && batch.bridge === outbox.bridge));
   });
 
   it('gathers for a moment before it asks', async (t) => {

@@ -30,7 +30,11 @@ describe('the HTTP side', () => {
   });
 
   it('logs a refusal with address and route, never with what was sent', async () => {
-    const answer = await raw(`/session/${ID}/check`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"secret":"wrong-secret-sent"}' });
+    const answer = await raw(`/session/${ID}/check`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"secret":"wrong-secret-sent"}',
+    });
     assert.deepEqual([answer.status, (/** @type {any} */ (await answer.json())).error.code], [401, 'unauthorized']);
     await bridge.call('GET', '/health');
     const line = bridge.process.log.map((one) => JSON.parse(one)).findLast((one) => one.event === 'unauthorized');
@@ -43,7 +47,9 @@ describe('the HTTP side', () => {
   });
 
   it('says which fields are wrong', async () => {
-    const { status, body } = await bridge.call('POST', `/session/${ID}/messages`, { term: 'x', id: 'short', to: { phone: '0151' }, content: { type: 'text', text: '' }, more: 1 });
+    const { status, body } = await bridge.call('POST', `/session/${ID}/messages`, {
+      term: 'x', id: 'short', to: { phone: '0151' }, content: { type: 'text', text: '' }, more: 1,
+    });
     assert.deepEqual([status, body.error.code], [400, 'invalid_request']);
     const fields = body.error.detail.map((/** @type {any} */ one) => one.field).sort();
     assert.deepEqual(fields, ['body.content.text', 'body.id', 'body.more', 'body.term', 'body.to.phone']);
@@ -56,7 +62,10 @@ describe('the HTTP side', () => {
     ['an id in another form of a UUID', `/session/urn:uuid:${ID}`, { method: 'PUT', body: '{"owner":"w","term":1,"link":{"mode":"qr"}}' }, 'invalid_request'],
     ['an endless id', `/session/${'x'.repeat(5_000)}`, { method: 'PUT', body: '{"owner":"w","term":1}' }, 'invalid_request'],
     ['an address that is broken', '/session/%ZZ', {}, 'invalid_request'],
-    ['a text that is too long', `/session/${ID}/messages`, { method: 'POST', body: JSON.stringify({ term: 1, id: '3EB0AAAAAAAA', to: { phone: '+4915112345678' }, content: { type: 'text', text: 'x'.repeat(4_001) } }) }, 'invalid_request'],
+    ['a text that is too long', `/session/${ID}/messages`, {
+      method: 'POST',
+      body: JSON.stringify({ term: 1, id: '3EB0AAAAAAAA', to: { phone: '+4915112345678' }, content: { type: 'text', text: 'x'.repeat(4_001) } }),
+    }, 'invalid_request'],
     ['a link by code without a phone', `/session/${ID}`, { method: 'PUT', body: '{"owner":"w","term":1,"link":{"mode":"code"}}' }, 'invalid_request'],
     ['closing without a term', `/session/${ID}`, { method: 'DELETE' }, 'invalid_request'],
     ['closing under a term that is no number', `/session/${ID}?term=1e3`, { method: 'DELETE' }, 'invalid_request'],
@@ -83,7 +92,9 @@ describe('the HTTP side', () => {
   });
 
   it('closes what is not open', async () => {
-    for (const logout of ['false', '0']) assert.deepEqual((await bridge.call('DELETE', `/session/${ID}?term=1&logout=${logout}`)).body, { closed: true, logged_out: false });
+    for (const logout of ['false', '0']) {
+      assert.deepEqual((await bridge.call('DELETE', `/session/${ID}?term=1&logout=${logout}`)).body, { closed: true, logged_out: false });
+    }
   });
 
   it('reports its health', async () => {

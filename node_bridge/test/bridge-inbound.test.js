@@ -144,7 +144,8 @@ describe('what comes back', () => {
     const { bridge, own, proxy, write, goOn } = await chatByProxy();
     proxy.hold();
     await write('killed before the commit');
-    const told = (/** @type {number} */ term) => stage.web.event((event) => event.session === own && event.term === term && event.data.text === 'killed before the commit');
+    const told = (/** @type {number} */ term) =>
+      stage.web.event((event) => event.session === own && event.term === term && event.data.text === 'killed before the commit');
     const first = await told(1);
     await bridge.stop('SIGKILL');
     await goOn();
@@ -185,7 +186,8 @@ describe('what comes back', () => {
   });
 
   it('tells when WhatsApp restricts the number, and when it lifts it', async () => {
-    const restrict = (/** @type {object} */ body) => stage.network.call('POST', `/accounts/${encodeURIComponent(number)}/restrictions`, { push: true, ...body });
+    const restrict = (/** @type {object} */ body) =>
+      stage.network.call('POST', `/accounts/${encodeURIComponent(number)}/restrictions`, { push: true, ...body });
     const until = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3_600_000).toISOString();
     await restrict({ timelock: { active: true, until } });
     const { data } = await stage.web.event((event) => event.type === 'number.restricted' && event.data.active);

@@ -69,7 +69,8 @@ describe('the lease', { timeout: 120_000 }, () => {
     const customer = await stage.phone();
     const typing = bridge.send(id, text(customer, 'typed before', { typing_ms: 800 }));
     await renew(bridge, 1_500);
-    const [sending, renewing] = await frozen(bridge, 2_000, () => /** @type {const} */ ([bridge.send(id, text(customer, 'asked meanwhile')), renew(bridge, 1_200)]));
+    const [sending, renewing] = await frozen(bridge, 2_000, () =>
+      /** @type {const} */ ([bridge.send(id, text(customer, 'asked meanwhile')), renew(bridge, 1_200)]));
     assert.deepEqual((await typing).body, { outcome: 'not_sent', reason: 'not_connected' });
     assert.deepEqual((await sending).body, { outcome: 'not_sent', reason: 'not_connected' });
     assert.deepEqual((await renewing).body, { held: false }, 'what waited in a frozen process is as old as the freeze');

@@ -17,7 +17,8 @@ describe('the limit of lookups', () => {
   before(async () => ({ id, number } = await stage.linked()));
 
   const asked = async (/** @type {string} */ from) => (await stage.network.call('GET', '/stats')).accounts[from].asked.usync ?? 0;
-  const check = async (/** @type {string} */ session, /** @type {string[]} */ phones) => (await stage.bridge.call('POST', `/session/${session}/check`, { term: 1, phones })).body;
+  const check = async (/** @type {string} */ session, /** @type {string[]} */ phones) =>
+    (await stage.bridge.call('POST', `/session/${session}/check`, { term: 1, phones })).body;
   /** @param {number} count @returns {Promise<any[]>} */
   const phones = (count) => Promise.all(Array.from({ length: count }, () => stage.phone()));
 
@@ -30,7 +31,9 @@ describe('the limit of lookups', () => {
     assert.equal(await asked(number), before, 'nothing was asked');
     assert.deepEqual(await stage.network.shown(third), []);
 
-    for (const customer of [first, second]) assert.equal((await stage.bridge.send(id, text(customer, 'again'))).body.outcome, 'acked', 'who is known is not looked up');
+    for (const customer of [first, second]) {
+      assert.equal((await stage.bridge.send(id, text(customer, 'again'))).body.outcome, 'acked', 'who is known is not looked up');
+    }
     await stage.network.until(async () => (await stage.bridge.send(id, { ...message, attempt: 2 })).body.outcome === 'acked');
     assert.deepEqual((await stage.network.shown(third)).map((one) => [one.text, one.copies]), [['too soon', 1]]);
   });
@@ -94,7 +97,13 @@ describe('a number whose LID WhatsApp did not name', () => {
     };
     const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => assert.fail('asked past the limit') } } };
     const vault = /** @type {any} */ ({ get: async () => ({}) });
-    const directory = new Directory({ sock, vault, lookups: new Lookups({ burst: 1, everyMs: 60_000 }), inquiry: new Inquiry({ log: makeLog('silent') }), devices: /** @type {any} */ ({}) });
+    const directory = new Directory({
+      sock,
+      vault,
+      lookups: new Lookups({ burst: 1, everyMs: 60_000 }),
+      inquiry: new Inquiry({ log: makeLog('silent') }),
+      devices: /** @type {any} */ ({}),
+    });
     for (let times = 0; times < 2; times += 1) assert.deepEqual(await directory.find([phone]), { results: [{ phone, on_whatsapp: true, address, lid: null }] });
     assert.equal(asked, 1);
   });
@@ -134,7 +143,10 @@ describe('a question that WhatsApp does not answer as it was asked', () => {
   it('with an error about the LIDs is still asked whether they are there', async () => {
     const bridge = await stage.another();
     const { id, number } = await stage.linked({ bridge });
-    await stage.network.fault({ account: number, on: 'query', match: { xmlns: 'usync', asks: ['contact', 'lid'] }, times: 0, do: { action: 'iq_error', code: '400', text: 'bad-request' } });
+    await stage.network.fault({
+      account: number, on: 'query', match: { xmlns: 'usync', asks: ['contact', 'lid'] }, times: 0,
+      do: { action: 'iq_error', code: '400', text: 'bad-request' },
+    });
     const customer = await stage.phone();
     const { body } = await bridge.send(id, text(customer, 'by number'));
     assert.deepEqual([body.outcome, body.address], ['acked', `${customer.slice(1)}@s.whatsapp.net`]);

@@ -42,7 +42,10 @@ describe('memory', { timeout: 120_000 }, () => {
   it('returns after sessions were opened and closed, with their timers', async () => {
     const signals = new Signals();
     const clientVersion = new ClientVersion({ url: `${network.url}/sw.js`, log });
-    const sessions = new Sessions({ store, outbox, signals, clientVersion, mayAct: () => true, socketUrl: network.socketUrl, ackTimeoutMs: 5_000, lookupLimit: { burst: 1, everyMs: 0 }, log });
+    const sessions = new Sessions({
+      store, outbox, signals, clientVersion, mayAct: () => true, socketUrl: network.socketUrl, ackTimeoutMs: 5_000,
+      lookupLimit: { burst: 1, everyMs: 0 }, log,
+    });
     const heard = (/** @type {(status: any) => unknown} */ fits) =>
       new Promise((resolve) => (signals.publish = (status) => fits(status) && resolve(status)));
     const connected = (/** @type {any} */ status) => status.state === 'connected';

@@ -39,7 +39,10 @@ describe('the pulse of a connection', { timeout: 60_000 }, () => {
   async function connection({ by, quietMs = QUIET_MS, answerMs = ANSWER_MS } = /** @type {{by?: string, quietMs?: number, answerMs?: number}} */ ({})) {
     ({ proxy, url } = await Proxy.before(network.socketUrl));
     const { vault } = await store.open(await db.makeSession(), 1);
-    const { sock } = openSocket({ vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: by ?? url, log, onEncrypt: () => {}, onMessage: () => {}, onPasskey: () => {} });
+    const { sock } = openSocket({
+      vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: by ?? url, log,
+      onEncrypt: () => {}, onMessage: () => {}, onPasskey: () => {},
+    });
     const pulse = new Pulse({ sock, onDead: (cause) => causes.push(cause), quietMs, answerMs });
     open.push({ sock, pulse });
     await once(sock.ws, 'CB:iq,type:set,pair-device');
@@ -136,7 +139,10 @@ describe('the pulse of a connection', { timeout: 60_000 }, () => {
 
   it('leaves no timer behind, however the connection ends', async () => {
     const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
-    for (const end of [(/** @type {any} */ { pulse }) => pulse.stop(), (/** @type {any} */ { sock }) => sock.ev.emit('connection.update', { connection: 'close' })]) {
+    for (const end of [
+      (/** @type {any} */ { pulse }) => pulse.stop(),
+      (/** @type {any} */ { sock }) => sock.ev.emit('connection.update', { connection: 'close' }),
+    ]) {
       const one = await connection();
       const before = timers();
       end(one);

@@ -12,7 +12,12 @@ const log = makeLog('silent');
 const K2 = `k2:${randomBytes(32).toString('base64')}`;
 const NAMES = Array.from({ length: 250 }, (_, at) => `${at}.0`);
 
-/** Under which keys a session's values lie, and how many under each. @param {TestDatabase} db @param {string} session @returns {Promise<Record<string, number>>} */
+/**
+ * Under which keys a session's values lie, and how many under each.
+ * @param {TestDatabase} db
+ * @param {string} session
+ * @returns {Promise<Record<string, number>>}
+ */
 async function keysOf(db, session) {
   const all = `SELECT encode(substr(data, 3, 2), 'escape') AS key FROM (
     SELECT data FROM bridge_creds WHERE session_id = $1 UNION ALL SELECT data FROM bridge_key WHERE session_id = $1
@@ -134,7 +139,8 @@ describe('a bridge with a new encryption key', () => {
     await between.status(id, (status) => status.state === 'connected');
     assert.equal((await between.send(id, text(customer, 'meanwhile', { term: 2 }))).body.outcome, 'acked');
     await stage.db.until(async () => !('k1' in (await keysOf(stage.db, id))));
-    await stage.network.until(async () => between.process.log.some((/** @type {string} */ line) => line.includes('sealed anew under the first encryption key')));
+    await stage.network.until(async () =>
+      between.process.log.some((/** @type {string} */ line) => line.includes('sealed anew under the first encryption key')));
     await between.stop();
     const next = await stage.another({ WA_ENCRYPTION_KEYS: K2 });
     await next.open(id, { term: 3 });

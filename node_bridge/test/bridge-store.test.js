@@ -149,7 +149,10 @@ describe('the store', () => {
     const own = await db.makeSession();
     const { vault } = await store.open(own, 1);
     await vault.set({ [kind]: { a: { x: 1 }, b: { x: 2 } } });
-    await db.rows("UPDATE bridge_key SET data = (SELECT data FROM bridge_key WHERE session_id = $1 AND name = 'a') WHERE session_id = $1 AND name = 'b'", [own]);
+    await db.rows(
+      "UPDATE bridge_key SET data = (SELECT data FROM bridge_key WHERE session_id = $1 AND name = 'a') WHERE session_id = $1 AND name = 'b'",
+      [own],
+    );
     return { own, vault: (await reader.open(own, 1)).vault };
   };
 

@@ -81,7 +81,11 @@ describe('traps without a network', () => {
       asked += 1;
       return [];
     };
-    const keys = addTransactionCapability(/** @type {any} */ ({ get: async () => ({ 49152: '902' }), set: async () => {} }), engineLog(log), { maxCommitRetries: 1, delayBetweenTriesMs: 0 });
+    const keys = addTransactionCapability(
+      /** @type {any} */ ({ get: async () => ({ 49152: '902' }), set: async () => {} }),
+      engineLog(log),
+      { maxCommitRetries: 1, delayBetweenTriesMs: 0 },
+    );
     const { lidMapping } = repositoryWith(() => {})(/** @type {any} */ ({ creds: {}, keys }), engineLog(log), pnToLid);
     for (let times = 0; times < 2; times += 1) {
       assert.deepEqual((await lidMapping.getLIDsForPNs([alice, bob]))?.map(({ lid }) => lid).sort(), [alice, '902:3@lid'].sort());
@@ -211,9 +215,16 @@ describe('traps without a network', () => {
   it('a number that comes back in another spelling is not taken for one that is not on WhatsApp', async () => {
     const person = (/** @type {string} */ phone) => ({ id: `${phone.slice(1)}@s.whatsapp.net`, contact: phone !== '+4917700000009' });
     const spelled = new Map([['+5511987654321', '+551187654321']]); // Brazil's ninth digit
-    const executeUSyncQuery = async (/** @type {{users: {phone: string}[]}} */ { users }) => ({ list: users.map(({ phone }) => person(spelled.get(phone) ?? phone)) });
+    const executeUSyncQuery = async (/** @type {{users: {phone: string}[]}} */ { users }) =>
+      ({ list: users.map(({ phone }) => person(spelled.get(phone) ?? phone)) });
     const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
-    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }), inquiry: new Inquiry({ log }), devices: /** @type {any} */ ({}) });
+    const directory = new Directory({
+      sock,
+      vault: /** @type {any} */ ({ get: async () => ({}) }),
+      lookups: new Lookups({ burst: 100, everyMs: 1_000 }),
+      inquiry: new Inquiry({ log }),
+      devices: /** @type {any} */ ({}),
+    });
     const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).results.map(({ on_whatsapp }) => on_whatsapp);
     assert.deepEqual(await known('+4917700000009', '+4915112345678'), [false, true]);
     assert.deepEqual(await known('+5511987654321', '+4915112345679', '+4915112345670'), [null, true, true]);
@@ -224,10 +235,18 @@ describe('traps without a network', () => {
     const user = (/** @type {string} */ jid, /** @type {string} */ type) => ({
       tag: 'user',
       attrs: { jid },
-      content: [{ tag: 'contact', attrs: { type } }, { tag: 'devices', attrs: {}, content: [{ tag: 'error', attrs: { code: '404', text: 'item-not-found' } }] }],
+      content: [
+        { tag: 'contact', attrs: { type } },
+        { tag: 'devices', attrs: {}, content: [{ tag: 'error', attrs: { code: '404', text: 'item-not-found' } }] },
+      ],
     });
-    const content = [{ tag: 'usync', attrs: {}, content: [{ tag: 'list', attrs: {}, content: [user('491@s.whatsapp.net', 'in'), user('492@s.whatsapp.net', 'out')] }] }];
-    const executeUSyncQuery = async (/** @type {import('baileys').USyncQuery} */ query) => query.parseUSyncQueryResult(/** @type {any} */ ({ tag: 'iq', attrs: { type: 'result' }, content }));
+    const content = [{
+      tag: 'usync',
+      attrs: {},
+      content: [{ tag: 'list', attrs: {}, content: [user('491@s.whatsapp.net', 'in'), user('492@s.whatsapp.net', 'out')] }],
+    }];
+    const executeUSyncQuery = async (/** @type {import('baileys').USyncQuery} */ query) =>
+      query.parseUSyncQueryResult(/** @type {any} */ ({ tag: 'iq', attrs: { type: 'result' }, content }));
     const answer = await whoIs({ executeUSyncQuery }, ['+491', '+492'], { devices: true });
     assert.deepEqual(answer, { people: [{ id: '491@s.whatsapp.net', contact: true }], absent: [{ id: '492@s.whatsapp.net', contact: false }] });
   });
@@ -243,7 +262,13 @@ describe('traps without a network', () => {
       return { list: protocols.length > 1 ? [] : users.flatMap(answer) };
     };
     const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
-    const directory = new Directory({ sock, vault: /** @type {any} */ ({ get: async () => ({}) }), lookups: new Lookups({ burst: 100, everyMs: 1_000 }), inquiry: new Inquiry({ log }), devices: /** @type {any} */ ({}) });
+    const directory = new Directory({
+      sock,
+      vault: /** @type {any} */ ({ get: async () => ({}) }),
+      lookups: new Lookups({ burst: 100, everyMs: 1_000 }),
+      inquiry: new Inquiry({ log }),
+      devices: /** @type {any} */ ({}),
+    });
     assert.equal(await directory.resolve({ phone: '+4915100000001' }), '4915100000001@s.whatsapp.net');
     assert.deepEqual(asked, Array(3).fill(['+4915100000001']), 'with less each time');
     await assert.rejects(directory.resolve({ phone: '+4915100000002' }), { reason: 'not_on_whatsapp' });
@@ -272,7 +297,11 @@ describe('traps without a network', () => {
       sock.ws.on('CB:notification', () => assert.fail('it is not for Baileys'));
       heedDeviceChanges(sock, /** @type {any} */ ({ del: async (/** @type {string} */ user) => void forgotten.push(user) }));
       const device = { tag: 'device', attrs: { jid: '49151:3@s.whatsapp.net' } };
-      sock.ws.emit('CB:notification', { tag: 'notification', attrs: { id: 'n', type: 'devices', from: '49151@s.whatsapp.net' }, content: [{ tag: 'remove', attrs: {}, content: [device] }] });
+      sock.ws.emit('CB:notification', {
+        tag: 'notification',
+        attrs: { id: 'n', type: 'devices', from: '49151@s.whatsapp.net' },
+        content: [{ tag: 'remove', attrs: {}, content: [device] }],
+      });
     });
     assert.equal(await acked, 'n');
     assert.deepEqual([forgotten.sort(), removed], [['49151', '901'], ['49151:3@s.whatsapp.net']]);
@@ -285,7 +314,11 @@ describe('traps without a network', () => {
     sock.ws.on('CB:notification', ({ attrs }) => seen.passed.push(attrs.id));
     leaveSettings(sock);
     const tell = (/** @type {string} */ id, /** @type {string} */ type, /** @type {string} */ name) => {
-      sock.ws.emit('CB:notification', { tag: 'notification', attrs: { id, type, from: 's.whatsapp.net' }, content: [{ tag: 'collection', attrs: { name, version: '7' } }] });
+      sock.ws.emit('CB:notification', {
+        tag: 'notification',
+        attrs: { id, type, from: 's.whatsapp.net' },
+        content: [{ tag: 'collection', attrs: { name, version: '7' } }],
+      });
     };
     tell('chat', 'server_sync', 'regular_low');
     tell('name', 'server_sync', 'critical_block');
@@ -317,7 +350,9 @@ describe('traps without a network', () => {
   it('a receipt that has waited says when it was given, unless that makes no sense', () => {
     const at = (/** @type {object} */ attrs) => readReceipt({ attrs: { id: 'A', from: '901@lid', t: '1700000000', ...attrs }, content: undefined })[0]?.at;
     assert.equal(at({ offline: '0' }), '2023-11-14T22:13:21.000Z');
-    for (const attrs of [{}, { offline: '0', t: undefined }, { offline: '0', t: 'soon' }, { offline: '0', t: '-1' }, { offline: '0', t: '99999999999' }]) assert.equal(at(attrs), undefined);
+    for (const attrs of [{}, { offline: '0', t: undefined }, { offline: '0', t: 'soon' }, { offline: '0', t: '-1' }, { offline: '0', t: '99999999999' }]) {
+      assert.equal(at(attrs), undefined);
+    }
   });
 
   it('an edit is told in whatever it is wrapped, and nothing else that phones say among themselves', () => {
@@ -343,11 +378,14 @@ describe('traps without a network', () => {
     const told = [];
     const inbound = new Inbound({ seen: new Lru(10), tell: (data) => told.push(data) > 0 });
     const key = { remoteJid: '49151@s.whatsapp.net', fromMe: false };
-    for (const [at, messageTimestamp] of [NaN, 1_700_000_000, 1_700_000_000_000].entries()) inbound.take({ key: { ...key, id: `M${at}` }, messageTimestamp, message: { conversation: 'hi' } }, false);
+    for (const [at, messageTimestamp] of [NaN, 1_700_000_000, 1_700_000_000_000].entries()) {
+      inbound.take({ key: { ...key, id: `M${at}` }, messageTimestamp, message: { conversation: 'hi' } }, false);
+    }
     const [missing, right, absurd] = told.map((data) => Date.parse(data.sent_at));
     assert.equal(right, 1_700_000_000_000);
     for (const now of [missing, absurd]) assert.ok(Math.abs((now ?? 0) - Date.now()) < 10_000);
-    const ban = (/** @type {string} */ expire) => classify({ output: { statusCode: 402 }, data: { code: '101', expire } }, { linking: false, now: 1_700_000_000_000 });
+    const ban = (/** @type {string} */ expire) =>
+      classify({ output: { statusCode: 402 }, data: { code: '101', expire } }, { linking: false, now: 1_700_000_000_000 });
     assert.deepEqual(ban('3600').detail, { until: '2023-11-14T23:13:20.000Z', kind: '101' });
     for (const expire of ['99999999999999', 'soon', '-1']) assert.deepEqual(ban(expire).detail, { until: null, kind: '101' });
   });
@@ -356,7 +394,11 @@ describe('traps without a network', () => {
     /** @type {any[]} */
     const lines = [];
     const quiet = makeLog('silent');
-    const spy = Object.assign(Object.create(quiet), { isLevelEnabled: () => true, debug: (/** @type {any} */ ...line) => lines.push(line), info: (/** @type {any} */ ...line) => lines.push(line) });
+    const spy = Object.assign(Object.create(quiet), {
+      isLevelEnabled: () => true,
+      debug: (/** @type {any} */ ...line) => lines.push(line),
+      info: (/** @type {any} */ ...line) => lines.push(line),
+    });
     engineLog(spy).warn({ node: { key: 'private' }, err: new Error('to 4915112345678') }, 'Invalid LID-PN mapping: 186235288189710@lid');
     engineLog(spy).debug({ creds: 'private' }, 'nothing of this');
     assert.deepEqual(lines, [[{ engine: true, cause: 'to 49151*****78' }, 'Invalid LID-PN mapping: 18623*****10@lid']]);

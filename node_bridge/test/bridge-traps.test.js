@@ -73,7 +73,8 @@ describe('traps of the engine', () => {
     const customer = await stage.phone();
     const { lid } = await stage.network.call('GET', `/phones/${encodeURIComponent(from)}`);
     const names = [from.slice(1), lid.split('@')[0]];
-    const listed = async () => (await stage.db.rows("SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'devices' AND name = ANY($2)", [own, names])).length > 0;
+    const listed = async () =>
+      (await stage.db.rows("SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'devices' AND name = ANY($2)", [own, names])).length > 0;
     await stage.bridge.send(own, text(customer, 'before'));
     assert.ok(await listed(), 'its own devices are known');
     const { id: second } = await stage.linked({ number: from });
@@ -161,7 +162,10 @@ describe('traps of linking', () => {
   /** A socket that waits to be linked, and what it sends. @param {() => void} onPasskey */
   async function linkingSocket(onPasskey) {
     const { vault } = await store.open(await stage.db.makeSession(), 1);
-    const { sock } = openSocket({ vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: stage.network.socketUrl, log, onEncrypt: () => {}, onMessage: () => {}, onPasskey });
+    const { sock } = openSocket({
+      vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: stage.network.socketUrl, log,
+      onEncrypt: () => {}, onMessage: () => {}, onPasskey,
+    });
     await once(sock.ws, 'CB:iq,type:set,pair-device');
     /** @type {any[]} */
     const sent = [];
@@ -194,7 +198,11 @@ describe('traps of linking', () => {
 
   it('an empty link-code notification is acked and breaks nothing (#2694)', async () => {
     const { sock, sent } = await linkingSocket(() => assert.fail('no passkey'));
-    const node = { tag: 'notification', attrs: { id: 'n1', from: 's.whatsapp.net', type: 'link_code_companion_reg' }, content: [{ tag: 'link_code_companion_reg', attrs: { stage: 'refresh_code' } }] };
+    const node = {
+      tag: 'notification',
+      attrs: { id: 'n1', from: 's.whatsapp.net', type: 'link_code_companion_reg' },
+      content: [{ tag: 'link_code_companion_reg', attrs: { stage: 'refresh_code' } }],
+    };
     sock.ws.emit('CB:notification', node);
     assert.deepEqual(sent, [{ tag: 'ack', attrs: { id: 'n1', to: 's.whatsapp.net', class: 'notification', type: 'link_code_companion_reg' } }]);
     assert.equal(sock.ws.isOpen, true);

@@ -21,7 +21,8 @@ describe('a client that WhatsApp calls too old (405)', () => {
   const versions = (change) => stage.network.call('POST', '/client-versions', change);
   const refusals = async (/** @type {string} */ number) => (await stage.network.call('GET', '/stats')).accounts[number].logins_failed;
   const health = async (/** @type {Bridge} */ bridge) => (await bridge.call('GET', '/health')).body;
-  const alarms = (/** @type {Bridge} */ bridge) => bridge.process.log.map((line) => JSON.parse(line)).filter(({ level, event }) => level === 'error' && event.includes('too old'));
+  const alarms = (/** @type {Bridge} */ bridge) =>
+    bridge.process.log.map((line) => JSON.parse(line)).filter(({ level, event }) => level === 'error' && event.includes('too old'));
   const closed = async (/** @type {Bridge} */ bridge, /** @type {string} */ id) => (await bridge.status(id, ({ state }) => state === 'closed')).close;
 
   /** Sessions linked in time, and a bridge that is to log them in now. @param {number} count @param {Record<string, string>} [env] */

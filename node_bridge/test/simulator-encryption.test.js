@@ -23,7 +23,12 @@ function copyOf(auth) {
   return copy;
 }
 
-/** Spoils what a client knows of its session with somebody's device. @param {import('./simulator-kit.js').Auth} auth @param {string} lid @param {string} device */
+/**
+ * Spoils what a client knows of its session with somebody's device.
+ * @param {import('./simulator-kit.js').Auth} auth
+ * @param {string} lid
+ * @param {string} device
+ */
 function spoil(auth, lid, device) {
   const key = `session/${lid.split('@')[0]}_1.${device}`;
   const record = JSON.parse(String(auth.kept.get(key)));
@@ -167,7 +172,11 @@ test('a client that runs low on pre-keys is told and uploads more', async () => 
   const jid = `${shop.slice(1)}:${device}@s.whatsapp.net`;
   const users = Array.from({ length: 101 }, () => ({ tag: 'user', attrs: { jid } }));
   for (let i = 0; i < 8; i++) {
-    await asking.sock.query({ tag: 'iq', attrs: { to: 's.whatsapp.net', type: 'get', xmlns: 'encrypt' }, content: [{ tag: 'key', attrs: {}, content: users }] });
+    await asking.sock.query({
+      tag: 'iq',
+      attrs: { to: 's.whatsapp.net', type: 'get', xmlns: 'encrypt' },
+      content: [{ tag: 'key', attrs: {}, content: users }],
+    });
   }
   await client.until('more pre-keys', () => client.auth.creds.nextPreKeyId > 813 && client.auth.creds.nextPreKeyId);
   const { id } = await sim.api('POST', `/api/phones/${await newPhone()}/messages`, { to: shop, text: 'still there?' });

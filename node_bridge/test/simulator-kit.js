@@ -52,7 +52,11 @@ export class Simulator {
 
   /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<{status: number, body: any}>} */
   async call(method, path, body) {
-    const init = { method, signal: AbortSignal.timeout(PATIENCE_MS), ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }) };
+    const init = {
+      method,
+      signal: AbortSignal.timeout(PATIENCE_MS),
+      ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    };
     const response = await fetch(this.url + path, init);
     const text = await response.text();
     return { status: response.status, body: text && JSON.parse(text) };
@@ -244,7 +248,9 @@ export class Client {
   /** @param {string} id @param {number} status 3 delivered, 4 read */
   status(id, status) {
     // Baileys puts an update into its message when both come within one moment.
-    const reached = () => this.statuses.find(({ key, update }) => key.id === id && update.status >= status) ?? this.messages.find((one) => one.key.id === id && one.status >= status);
+    const reached = () =>
+      this.statuses.find(({ key, update }) => key.id === id && update.status >= status)
+      ?? this.messages.find((one) => one.key.id === id && one.status >= status);
     return this.until(`status ${status} of ${id}`, reached);
   }
 

@@ -16,7 +16,8 @@ before(async () => {
 });
 after(() => sim.stop());
 
-const type = (/** @type {string} */ from, /** @type {string} */ to, /** @type {string} */ text) => sim.api('POST', `/api/phones/${from}/messages`, { to, text });
+const type = (/** @type {string} */ from, /** @type {string} */ to, /** @type {string} */ text) =>
+  sim.api('POST', `/api/phones/${from}/messages`, { to, text });
 
 test('every linked device gets what a guest types, and a copy of what the others send', async () => {
   const [shop, guest] = [await newPhone(), await newPhone()];

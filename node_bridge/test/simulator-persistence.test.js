@@ -62,7 +62,9 @@ test('after kill -9 nothing that was acked is lost, and nobody needs a new sessi
 test('settings, names, chats, restrictions and hidden ids survive an orderly restart too', { skip }, async () => {
   const args = ['--data', join(directory, 'orderly')];
   let sim = await startSimulator({ args });
-  const made = await sim.api('POST', '/api/phones', { number: SHOP, name: 'Trattoria', lid: '123456789012345', settings: { read_delay_ms: 5, addressing: 'lid' } });
+  const made = await sim.api('POST', '/api/phones', {
+    number: SHOP, name: 'Trattoria', lid: '123456789012345', settings: { read_delay_ms: 5, addressing: 'lid' },
+  });
   await sim.phone(GUEST);
   await sim.api('POST', `/api/phones/${GUEST}/messages`, { to: SHOP, text: 'hello' });
   await sim.until('message.status', ({ status }) => status === 'delivered');

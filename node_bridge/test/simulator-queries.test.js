@@ -74,7 +74,8 @@ test('a restriction is pushed when asked for', async () => {
   const capping = new Promise((resolve) => client.sock.ev.on(/** @type {any} */ ('message-capping.update'), resolve));
   const restriction = { timelock: { active: true, until: UNTIL }, cap: { status: 'capped', total: 5, used: 5 }, push: true };
   await sim.api('POST', `/api/accounts/${SHOP}/restrictions`, restriction);
-  const pushed = await client.until('the time-lock', () => client.updates.find(({ reachoutTimeLock, connection }) => reachoutTimeLock?.isActive && !connection));
+  const pushed = await client.until('the time-lock', () =>
+    client.updates.find(({ reachoutTimeLock, connection }) => reachoutTimeLock?.isActive && !connection));
   assert.deepEqual(pushed.reachoutTimeLock.timeEnforcementEnds, new Date(UNTIL));
   assert.equal(/** @type {any} */ (await capping).capping_status, 'CAPPED');
   client.updates.length = 0;

@@ -38,7 +38,8 @@ export async function networkRoutes(app, net) {
 
   app.get('/sw.js', async (_request, reply) => reply.type('application/javascript').send(net.clientVersions.serviceWorker()));
 
-  const accountOf = (/** @type {import('fastify').FastifyRequest} */ request) => net.phones.want(/** @type {{number: string}} */ (request.params).number).number;
+  const accountOf = (/** @type {import('fastify').FastifyRequest} */ request) =>
+    net.phones.want(/** @type {{number: string}} */ (request.params).number).number;
 
   app.post('/api/accounts/:number/restrictions', { schema: { body: restrictions } }, async (request) =>
     net.restrictions.set(accountOf(request), /** @type {any} */ (request.body)));

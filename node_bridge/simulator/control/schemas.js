@@ -28,7 +28,9 @@ export const fault = object({
   times: { type: 'integer', minimum: 0 },
   match: object({ to: text, device: { type: 'integer', minimum: 0 }, xmlns: text, asks: tags, id: text }),
   do: object({
-    action: { enum: ['ack_error', 'drop', 'delay', 'terminate', 'stream_error', 'failure', 'iq_error', 'leave_out', 'bundle_error', 'downgrade', 'ask_passkey'] },
+    action: {
+      enum: ['ack_error', 'drop', 'delay', 'terminate', 'stream_error', 'failure', 'iq_error', 'leave_out', 'bundle_error', 'downgrade', 'ask_passkey'],
+    },
     code, ms: milliseconds, text, reason: text, tags,
     moment: { enum: ['before', 'after'] },
     attrs: { type: 'object', additionalProperties: { type: 'string' } },

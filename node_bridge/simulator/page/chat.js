@@ -59,7 +59,9 @@ function bubble(message) {
   return h('li', { class: mine ? 'bubble mine' : 'bubble', 'data-id': message.id },
     copies > 1 && h('span', { class: 'copies', title: 'The network brought this message more than once; the phone shows it once.' }, `${copies} copies`),
     body,
-    h('span', { class: 'meta' }, h('time', { datetime: at, title: at }, clock(at)), mine ? ticks(status) : h('span', { class: 'told' }, status === 'read' ? 'read' : 'unread')));
+    h('span', { class: 'meta' },
+      h('time', { datetime: at, title: at }, clock(at)),
+      mine ? ticks(status) : h('span', { class: 'told' }, status === 'read' ? 'read' : 'unread')));
 }
 
 function ticks(status) {

@@ -64,8 +64,11 @@ function newChat(phone) {
 
 function row(chat) {
   const last = chat.last;
-  return h('li', {}, h('button', { type: 'button', class: 'entry', 'aria-current': chat.peer === state.peer && 'true', onclick: () => go(state.number, chat.peer) },
-    avatar(called(chat)),
-    h('span', { class: 'entry-text' }, h('b', {}, called(chat)), h('small', {}, last ? `${last.from_me ? 'You: ' : ''}${last.text || last.kind}` : '')),
-    h('span', { class: 'entry-side' }, last && h('time', {}, clock(last.at).slice(0, 5)), chat.unread > 0 && h('span', { class: 'count' }, String(chat.unread)))));
+  return h('li', {},
+    h('button', { type: 'button', class: 'entry', 'aria-current': chat.peer === state.peer && 'true', onclick: () => go(state.number, chat.peer) },
+      avatar(called(chat)),
+      h('span', { class: 'entry-text' }, h('b', {}, called(chat)), h('small', {}, last ? `${last.from_me ? 'You: ' : ''}${last.text || last.kind}` : '')),
+      h('span', { class: 'entry-side' },
+        last && h('time', {}, clock(last.at).slice(0, 5)),
+        chat.unread > 0 && h('span', { class: 'count' }, String(chat.unread)))));
 }

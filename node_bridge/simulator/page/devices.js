@@ -20,12 +20,16 @@ function deviceRow(phone, { device, platform, connected, linked_at: since }) {
     await refreshPhone(phone.number);
   });
   return h('li', {}, h('i', { class: connected ? 'dot on' : 'dot' }),
-    h('span', { class: 'entry-text' }, h('b', {}, platform || `Device ${device}`), h('small', {}, `${connected ? 'connected' : 'not connected'} · since ${new Date(since).toLocaleDateString()}`)),
+    h('span', { class: 'entry-text' },
+      h('b', {}, platform || `Device ${device}`),
+      h('small', {}, `${connected ? 'connected' : 'not connected'} · since ${new Date(since).toLocaleDateString()}`)),
     h('button', { type: 'button', class: 'danger', onclick: logOut }, 'Log out'));
 }
 
 function codeForm(phone) {
-  const code = h('input', { placeholder: 'XXXX-XXXX', 'aria-label': 'Pairing code', maxlength: 9, autocomplete: 'off', autocapitalize: 'characters', required: true, class: 'code' });
+  const code = h('input', {
+    placeholder: 'XXXX-XXXX', 'aria-label': 'Pairing code', maxlength: 9, autocomplete: 'off', autocapitalize: 'characters', required: true, class: 'code',
+  });
   const enter = (event) => {
     event.preventDefault();
     const typed = code.value.replace(/[^0-9a-z]/gi, '').toUpperCase();

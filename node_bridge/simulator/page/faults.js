@@ -42,7 +42,11 @@ export function faultsPanel() {
 async function refresh(list) {
   const faults = await api.faults();
   const rows = faults.map((fault) => h('li', {},
-    h('span', { class: 'entry-text' }, h('b', {}, `${fault.do.action} ${fault.do.code ?? ''} on ${fault.on}`), h('small', {}, `${fault.account === '*' ? 'every account' : fault.account} · ${fault.times === 0 ? 'for ever' : `${fault.times}×`} · struck ${fault.struck ?? 0}×`)),
+    h('span', { class: 'entry-text' },
+      h('b', {}, `${fault.do.action} ${fault.do.code ?? ''} on ${fault.on}`),
+      h('small', {},
+        `${fault.account === '*' ? 'every account' : fault.account} · `
+        + `${fault.times === 0 ? 'for ever' : `${fault.times}×`} · struck ${fault.struck ?? 0}×`)),
     h('button', { type: 'button', onclick: () => attempt(async () => {
       await api.deleteFault(fault.id);
       await refresh(list);

@@ -18,7 +18,9 @@ export function startScan() {
 /** @param {string} qr the text of the code, when it is known already @param {string} [number] the phone that scans */
 export function openScan(qr, number) {
   const dialog = h('dialog', { class: 'scan', 'aria-label': 'Scan a QR code' });
-  const text = h('textarea', { rows: 3, placeholder: 'https://wa.me/settings/linked_devices#…', 'aria-label': 'Text of the QR code', value: qr, spellcheck: 'false' });
+  const text = h('textarea', {
+    rows: 3, placeholder: 'https://wa.me/settings/linked_devices#…', 'aria-label': 'Text of the QR code', value: qr, spellcheck: 'false',
+  });
   const trouble = h('p', { class: 'trouble', role: 'alert', hidden: true });
   const scan = (who, button) => scanWith(dialog, who, text.value.trim(), trouble, button);
   const known = number ? [state.phones.get(number)] : candidates();
@@ -38,14 +40,19 @@ export function openScan(qr, number) {
 
 /** Those without a linked device first: they are the likely ones. */
 function candidates() {
-  return [...state.phones.values()].sort((one, other) => one.devices.length - other.devices.length || Number(!one.name) - Number(!other.name) || called(one).localeCompare(called(other))).slice(0, 100);
+  return [...state.phones.values()]
+    .sort((one, other) => one.devices.length - other.devices.length || Number(!one.name) - Number(!other.name) || called(one).localeCompare(called(other)))
+    .slice(0, 100);
 }
 
 function choice(phone, scan) {
   const linked = phone.devices.length;
   const button = h('button', { type: 'button', class: linked ? '' : 'primary', onclick: () => scan(phone.number, button) }, 'Scan');
   return h('li', { class: 'entry' }, avatar(called(phone), phone.online),
-    h('span', { class: 'entry-text' }, h('b', {}, called(phone)), h('small', {}, `${pretty(phone.number)}${linked ? ` · ${linked} device${linked > 1 ? 's' : ''} already` : ''}`)), button);
+    h('span', { class: 'entry-text' },
+      h('b', {}, called(phone)),
+      h('small', {}, `${pretty(phone.number)}${linked ? ` · ${linked} device${linked > 1 ? 's' : ''} already` : ''}`)),
+    button);
 }
 
 function newPhone(scan) {

@@ -28,7 +28,11 @@ export class Outbox {
     for (const [key, sent] of net.store.all(`sent/${phone.number}/`)) this.#sent.set(String(key.split('/')[2]), sent);
   }
 
-  /** The person types a message, or other words for one, or sends a picture that may be looked at once. @param {Typed} typed @returns {Promise<string>} its id */
+  /**
+   * The person types a message, or other words for one, or sends a picture that may be looked at once.
+   * @param {Typed} typed
+   * @returns {Promise<string>} its id
+   */
   async type({ to, text, id = messageId(), edits, view_once: once = false }) {
     if (!this.#phone.online) throw new ControlError(409, 'offline', 'the phone is offline');
     const receiver = this.#net.registry.account(to);

@@ -6,7 +6,10 @@ import { Inbox } from './inbox.js';
 import { PhoneKeys } from './keys.js';
 import { Outbox } from './outbox.js';
 
-/** @typedef {{online: boolean, delivery_receipts: boolean, read_receipts: 'manual' | 'auto' | 'off', read_delay_ms: number, addressing: 'pn' | 'lid'}} Settings */
+/**
+ * @typedef {{online: boolean, delivery_receipts: boolean, read_receipts: 'manual' | 'auto' | 'off', read_delay_ms: number,
+ *   addressing: 'pn' | 'lid'}} Settings
+ */
 
 /** @type {Settings} */
 const DEFAULTS = { online: true, delivery_receipts: true, read_receipts: 'manual', read_delay_ms: 800, addressing: 'pn' };

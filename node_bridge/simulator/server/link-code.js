@@ -8,7 +8,8 @@ import { bytes, child, el, seconds, SERVER } from '../wire/nodes.js';
 /** @typedef {import('baileys').BinaryNode} Node */
 /** @typedef {import('../wire/connection.js').Connection} Connection */
 /** A device that waits for its code to be entered on the phone. `finish` gets the client's key bundle.
- * @typedef {{candidate: import('./pairing.js').Candidate, number: string, ref: Buffer, wrapped: Buffer, finish?: ((bundle: Buffer) => void) | undefined}} Request
+ * @typedef {{candidate: import('./pairing.js').Candidate, number: string, ref: Buffer, wrapped: Buffer,
+ *   finish?: ((bundle: Buffer) => void) | undefined}} Request
  */
 
 const FINISH_TIMEOUT_MS = 15_000;

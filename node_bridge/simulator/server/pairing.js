@@ -94,7 +94,13 @@ export class Pairing {
     return linked;
   }
 
-  /** @param {Candidate} candidate @param {import('../registry.js').Account} account @param {number} device @param {Buffer} wrapped @returns {Promise<Buffer>} */
+  /**
+   * @param {Candidate} candidate
+   * @param {import('../registry.js').Account} account
+   * @param {number} device
+   * @param {Buffer} wrapped
+   * @returns {Promise<Buffer>}
+   */
   async #confirm({ conn }, account, device, wrapped) {
     const reply = await conn.request(el('iq', { from: SERVER, type: 'set', xmlns: 'md' }, [
       el('pair-success', {}, [
@@ -132,7 +138,8 @@ export class Pairing {
 
 /** @param {Connection} conn @param {proto.ClientPayload.IDevicePairingRegistrationData} data @param {Buffer} noisePublic @returns {Candidate} */
 function readCandidate(conn, data, noisePublic) {
-  const [identity, regId, keyId, value, signature] = [data.eIdent, data.eRegid, data.eSkeyId, data.eSkeyVal, data.eSkeySig].map((field) => Buffer.from(field ?? []));
+  const [identity, regId, keyId, value, signature] = [data.eIdent, data.eRegid, data.eSkeyId, data.eSkeyVal, data.eSkeySig]
+    .map((field) => Buffer.from(field ?? []));
   const number = (/** @type {Buffer | undefined} */ field) => (field?.length ? field.readUIntBE(0, Math.min(field.length, 6)) : 0);
   return {
     conn, noisePublic,

@@ -33,7 +33,11 @@ export class Receipts {
     await this.#forward(conn, node, target);
   }
 
-  /** @param {LoggedIn} conn @param {Node} node @param {{account: import('../registry.js').Account, device: number, mode: import('../wire/jids.js').Mode}} target */
+  /**
+   * @param {LoggedIn} conn
+   * @param {Node} node
+   * @param {{account: import('../registry.js').Account, device: number, mode: import('../wire/jids.js').Mode}} target
+   */
   async #forward(conn, node, { account, device, mode }) {
     const { type, id, t = seconds(), recipient } = node.attrs;
     const own = /** @type {import('../registry.js').Account} */ (this.#net.registry.account(conn.device.number));

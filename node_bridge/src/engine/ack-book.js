@@ -22,7 +22,11 @@ export class AckBook {
     return new Promise((resolve) => this.#awaited.set(id, resolve));
   }
 
-  /** A customer's receipt: the server has it, too. An ack that is just behind says more, and is waited for; one that is lost must not hold up what follows. @param {string} id */
+  /**
+   * A customer's receipt: the server has it, too. An ack that is just behind says more, and is waited for; one that is lost must not hold up
+   * what follows.
+   * @param {string} id
+   */
   arrived(id) {
     const awaited = this.#awaited.get(id);
     if (awaited) setTimeout(awaited, AFTER_RECEIPT_MS, { code: null, at: new Date().toISOString() }).unref();

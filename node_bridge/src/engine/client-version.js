@@ -7,7 +7,10 @@ const FETCH_MS = 10_000;
 const ASK_AGAIN_MS = 60_000;
 const REFUSED = 'WhatsApp refused the client as too old';
 const REVISION = /\\?"client_revision\\?":\s*(\d+)/;
-const HEADERS = { 'sec-fetch-site': 'none', 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36' };
+const HEADERS = {
+  'sec-fetch-site': 'none',
+  'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36',
+};
 
 /**
  * The version of WhatsApp Web that every socket of this process claims to be: the engine's own until WhatsApp refuses it as too old,
@@ -30,7 +33,11 @@ export class ClientVersion {
     return this.current.join('.');
   }
 
-  /** WhatsApp has refused this one. Asked by many sessions at once it looks once, and at most once a minute. @param {Version} refused @returns {Promise<boolean>} whether there is a newer one now */
+  /**
+   * WhatsApp has refused this one. Asked by many sessions at once it looks once, and at most once a minute.
+   * @param {Version} refused
+   * @returns {Promise<boolean>} whether there is a newer one now
+   */
   async renew(refused) {
     if (!isNewer(this.current, refused) && performance.now() - this.#askedAt >= ASK_AGAIN_MS) {
       this.#askedAt = performance.now();

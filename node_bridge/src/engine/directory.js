@@ -47,7 +47,10 @@ export class Directory {
   /**
    * What is known costs nothing; of the rest as many are asked for as the limit allows, and `reason` says that this was not all.
    * `devices`: a message is about to follow, and theirs are needed, too.
-   * @param {string[]} phones @param {{devices?: boolean}} [also] @returns {Promise<{results: Found[], reason?: NotSentReason}>} @throws what `notSentBecause` explains
+   * @param {string[]} phones
+   * @param {{devices?: boolean}} [also]
+   * @returns {Promise<{results: Found[], reason?: NotSentReason}>}
+   * @throws what `notSentBecause` explains
    */
   async find(phones, { devices = false } = {}) {
     const now = Date.now();
@@ -78,7 +81,8 @@ export class Directory {
   }
 
   /**
-   * Baileys leaves out whom it has no keys for, without a word where WhatsApp does not answer for them. The customer's phone must not be left out: nobody would see it.
+   * Baileys leaves out whom it has no keys for, without a word where WhatsApp does not answer for them. The customer's phone must not be left
+   * out: nobody would see it.
    * @param {string} address @param {Device[]} devices @returns {Promise<void>} @throws {NotSent}
    */
   async requireKeys(address, devices) {
@@ -139,7 +143,12 @@ export class Directory {
     await Promise.all([signalRepository.lidMapping.storeLIDPNMappings(known), told.length > 0 && devicesMutex.mutex(() => this.#devices.mset(told))]);
   }
 
-  /** A LID that is not on record is not asked for: no token was taken for that. @param {string} phone @param {string | null | undefined} address - undefined: WhatsApp did not say @returns {Promise<Found>} */
+  /**
+   * A LID that is not on record is not asked for: no token was taken for that.
+   * @param {string} phone
+   * @param {string | null | undefined} address - undefined: WhatsApp did not say
+   * @returns {Promise<Found>}
+   */
   async #describe(phone, address) {
     const lid = address ? await this.#mapped(address) : null;
     return { phone, on_whatsapp: address === undefined ? null : Boolean(address), address: address ?? null, lid };

@@ -22,12 +22,24 @@ export class Inquiry {
     this.#log = log;
   }
 
-  /** @param {any} sock @param {string[]} phones @param {boolean} devices - they are wanted, too @returns {Promise<Answer>} @throws what `notSentBecause` explains */
+  /**
+   * @param {any} sock
+   * @param {string[]} phones
+   * @param {boolean} devices - they are wanted, too
+   * @returns {Promise<Answer>}
+   * @throws what `notSentBecause` explains
+   */
   ask(sock, phones, devices) {
     return this.#from(devices && !this.#apart ? WIDEST : WITHOUT_DEVICES, sock, phones);
   }
 
-  /** Whom an answer leaves out is asked for once more, with a narrower question. @param {number} at @param {any} sock @param {string[]} phones @returns {Promise<Answer>} */
+  /**
+   * Whom an answer leaves out is asked for once more, with a narrower question.
+   * @param {number} at
+   * @param {any} sock
+   * @param {string[]} phones
+   * @returns {Promise<Answer>}
+   */
   async #from(at, sock, phones) {
     const answer = await this.#answer(at, sock, phones);
     const told = [...answer.people.filter((person) => at !== WIDEST || tellsMore(person)), ...answer.absent];

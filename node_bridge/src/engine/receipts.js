@@ -16,7 +16,11 @@ export function readReceipt({ attrs, content }) {
   return [attrs.id, ...listed(content)].filter(Boolean).map((id) => ({ id, address, status, ...(at ? { at } : {}) }));
 }
 
-/** When a receipt was given that has waited for us: the end of WhatsApp's second. One that comes at once is timed by our own clock, as is the ack before it. @param {Record<string, string>} attrs */
+/**
+ * When a receipt was given that has waited for us: the end of WhatsApp's second. One that comes at once is timed by our own clock, as is the
+ * ack before it.
+ * @param {Record<string, string>} attrs
+ */
 function timeOf({ offline, t }) {
   const by = Number(t) + 1;
   return offline && by * 1000 < Date.now() ? isoOf(by) : undefined;

@@ -227,12 +227,22 @@ function refuseExpired({ expires_at, deadline }) {
   if (late) throw new NotSent('expired');
 }
 
-/** Whether the keys were committed after all, although the connection ended meanwhile: then an ack that came before the end counts. @param {Promise<unknown>} relayed */
+/**
+ * Whether the keys were committed after all, although the connection ended meanwhile: then an ack that came before the end counts.
+ * @param {Promise<unknown>} relayed
+ */
 function isKept(relayed) {
   return Promise.race([relayed.then(() => true, () => false), sleep(KEPT_WITHIN_MS, false, { ref: false })]);
 }
 
-/** What has come by the time of the end counts. @template T @param {Promise<T>} work @param {number} ms @param {AbortSignal} [ended] @returns {Promise<T | 'late' | 'ended'>} */
+/**
+ * What has come by the time of the end counts.
+ * @template T
+ * @param {Promise<T>} work
+ * @param {number} ms
+ * @param {AbortSignal} [ended]
+ * @returns {Promise<T | 'late' | 'ended'>}
+ */
 function within(work, ms, ended) {
   return new Promise((resolve, reject) => {
     const end = () => setImmediate(() => finish('ended'));

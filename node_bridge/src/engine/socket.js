@@ -39,7 +39,8 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
     logger: engineLog(log),
     ...(socketUrl ? { waWebSocketUrl: socketUrl } : {}),
     defaultQueryTimeoutMs: QUERY_TIMEOUT_MS,
-    connectTimeoutMs: 0, // else a timer and three errors with their stacks for each stanza: a fifth of the bridge's CPU at full speed. `Connection` waits for the server
+    // Else a timer and three errors with their stacks for each stanza: a fifth of the bridge's CPU at full speed. `Connection` waits for the server.
+    connectTimeoutMs: 0,
     keepAliveIntervalMs: NEVER_MS, // `pulse.js` does better
     emitOwnEvents: false, // own events would be merged with receipts and errors
     markOnlineOnConnect: false, // else the restaurant's phone stops notifying
@@ -52,7 +53,8 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
     makeSignalRepository: repositoryWith(onEncrypt),
     getMessage: async ({ id }) => (await findMessage(id ?? ''))?.message,
   });
-  sock.ws.prependListener('CB:success', (/** @type {any} */ { attrs }) => (attrs.lid ??= creds.me?.lid)); // else Baileys forgets ours where it is not said again
+  // Else Baileys forgets ours where it is not said again.
+  sock.ws.prependListener('CB:success', (/** @type {any} */ { attrs }) => (attrs.lid ??= creds.me?.lid));
   devices.sift = spareOtherDevices(sock);
   const decrypted = ackMessages(sock);
   guardNotifications(sock, onPasskey);

@@ -14,7 +14,10 @@ class Devices extends USyncDeviceProtocol {
 /**
  * Which of these numbers are on WhatsApp, with their LIDs and devices if wanted, in one question: Baileys' `onWhatsApp`, `getLIDForPN` and
  * `getUSyncDevices` ask one each.
- * @param {any} sock @param {string[]} phones - E.164 @param {{lids?: boolean, devices?: boolean}} also @returns {Promise<Answer | undefined>} undefined when no answer came in time
+ * @param {any} sock
+ * @param {string[]} phones - E.164
+ * @param {{lids?: boolean, devices?: boolean}} also
+ * @returns {Promise<Answer | undefined>} undefined when no answer came in time
  */
 export async function whoIs(sock, phones, { lids = false, devices = false }) {
   const query = new USyncQuery().withContactProtocol();

@@ -104,7 +104,9 @@ export class Delivery {
 
   /** @param {Batch} batch @param {number} attempt */
   async #keep(batch, attempt) {
-    if (attempt + 1 === QUICK_MS.length) this.#log.warn({ events: batch.lines.length, waiting: this.#spool.count, said: this.#said }, 'the web side does not take events: they wait on disk');
+    if (attempt + 1 === QUICK_MS.length) {
+      this.#log.warn({ events: batch.lines.length, waiting: this.#spool.count, said: this.#said }, 'the web side does not take events: they wait on disk');
+    }
     await this.#spool.sync();
   }
 

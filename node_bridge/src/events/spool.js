@@ -240,7 +240,10 @@ export class Spool {
   /** @param {Segment} segment @param {unknown} err @throws what may pass */
   #giveUp({ path: file, lines }, err) {
     if (PASSING.has(/** @type {any} */ (err).code)) throw err;
-    this.#log.error({ err, file: path.basename(file), events: lines }, 'a file of the event spool is gone or cannot be read (then it is put aside as .unreadable): its events are not told');
+    this.#log.error(
+      { err, file: path.basename(file), events: lines },
+      'a file of the event spool is gone or cannot be read (then it is put aside as .unreadable): its events are not told',
+    );
     setAside(file);
   }
 

@@ -61,7 +61,11 @@ export function messageRoutes(app, { sessions, lease, log }) {
   });
 }
 
-/** A line for each, as soon as it is known; what comes at the same moment goes together. @param {import('node:http').ServerResponse} response @param {Promise<object>[]} answers */
+/**
+ * A line for each, as soon as it is known; what comes at the same moment goes together.
+ * @param {import('node:http').ServerResponse} response
+ * @param {Promise<object>[]} answers
+ */
 function answerAsTheyCome(response, answers) {
   let left = answers.length;
   /** @type {object[]} */ let known = [];

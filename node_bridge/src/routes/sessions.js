@@ -10,7 +10,10 @@ const LINK = {
 const OPEN = sessionSchema({ owner: { type: 'string', minLength: 1, maxLength: 200 }, term: TERM, link: LINK }, ['owner', 'term']);
 
 // A query is text: a number is so many digits.
-const CLOSE = { ...SESSION_ONLY, querystring: object({ term: { type: 'string', pattern: '^[0-9]{1,15}$' }, logout: { enum: ['true', '1', 'false', '0'] } }, ['term']) };
+const CLOSE = {
+  ...SESSION_ONLY,
+  querystring: object({ term: { type: 'string', pattern: '^[0-9]{1,15}$' }, logout: { enum: ['true', '1', 'false', '0'] } }, ['term']),
+};
 
 /** @param {FastifyInstance} app @param {Parts} parts */
 export function sessionRoutes(app, { sessions, lease }) {

@@ -60,7 +60,12 @@ export class Resealer {
     this.#log = log;
   }
 
-  /** Until the session has ended; the next opening goes on with what is left. Does not throw. @param {string} session @param {number} term @param {AbortSignal} ended */
+  /**
+   * Until the session has ended; the next opening goes on with what is left. Does not throw.
+   * @param {string} session
+   * @param {number} term
+   * @param {AbortSignal} ended
+   */
   async reseal(session, term, ended) {
     if (!this.#ring.hasOlder) return;
     this.#last = this.#last.then(() => this.#session({ session, term, ended }));
@@ -101,7 +106,11 @@ export class Resealer {
     return Number(done.count);
   }
 
-  /** What cannot be opened stays as it is: whoever reads it decides. @param {string} session @param {Place & {data: Buffer | null}} row - null: it is gone by now */
+  /**
+   * What cannot be opened stays as it is: whoever reads it decides.
+   * @param {string} session
+   * @param {Place & {data: Buffer | null}} row - null: it is gone by now
+   */
   #anew(session, { kind, name, data }) {
     if (!data || this.#ring.isNewest(data)) return [];
     const bound = boundTo(session, kind, name);

@@ -13,7 +13,9 @@ const READ_PATIENCE_MS = 5_000;
 const NOT_CACHED = new Set(['pre-key']); // hundreds of them, each used once
 const ABSENT = '';
 // What is about one customer and can be had again: a session is made, a number is looked up, a message encoded anew.
-const OF_ONE_CUSTOMER = new Set(['session', 'identity-key', 'sender-key', 'sender-key-memory', 'lid-mapping', 'device-list', 'devices', 'tctoken', 'tctoken-issued', 'sent']);
+const OF_ONE_CUSTOMER = new Set([
+  'session', 'identity-key', 'sender-key', 'sender-key-memory', 'lid-mapping', 'device-list', 'devices', 'tctoken', 'tctoken-issued', 'sent',
+]);
 
 /**
  * What one session has stored, from one opening on. The fence makes this the only writer, so what was read or written

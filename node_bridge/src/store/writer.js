@@ -113,7 +113,9 @@ export class GroupWriter {
     try {
       const rows = await this.#db.query(WRITE, parameters(group), { patienceMs: PATIENCE_MS, name: 'write' });
       const held = new Set(rows.map((row) => `${row.session}:${row.number}`));
-      for (const batch of group) settle(batch, held.has(`${batch.opening.session}:${batch.number}`) ? null : new StaleTerm(batch.opening.session, batch.opening.term));
+      for (const batch of group) {
+        settle(batch, held.has(`${batch.opening.session}:${batch.number}`) ? null : new StaleTerm(batch.opening.session, batch.opening.term));
+      }
     } catch (error) {
       await this.#fail(group, error);
     }

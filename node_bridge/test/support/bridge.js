@@ -72,7 +72,13 @@ export class Bridge {
     return this.call('POST', `/session/${id}/messages`, message);
   }
 
-  /** The next status of a session, told or already there, that fits. @param {string} id @param {(status: any) => unknown} fits @param {number} [withinMs] @returns {Promise<any>} */
+  /**
+   * The next status of a session, told or already there, that fits.
+   * @param {string} id
+   * @param {(status: any) => unknown} fits
+   * @param {number} [withinMs]
+   * @returns {Promise<any>}
+   */
   status(id, fits, withinMs = 20_000) {
     return new Promise((resolve, reject) => {
       const look = () => {

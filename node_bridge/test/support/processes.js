@@ -14,7 +14,10 @@ const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/compiled', imp
  */
 export async function start(script, { args = [], env = {} } = {}) {
   const path = fileURLToPath(new URL(`../../${script}`, import.meta.url));
-  const child = spawn(process.execPath, [path, ...args], { env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [path, ...args], {
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILED, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   /** @type {string[]} */
   const log = [];
   createInterface({ input: /** @type {any} */ (child.stderr) }).on('line', (line) => log.push(line));

@@ -56,7 +56,11 @@ export class Stage {
     return { id, number: own };
   }
 
-  /** Until a login has asked for all that it asks for by itself, and its last write has begun: of the settings, once the phone has shared its key. @param {string} id @param {Bridge} bridge */
+  /**
+   * Until a login has asked for all that it asks for by itself, and its last write has begun: of the settings, once the phone has shared its key.
+   * @param {string} id
+   * @param {Bridge} bridge
+   */
   settled(id, bridge) {
     const last = (/** @type {string} */ line) => line.includes(id) && line.includes('App state sync complete');
     return until(async () => bridge.process.log.some(last));

@@ -1,9 +1,9 @@
 import { cleanMessage, decodeMessageNode, proto, unpadRandomMax16 } from 'baileys';
 
 /**
- * Baileys puts a message's key on record as used, sends the receipt, and only then hands the message on: not at all when the socket closes or the process dies in
- * between, and what comes again then cannot be decrypted. So it is taken within the transaction that uses its key, before that is committed: what has not been taken
- * still has its key. What is handed on later is the same.
+ * Baileys puts a message's key on record as used, sends the receipt, and only then hands the message on: not at all when the socket closes or
+ * the process dies in between, and what comes again then cannot be decrypted. So it is taken within the transaction that uses its key, before
+ * that is committed: what has not been taken still has its key. What is handed on later is the same.
  * @param {any} sock @param {(message: any, offline: boolean) => void} taken
  */
 export function takeDecrypted(sock, taken) {

@@ -7,8 +7,8 @@ import { intercept } from './intercept.js';
 /**
  * A notification that somebody's devices have changed. Baileys changes the list it keeps under the user that is named, most often the number,
  * while ours is kept under the LID that messages go to; and it holds its lock on device lists while it waits for the account's, in which a send
- * waits for the other one: neither would ever go on. Here both lists are forgotten, so that the next message asks. Of our own devices it is told by `account_sync`, in
- * which Baileys looks for other things only.
+ * waits for the other one: neither would ever go on. Here both lists are forgotten, so that the next message asks. Of our own devices it is
+ * told by `account_sync`, in which Baileys looks for other things only.
  * @param {any} sock @param {DeviceCache} devices
  */
 export function heedDeviceChanges(sock, devices) {

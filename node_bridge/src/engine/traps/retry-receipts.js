@@ -1,4 +1,6 @@
-import { encodeSignedDeviceIdentity, encodeWAMessage, extractE2ESessionFromRetryReceipt, getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
+import {
+  encodeSignedDeviceIdentity, encodeWAMessage, extractE2ESessionFromRetryReceipt, getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser,
+} from 'baileys';
 import { Lru } from '../../lru.js';
 import { isOwnUser, userOf } from '../addresses.js';
 import { intercept } from './intercept.js';

@@ -7,8 +7,9 @@ const UNANSWERED_MS = 19_000; // a question waits for 20 s
 const IN_A_ROW_MS = 25_000;
 
 /**
- * A notification that the phone has changed its settings: a chat was opened, archived or pinned, a contact saved. Baileys asks for them under the account's lock, for which
- * what customers write waits, and writes the whole collection anew. Nothing here wants them but the number's own name; the others are acked and left.
+ * A notification that the phone has changed its settings: a chat was opened, archived or pinned, a contact saved. Baileys asks for them under
+ * the account's lock, for which what customers write waits, and writes the whole collection anew. Nothing here wants them but the number's own
+ * name; the others are acked and left.
  * @param {any} sock
  */
 export function leaveSettings(sock) {

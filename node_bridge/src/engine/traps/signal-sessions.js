@@ -5,9 +5,11 @@ const KEPT = 5; // as Signal's own libraries
 
 /**
  * Two things that libsignal does with its sessions, for all of the process:
- * - A message is tried on one after the other, in place: in each that does not fit the ratchet turns all the same, and all are put on record when one fits. Where the open
- *   one was among them, as when a customer's message crosses a new session, our next message cannot be read. Here each is tried as a copy.
- * - Each turn of a chat leaves a closed chain for good, which is read, sealed and written with every message: hundreds of kilobytes in a long chat. Here the last few stay.
+ * - A message is tried on one after the other, in place: in each that does not fit the ratchet turns all the same, and all are put on record
+ *   when one fits. Where the open one was among them, as when a customer's message crosses a new session, our next message cannot be read.
+ *   Here each is tried as a copy.
+ * - Each turn of a chat leaves a closed chain for good, which is read, sealed and written with every message: hundreds of kilobytes in a long
+ *   chat. Here the last few stay.
  */
 export function keepSessionsWhole() {
   const cipher = /** @type {any} */ (SessionCipher.prototype);
