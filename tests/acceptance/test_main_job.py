@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.admin.chromium import Window, chromium
+from tests.admin.steps import PASSWORD, link_title, make_boss, make_restaurant, sign_in
 from tests.support.fixtures import MakeStack
 from tests.support.http import Json
 from tests.support.receiver import Receiver, receiving
@@ -36,10 +37,10 @@ def stack(make_stack: MakeStack) -> Stack:
         PACE_MIN_DELAY_MS=ms(PACE_MIN),
         PACE_MAX_DELAY_MS=ms(PACE_MAX),
         TYPING_MAX_MS=ms(TYPING_MAX),
-        DJANGO_SUPERUSER_PASSWORD="secret-enough",
+        DJANGO_SUPERUSER_PASSWORD=PASSWORD,
         WEBHOOK_PRIVATE_ADDRESSES="true",
     )
-    made.manage("createsuperuser", "--noinput", "--username", "boss", "--email", "")
+    make_boss(made)
     made.network.post("/api/phones", {"number": RESTAURANT, "name": "Trattoria"})
     for number in CUSTOMERS:
         made.network.post("/api/phones", {"number": number, "settings": {"read_receipts": "auto", "read_delay_ms": 200}})
@@ -63,7 +64,7 @@ def till() -> Iterator[Receiver]:
 def test_the_main_job(stack: Stack, window: Window, till: Receiver) -> None:
     page = window.page
     sign_in(page, stack)
-    make_restaurant(page, stack)
+    make_restaurant(page, stack, "Trattoria Luigi")
     api = stack.api.with_key(make_key(page, stack))
     secret = make_webhook(page, stack, till)
     session = make_session(page, stack)
@@ -91,28 +92,12 @@ def test_the_main_job(stack: Stack, window: Window, till: Receiver) -> None:
     log_out_on_the_phone(stack)
     eventually(lambda: state(api, session) == "logged_out", what="the session to say that it is logged out")
     page.goto(f"{stack.api.url}/admin/sessions_app/session/{session}/link/")
-    expect(page.locator("#link h2")).to_have_text("Logged out on the phone")
+    link_title(page, "Logged out on the phone")
     waiting = enqueue(api, CUSTOMERS[0], "Waits for a new link")
     assert_waits(stack, api, waiting)
 
 
 # --- In the browser
-
-
-def sign_in(page: Page, stack: Stack) -> None:
-    page.goto(f"{stack.api.url}/admin/")
-    page.get_by_label("Username").fill("boss")
-    page.get_by_label("Password").fill("secret-enough")
-    page.get_by_role("button", name="Log in").click()
-
-
-def make_restaurant(page: Page, stack: Stack) -> None:
-    page.goto(f"{stack.api.url}/admin/sessions_app/restaurant/add/")
-    page.locator("#id_name").fill("Trattoria Luigi")
-    page.locator("#select2-id_default_region-container").click()
-    page.get_by_role("searchbox").fill("DE (")
-    page.get_by_role("option", name="DE (+49)").click()
-    page.get_by_role("button", name="Save", exact=True).click()
 
 
 def make_key(page: Page, stack: Stack) -> str:
@@ -152,7 +137,7 @@ def link(page: Page, stack: Stack) -> None:
     phones = popup.value
     dialog = phones.get_by_role("dialog")
     dialog.get_by_role("listitem").filter(has_text="Trattoria").get_by_role("button", name="Scan").click()
-    expect(page.locator("#link h2")).to_have_text("Linked with +49 1511 2345678", timeout=30_000)
+    link_title(page, "Linked with +49 1511 2345678")
     phones.close()
 
 

@@ -13,6 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 from sessions_app.models import Session, Worker
 from tests.admin.chromium import Window
 from tests.admin.conftest import House, be
+from tests.admin.steps import link_title
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -32,10 +33,6 @@ def page(window: Window, live_server: LiveServer, ours: House, worker: Worker) -
     return window.page
 
 
-def title(page: Page, text: str) -> None:
-    expect(page.locator("#link h2")).to_have_text(text)
-
-
 def show_qr(house: House, worker: Worker, *, seconds: int = 60, qr: str = "2@first") -> Session:
     now = timezone.now()
     times = {"qr_generated_at": now, "qr_expires_at": now + timedelta(seconds=seconds), "link_until": now + timedelta(minutes=5)}
@@ -43,20 +40,20 @@ def show_qr(house: House, worker: Worker, *, seconds: int = 60, qr: str = "2@fir
 
 
 def test_it_goes_from_the_button_to_linked_by_itself(page: Page, ours: House, worker: Worker) -> None:
-    title(page, "Not linked yet")
+    link_title(page, "Not linked yet")
     page.get_by_role("button", name="Show QR").click()
-    title(page, "Getting a code…")
+    link_title(page, "Getting a code…")
     show_qr(ours, worker)
-    title(page, "Scan this code with the restaurant's phone")
+    link_title(page, "Scan this code with the restaurant's phone")
     expect(page.locator(".rw-qr svg")).to_be_visible()
     left = page.locator("[data-left]")
     expect(left).to_have_text(re.compile(r"^0:[45]\d left$"))
     expect(left).not_to_have_text(left.inner_text())
     be(ours.session, state="connecting", qr="", qr_expires_at=None)
-    title(page, "Scanned. Connecting…")
+    link_title(page, "Scanned. Connecting…")
     expect(page.locator("#link-by-code")).to_be_hidden()
     be(ours.session, state="connected", linked_at=timezone.now(), phone="+4915112345678")
-    title(page, "Linked with +49 1511 2345678")
+    link_title(page, "Linked with +49 1511 2345678")
 
 
 def test_a_spent_code_goes_and_the_next_one_appears(page: Page, ours: House, worker: Worker) -> None:
@@ -70,7 +67,7 @@ def test_a_spent_code_goes_and_the_next_one_appears(page: Page, ours: House, wor
 def test_the_pairing_code_of_a_number(page: Page, ours: House, worker: Worker) -> None:
     page.get_by_label("Number of the restaurant's WhatsApp").fill("0151 12345678")
     page.get_by_role("button", name="Get a pairing code").click()
-    title(page, "Getting a code…")
+    link_title(page, "Getting a code…")
     show_qr(ours, worker, qr="")
     be(ours.session, pairing_code="ABCD1234")
     expect(page.locator(".rw-pairing")).to_have_text("ABCD-1234")
@@ -80,7 +77,7 @@ def test_what_is_typed_survives_the_refreshing(page: Page, ours: House, worker: 
     field = page.get_by_label("Number of the restaurant's WhatsApp")
     field.fill("+49 151")
     show_qr(ours, worker)
-    title(page, "Scan this code with the restaurant's phone")
+    link_title(page, "Scan this code with the restaurant's phone")
     expect(field).to_have_value("+49 151")
     expect(field).to_be_focused()
 
@@ -88,7 +85,7 @@ def test_what_is_typed_survives_the_refreshing(page: Page, ours: House, worker: 
 def test_stop(page: Page, ours: House, worker: Worker) -> None:
     page.get_by_role("button", name="Show QR").click()
     page.get_by_role("button", name="Stop").click()
-    title(page, "Not linked yet")
+    link_title(page, "Not linked yet")
 
 
 def test_a_session_that_ran_out_is_told_with_the_way_back(page: Page, live_server: LiveServer, manager: Client) -> None:
@@ -109,7 +106,7 @@ def test_a_server_in_trouble_is_told_until_it_is_back(page: Page, ours: House, w
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
     page.unroute("**/link/state/")
     show_qr(ours, worker)
-    title(page, "Scan this code with the restaurant's phone")
+    link_title(page, "Scan this code with the restaurant's phone")
     expect(page.locator("#link-trouble")).to_be_hidden()
 
 

@@ -6,18 +6,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.admin.chromium import Window, chromium
+from tests.admin.chromium import Window
 from tests.support.fixtures import MakeStack
 from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 ANA, BEN = "+4915187654321", "+4915187654322"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

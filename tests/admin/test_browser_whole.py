@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.admin.chromium import Window, chromium
+from tests.admin.chromium import Window
+from tests.admin.steps import PASSWORD, link_title, make_boss, make_restaurant, sign_in
 from tests.support.fixtures import MakeStack
 from tests.support.stack import Stack
 
@@ -15,18 +16,12 @@ HOSTILE = "<img src=x onerror=document.title='broken'> & <b>hello</b>"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def stack(make_module_stack: MakeStack) -> Stack:
     made = make_module_stack(
-        start=False, PACE_MIN_DELAY_MS=50, PACE_MAX_DELAY_MS=200, TYPING_MAX_MS=50, DJANGO_SUPERUSER_PASSWORD="secret-enough"
+        start=False, PACE_MIN_DELAY_MS=50, PACE_MAX_DELAY_MS=200, TYPING_MAX_MS=50, DJANGO_SUPERUSER_PASSWORD=PASSWORD
     )
     made.start("simulator", "web", "session-1")
-    made.manage("createsuperuser", "--noinput", "--username", "boss", "--email", "")
+    make_boss(made)
     for number, name in ((SHOP, "Luigi"), (SECOND_SHOP, "Luigi 2"), (GUEST, "Ana <b>bold</b>")):
         made.network.post("/api/phones", {"number": number, "name": name})
     return made
@@ -40,37 +35,21 @@ def window(browser: Browser, stack: Stack) -> Iterator[Window]:
     assert opened.complaints == []
 
 
-def sign_in(page: Page, stack: Stack) -> None:
-    page.goto(f"{stack.api.url}/admin/")
-    page.get_by_label("Username").fill("boss")
-    page.get_by_label("Password").fill("secret-enough")
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_text("WhatsApp is simulated.")).to_be_visible()
-
-
 def new_session(page: Page, stack: Stack, restaurant: str) -> None:
-    page.goto(f"{stack.api.url}/admin/sessions_app/restaurant/add/")
-    page.locator("#id_name").fill(restaurant)
-    page.locator("#select2-id_default_region-container").click()
-    page.get_by_role("searchbox").fill("DE (")
-    page.get_by_role("option", name="DE (+49)").click()
-    page.get_by_role("button", name="Save", exact=True).click()
+    make_restaurant(page, stack, restaurant)
     page.goto(f"{stack.api.url}/admin/sessions_app/session/add/")
     page.locator("#id_restaurant").select_option(label=restaurant)
     page.locator("#id_name").fill("Orders")
     page.get_by_role("button", name="Save", exact=True).click()
 
 
-def title(page: Page, text: str) -> None:
-    expect(page.locator("#link h2")).to_have_text(text, timeout=30_000)
-
-
 def test_from_a_new_restaurant_to_a_guests_answer(window: Window, stack: Stack) -> None:
     page = window.page
     sign_in(page, stack)
+    expect(page.get_by_text("WhatsApp is simulated.")).to_be_visible()
     new_session(page, stack, "Trattoria Luigi")
     page.get_by_role("button", name="Show QR").click()
-    title(page, "Scan this code with the restaurant's phone")
+    link_title(page, "Scan this code with the restaurant's phone")
     with page.expect_popup() as popup:
         page.get_by_role("link", name="Scan with a virtual phone").click()
     phones = popup.value
@@ -79,7 +58,7 @@ def test_from_a_new_restaurant_to_a_guests_answer(window: Window, stack: Stack) 
     ).click()
     expect(phones.get_by_role("status").filter(has_text="has scanned the code")).to_be_visible()
     assert "scan=" not in phones.url
-    title(page, "Linked with +49 1511 2345678")
+    link_title(page, "Linked with +49 1511 2345678")
 
     page.get_by_role("link", name="Send a test message").click()
     page.get_by_label("Number").fill("0151 87654321")
@@ -106,17 +85,17 @@ def test_by_pairing_code_and_out_again(window: Window, stack: Stack) -> None:
     new_session(page, stack, "Luigi on the corner")
     page.get_by_label("Number of the restaurant's WhatsApp").fill("0151 12345679")
     page.get_by_role("button", name="Get a pairing code").click()
-    title(page, "Enter this code on the restaurant's phone")
+    link_title(page, "Enter this code on the restaurant's phone")
     code = page.locator(".rw-pairing").inner_text()
     phones = window.context.new_page()
     phones.goto(f"{stack.network.url}/#/{SECOND_SHOP}")
     phones.get_by_text("Linked devices (0)").click()
     phones.get_by_label("Pairing code").fill(code)
     phones.get_by_role("button", name="Enter pairing code").click()
-    title(page, "Linked with +49 1511 2345679")
+    link_title(page, "Linked with +49 1511 2345679")
     expect(phones.get_by_text("Linked devices (1)")).to_be_visible()
     phones.get_by_role("button", name="Log out").click()
-    title(page, "Logged out on the phone")
+    link_title(page, "Logged out on the phone")
 
 
 def expect_reload(page: Page, check: "object", tries: int = 40) -> None:
