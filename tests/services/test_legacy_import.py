@@ -1,12 +1,10 @@
 """An old installation's restaurants, taken from a real database of their own."""
 
 import io
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -18,6 +16,7 @@ from psycopg import sql
 
 from sessions_app.models import Restaurant, Session, SessionEvent
 from sessions_app.services import legacy_source, sessions
+from tests.support import databases
 
 pytestmark = pytest.mark.django_db
 TABLE = "CREATE TABLE restaurants (id serial PRIMARY KEY, name text, whatsapp_number text, timezone text, is_active boolean)"
@@ -40,10 +39,10 @@ class Old:
 
 @pytest.fixture
 def empty() -> Iterator[Old]:
-    server, name = Old(_address("postgres")), f"old_{secrets.token_hex(6)}"
+    server, name = Old(databases.address_of("postgres")), f"old_{secrets.token_hex(6)}"
     server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
-        yield Old(_address(name))
+        yield Old(databases.address_of(name))
     finally:
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -52,10 +51,6 @@ def empty() -> Iterator[Old]:
 def old(empty: Old) -> Old:
     empty.execute(TABLE)
     return empty
-
-
-def _address(name: str) -> str:
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 
 def run(old: Old, *arguments: str) -> str:

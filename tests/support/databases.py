@@ -25,7 +25,7 @@ def clone() -> str:
     with closing(_server()) as server:
         _ensure_template(server)
         server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_template())))
-    return _address(name)
+    return address_of(name)
 
 
 def drop(url: str) -> None:
@@ -66,7 +66,7 @@ def _ensure_template(server: "psycopg.Connection[tuple[object, ...]]") -> None:
             return
         with closing(_server()) as other:
             other.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_template())))
-        url = _address(_template())
+        url = address_of(_template())
         try:
             migrate(application_environment() | {"DATABASE_URL": url, "BRIDGE_DATABASE_URL": as_bridge(url)})
         except BaseException:
@@ -75,10 +75,10 @@ def _ensure_template(server: "psycopg.Connection[tuple[object, ...]]") -> None:
 
 
 def _server() -> "psycopg.Connection[tuple[object, ...]]":
-    return psycopg.connect(_address("postgres"), autocommit=True, connect_timeout=5)
+    return psycopg.connect(address_of("postgres"), autocommit=True, connect_timeout=5)
 
 
-def _address(name: str) -> str:
+def address_of(name: str) -> str:
     return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 

@@ -13,6 +13,7 @@ import pytest
 from restaurant_wa.local.places import BASE_DIR
 from sessions_app.models import Session
 from sessions_app.policy.pacing import Pace
+from tests.support.receiver import Receiver, receiving
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge, StubBridgeThread
 from tests.workers.wire import Wire
@@ -27,6 +28,12 @@ MakeBridge = Callable[..., BridgeProcess]
 @pytest.fixture
 def stub(settings: Any) -> StubBridge:
     return StubBridge(secret=settings.WHATSAPP_SECRET)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as one:
+        yield one
 
 
 @pytest.fixture

@@ -11,14 +11,13 @@ from tests.support.owning import ago, linked, linked_sessions
 from tests.support.stack import eventually
 from tests.support.stub_bridge import StubBridge, StubBridgeThread
 from tests.workers.conftest import MakeBridge, MakeRunner, config, signal_to, until_connected
+from tests.workers.watching import online
 from workers.bridge_lease import HUNG_AFTER_S, LONGEST_STEP_S, Silence
 
 
 @pytest.fixture
 def known(session: Session, stub: StubBridge) -> Session:
-    """A session that only has to log in."""
-    stub.linked.add(str(session.pk))
-    return linked(session)
+    return online(session, stub)
 
 
 @pytest.fixture

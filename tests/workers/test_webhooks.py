@@ -25,12 +25,6 @@ State = WebhookDelivery.Outcome
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as one:
-        yield one
-
-
-@pytest.fixture
 def restaurant(transactional_db: None, settings: Any) -> Restaurant:
     settings.WEBHOOK_PRIVATE_ADDRESSES = True
     return Restaurant.objects.create(name="Trattoria", default_region="DE")

@@ -11,7 +11,7 @@ import pytest
 from tests.support.fixtures import MakeStack
 from tests.support.http import Json
 from tests.support.lines import Line, new_key
-from tests.support.receiver import Call, Receiver, receiving
+from tests.support.receiver import Call, Receiver
 from tests.support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
@@ -21,12 +21,6 @@ QUICK = {"PACE_MIN_DELAY_MS": 20, "PACE_MAX_DELAY_MS": 60, "TYPING_MAX_MS": 10, 
 @pytest.fixture(scope="module")
 def stack(make_module_stack: MakeStack) -> Stack:
     return make_module_stack(**QUICK)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as one:
-        yield one
 
 
 @pytest.fixture
