@@ -11,7 +11,7 @@ from django.utils import timezone
 from sessions_app.errors import Conflict
 from sessions_app.models import Consent, Contact, InboundMessage, Message, MessageEvent, Restaurant
 from sessions_app.policy.optout import opt_word
-from sessions_app.services import wakeups
+from sessions_app.services import contacts, wakeups
 
 Status = Message.Status
 REPLIES = {
@@ -57,31 +57,32 @@ def _listed(text: str) -> list[str]:
 
 def _decide(contact_id: UUID, kind: Consent.Kind, *, text: str, at: datetime, wa_id: str = "", by: str = "") -> bool:
     """Whether it changed anything; what was asked is on record in any case."""
-    contact = Contact.objects.select_for_update(of=("self",)).select_related("restaurant", "session").get(pk=contact_id)
-    changed = (contact.opted_out_at is None) == (kind == Consent.Kind.STOP)
+    spellings = contacts.spellings(contact_id)
+    contact = next(one for one in spellings if one.pk == contact_id)
+    changed = any((one.opted_out_at is None) == (kind == Consent.Kind.STOP) for one in spellings)
     if not changed and by:
         return False
     Consent.objects.create(
         restaurant=contact.restaurant, session=contact.session, contact=contact, phone=contact.phone, lid=contact.lid,
         kind=kind, text=text[:200], wa_id=wa_id, by=by, at=at,
     )  # fmt: skip
-    if not changed or Consent.objects.filter(contact=contact, at__gt=at).exists():  # what was asked later has come first
+    if not changed or Consent.objects.filter(contact__in=spellings, at__gt=at).exists():  # what was asked later has come first
         return False
-    contact.opted_out_at = at if kind == Consent.Kind.STOP else None
-    contact.save(update_fields=["opted_out_at"])
+    opted_out_at = at if kind == Consent.Kind.STOP else None
+    Contact.objects.filter(pk__in=[one.pk for one in spellings]).update(opted_out_at=opted_out_at)
     if kind == Consent.Kind.STOP:
-        _suppress(contact)
+        _suppress(contact, [one.phone for one in spellings if one.phone])
     if contact.phone and not by:
         _answer(contact, kind)
     return True
 
 
-def _suppress(contact: Contact) -> None:
+def _suppress(contact: Contact, phones: list[str]) -> None:
     """What waits is not sent; what is under way may still arrive."""
     waiting = Message.objects.select_for_update().filter(
-        restaurant=contact.restaurant_id, session=contact.session_id, to_phone=contact.phone, status__in=Message.WAITING
+        restaurant=contact.restaurant_id, session=contact.session_id, to_phone__in=phones, status__in=Message.WAITING
     )
-    found = list(waiting.order_by("pk").values_list("pk", flat=True)) if contact.phone else []
+    found = list(waiting.order_by("pk").values_list("pk", flat=True))
     now = timezone.now()
     Message.objects.filter(pk__in=found).update(status=Status.SUPPRESSED, status_at=now, hold_reason="", hold_until=None)
     MessageEvent.objects.bulk_create(

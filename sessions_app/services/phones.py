@@ -67,6 +67,14 @@ def same_subscriber(one: str, other: str) -> bool:
     return bool(one) and one[:3] == other[:3] and one[-7:] == other[-7:]
 
 
+def may_be_dialled(phone: str) -> bool:
+    """Whether `normalise` answers this (E.164): some spellings of WhatsApp's are no numbers that are in use."""
+    try:
+        return normalise(phone, "ZZ") == phone
+    except InvalidPhone:
+        return False
+
+
 def _is_dialled(character: str) -> bool:
     """Digits of any script, signs and spaces: letters and control characters would be skipped over in silence."""
     return not character.isalpha() and unicodedata.category(character) not in ("Cc", "Cs", "Co", "Cn")
