@@ -29,6 +29,7 @@ from workers.table import Owned, Table
 from workers.truths import Truths
 
 log = structlog.get_logger(__name__)
+BEAT_AGAIN_S = 0.5
 BALANCE_S = 0.5
 CONSIDER_S = 0.5
 WATCH_S = 0.25
@@ -162,7 +163,13 @@ class Engine:
 
     def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
-            "beat": every(self.config.heartbeat_s, self.ownership.beat, name="beat", kick=self.ownership.beat_now),
+            "beat": every(  # a period more without the database may cost the lease
+                self.config.heartbeat_s,
+                self.ownership.beat,
+                name="beat",
+                kick=self.ownership.beat_now,
+                retry_s=BEAT_AGAIN_S,
+            ),
             "watch": every(WATCH_S, self._watch, name="watch"),
             "bridge_lease": every(  # kicked by each heartbeat: so often only when those fail
                 2 * self.config.heartbeat_s, self.bridge_lease.lend, name="bridge_lease", kick=self.bridge_lease.due

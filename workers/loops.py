@@ -16,8 +16,16 @@ _PHASE = steady()  # another one in each worker, so that those of a machine do n
 GATHER_S = 0.02  # what comes within a moment goes together
 
 
-async def every(period_s: float, step: Callable[[], Awaitable[None]], *, name: str, kick: asyncio.Event | None = None) -> None:
-    """Runs `step` each `period_s`, and at once when kicked. An error is logged, and the pause grows to 2 s while it lasts.
+async def every(
+    period_s: float,
+    step: Callable[[], Awaitable[None]],
+    *,
+    name: str,
+    kick: asyncio.Event | None = None,
+    retry_s: float | None = None,
+) -> None:
+    """Runs `step` each `period_s`, and at once when kicked. An error is logged, and the pause grows to 2 s while it lasts; with
+    `retry_s` it is that, and no longer than a period.
 
     Its periods end together with other loops': a process that has nothing to do pays for waking up, not for what it does.
     """
@@ -26,8 +34,14 @@ async def every(period_s: float, step: Callable[[], Awaitable[None]], *, name: s
         if kick:
             kick.clear()
         failures = await attempt(step, name=name, failures=failures)
-        pause = min(LONGEST_PAUSE_S, max(period_s, 0.1 * 2 ** min(failures, 6))) if failures else left_of(period_s, steady())
+        pause = _pause(period_s, failures, retry_s) if failures else left_of(period_s, steady())
         await pause_for(pause, None if failures else kick)
+
+
+def _pause(period_s: float, failures: int, retry_s: float | None) -> float:
+    if retry_s is not None:
+        return min(retry_s, period_s)
+    return min(LONGEST_PAUSE_S, max(period_s, 0.1 * (1 << min(failures, 6))))
 
 
 def left_of(period_s: float, now: float) -> float:

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from sessions_app.services import session_state
+from sessions_app.services.session_state import Truth
 from workers.database import Database, is_passing
 from workers.table import Owned, Table
 
@@ -43,8 +44,8 @@ class Truths:
     async def _write_all(self, batch: list[Owned]) -> None:
         try:
             await self._write(batch)
-        except Exception as error:
-            if is_passing(error):
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_for_later(error):
                 self._keep(batch)
                 raise
             log.exception("truths.unwritable", sessions=len(batch))
@@ -55,8 +56,8 @@ class Truths:
         for done, owned in enumerate(batch):
             try:
                 await self._write([owned])
-            except Exception as error:
-                if is_passing(error):
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_for_later(error):
                     self._keep(batch[done:])
                     raise
                 log.exception("truth.unwritable", session=str(owned.id))
@@ -76,13 +77,24 @@ class Truths:
         if worker is None:
             return
         copies = [replace(owned.truth, events=list(owned.truth.events), facts=list(owned.truth.facts)) for owned in batch]
-        written = await self._database.call(session_state.write_truths, worker=worker, truths=copies)
+        outcome = await self._database.call(session_state.write_truths, worker=worker, truths=copies)
+        if outcome.unready:  # what others call comes in between
+            self._keep([owned for owned in batch if owned.id in outcome.unready])
         for owned, copy in zip(batch, copies, strict=True):
-            del owned.truth.events[: len(copy.events)]
-            del owned.truth.facts[: len(copy.facts)]
-            if owned.id in written:
-                self.on_written(owned)
-                if copy.facts or (copy.linked and owned.row.linked_at is None):
-                    self.on_told(owned)
-            else:
-                self.on_lost(owned)
+            if owned.id not in outcome.unready:
+                self._tell(owned, copy, written=owned.id in outcome.written)
+
+    def _tell(self, owned: Owned, copy: Truth, *, written: bool) -> None:
+        del owned.truth.events[: len(copy.events)]
+        del owned.truth.facts[: len(copy.facts)]
+        if not written:
+            self.on_lost(owned)
+            return
+        self.on_written(owned)
+        if copy.facts or (copy.linked and owned.row.linked_at is None):
+            self.on_told(owned)
+
+
+def _is_for_later(error: BaseException) -> bool:
+    """Or was given up: nobody knows what of it was written, and a session may be left whose queue is being ranked."""
+    return is_passing(error) or isinstance(error, asyncio.CancelledError)

@@ -42,13 +42,18 @@ def reason_for_waiting(message: Message, session: Session, around: Surroundings,
     if message.status == Message.Status.SENDING:
         return "It is being handed to WhatsApp at this moment."
     if message.status == Message.Status.UNCERTAIN:
-        return _uncertain(session)
+        return _uncertain(message, session)
     if message.status == Message.Status.QUEUED:
         return _queued(message, session, around, now)
     return ""
 
 
-def _uncertain(session: Session) -> str:
+def _uncertain(message: Message, session: Session) -> str:
+    if message.sending_at and session.history_since and message.sending_at < session.history_since:
+        return (
+            "WhatsApp gave no answer, and the number that handed it over is not linked here any more: it is not sent again. A"
+            " receipt settles it, or you do, by a button."
+        )
     if session.restaurant.resend_uncertain:
         return (
             "WhatsApp gave no answer, so it may or may not have been sent. A receipt settles it; else it is sent again under the"

@@ -64,6 +64,8 @@ class Claim(NamedTuple):
 # is taken was due, and its time is now at the latest: else it would wait for the old clock, were it given back.
 _DUE = "m.not_before <= GREATEST(m.status_at, clock_timestamp())"
 _FRESH = f"COALESCE(m.sending_at, m.status_at) > clock_timestamp() - interval '{RESEND_FOR_HOURS} hours'"
+# Sent again by the number that was linked after the one that handed it over, it would be another message.
+_THIS_NUMBERS = "(m.sending_at < {}.history_since) IS NOT TRUE"
 READY = f"""m.status = 'queued' AND {_DUE}
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
 
@@ -90,25 +92,26 @@ TEXT_KEY = r"lower(regexp_replace(btrim({}.body, E' \t\n\r'), '\s+', ' ', 'g'))"
 
 # The row lock on the session keeps a take-over out until the claim has committed. An unanswered message goes before all
 # others of its session, whatever holds those, and while one is under way, or waits for its resend, nothing else goes: for a day,
-# then it is never sent again. What is taken may be getting its receipt at this moment, or its customer may be writing: it is
-# locked in the order in which those lock, what was handed over before what waits.
+# then it is never sent again. What somebody else holds, session or message, is passed over, and its owner's next look finds it.
+# Waited for, it would hold up all others. A message whose lane changed between the look and the lock, since its customer has
+# just written, may still be sent; what else was ruled was ruled for the lane before.
 _CLAIM = f"""
     WITH due AS (
-        SELECT s.id, d.*, r.resend_uncertain
+        SELECT s.id, d.*, s.history_since, r.resend_uncertain
         FROM json_to_recordset(%(due)s::json)
             AS d(session uuid, term bigint, warm int, cold int, new int, oldest bool, warm_slot timestamptz, warm_delay_ms int,
                  cold_slot timestamptz, cold_delay_ms int, gap_s float8, identical int)
         JOIN wa_session s ON s.id = d.session AND s.term = d.term AND s.owner_id = %(worker)s AND s.state = 'connected'
             AND s.deleted_at IS NULL
         JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
-        FOR NO KEY UPDATE OF s
+        FOR NO KEY UPDATE OF s SKIP LOCKED
     ), pick AS (
         SELECT due.*, COALESCE(u.id, o.id, q.id) AS message, u.id IS NOT NULL AS resend
         FROM due
         LEFT JOIN LATERAL (
             SELECT m.id, m.status, {_DUE} AS waited FROM message m
             WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain')
-              AND (m.status = 'sending' OR (due.resend_uncertain AND {_FRESH}))
+              AND (m.status = 'sending' OR (due.resend_uncertain AND {_FRESH} AND {_THIS_NUMBERS.format("due")}))
             ORDER BY m.seq LIMIT 1
         ) u ON true
         LEFT JOIN LATERAL ({_OLDEST}
@@ -120,7 +123,7 @@ _CLAIM = f"""
         ) q ON u.id IS NULL AND o.id IS NULL
         WHERE o.id IS NOT NULL OR q.id IS NOT NULL OR (u.status = 'uncertain' AND u.waited)
     ), judged AS (
-        SELECT pick.*, COALESCE(k.lid, '') AS lid, COALESCE(k.refusals, 0) AS refusals,
+        SELECT pick.*, m.lane AS seen, COALESCE(k.lid, '') AS lid, COALESCE(k.refusals, 0) AS refusals,
             CASE WHEN pick.resend THEN 'sending'
                  WHEN k.opted_out_at IS NOT NULL AND NOT m.exempt THEN 'suppressed'
                  WHEN NOT k.on_whatsapp AND k.checked_at > clock_timestamp() - make_interval(secs => %(absent)s) THEN 'failed'
@@ -140,7 +143,7 @@ _CLAIM = f"""
         SELECT judged.*, CASE WHEN verdict = 'sending' AND until > statement_timestamp() THEN until END AS held
         FROM judged, LATERAL (SELECT GREATEST(gap_until, parked_until, identical_until) AS until) AS longest
     ), locked AS MATERIALIZED (
-        SELECT m.id FROM ruled JOIN message m ON m.id = ruled.message ORDER BY m.status = 'queued', m.id FOR NO KEY UPDATE OF m
+        SELECT m.id FROM ruled JOIN message m ON m.id = ruled.message FOR NO KEY UPDATE OF m SKIP LOCKED
     ), claimed AS (
         UPDATE message m SET
             status = CASE WHEN ruled.held IS NULL THEN ruled.verdict ELSE m.status END,
@@ -158,8 +161,9 @@ _CLAIM = f"""
                                WHEN ruled.held = ruled.identical_until THEN 'identical_text' ELSE 'recipient_gap' END,
             error_code = CASE WHEN ruled.verdict = 'failed' THEN 'not_on_whatsapp' ELSE '' END,
             error_detail = CASE WHEN ruled.verdict = 'failed' THEN %(not_on_whatsapp)s ELSE '' END
-        FROM ruled, (SELECT count(*) FROM locked) AS all_of_them
-        WHERE m.id = ruled.message AND m.status IN ('queued', 'uncertain')
+        FROM ruled JOIN locked ON locked.id = ruled.message
+        WHERE m.id = locked.id AND m.status IN ('queued', 'uncertain')
+          AND (m.lane = ruled.seen OR (ruled.verdict = 'sending' AND ruled.held IS NULL))
         RETURNING m.id, m.session_id, ruled.term, CASE WHEN ruled.held IS NULL THEN m.status ELSE 'held' END AS status, m.lane,
                   m.wa_id, m.to_phone, ruled.lid, m.address, m.body, m.expires_at, m.attempts, m.tries, ruled.resend,
                   ruled.refusals
@@ -207,7 +211,8 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[Waiting]:
         WITH mine AS (
             SELECT s.id, r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
-                WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {_FRESH}) AS unanswered,
+                WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {_FRESH}
+                  AND {_THIS_NUMBERS.format("s")}) AS unanswered,
                 EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {READY}) AS queued
             FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
             WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s)

@@ -1,11 +1,12 @@
 """Another number in a session's place: what was known of the one before does not hold for it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from sessions_app.services.sql import execute
+from sessions_app.services.sql import execute, fetch
 
-RANKED_ANEW = 10_000  # at once, of each session: the next to go, and as many of those that are scheduled
+RANKED_ANEW = 1_000  # at once, of each session: the next to go, and as many of those that are scheduled
 
 # WhatsApp tells the times of messages in whole seconds.
 _FORGET = """
@@ -50,7 +51,8 @@ _UNCOUNT = "DELETE FROM send_tally WHERE session_id = ANY(%(sessions)s)"
 # Nobody has written to this number yet.
 _TO_STRANGERS = """
     WITH waiting AS MATERIALIZED (
-        SELECT one.id FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.protect_strangers, LATERAL (
+        SELECT one.id, s.id AS session
+        FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.protect_strangers, LATERAL (
             (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'queued' AND m.lane < 2 AND NOT m.exempt
              ORDER BY m.lane, m.priority, m.seq LIMIT %(most)s)
             UNION ALL
@@ -60,19 +62,26 @@ _TO_STRANGERS = """
         WHERE s.id = ANY(%(sessions)s)
     ), locked AS MATERIALIZED (
         SELECT m.id FROM message m JOIN waiting USING (id) ORDER BY m.id FOR NO KEY UPDATE OF m
+    ), ranked AS (
+        UPDATE message m SET lane = 2 FROM locked WHERE m.id = locked.id AND m.status IN ('queued', 'scheduled')
     )
-    UPDATE message m SET lane = 2 FROM locked WHERE m.id = locked.id AND m.status IN ('queued', 'scheduled')"""
+    SELECT session, count(*) FROM waiting GROUP BY session"""
 
 _NOTE = """
     INSERT INTO wa_session_event (session_id, at, kind, detail)
     SELECT unnest(%(sessions)s::uuid[]), clock_timestamp(), 'number_replaced', '{}'"""
 
 
-def make_room(*, sessions: Sequence[UUID]) -> None:
-    """Before it is said that another number is linked: until then nothing is claimed, and however much waits, it is ranked a part
-    at a time, without the session's row being held. What is accepted meanwhile `begin_anew` ranks."""
-    while _rank(sessions):
-        pass
+class _Part(NamedTuple):
+    session: UUID
+    messages: int
+
+
+def make_room(*, sessions: Sequence[UUID]) -> set[UUID]:
+    """Before it is said that another number is linked: until then nothing is claimed, and of what waits one part is ranked,
+    without the session's row being held. Answers the sessions of which more may wait: to be called again. What is accepted
+    meanwhile `begin_anew` ranks."""
+    return {part.session for part in _rank(sessions) if part.messages >= RANKED_ANEW}
 
 
 def begin_anew(*, sessions: Sequence[UUID]) -> None:
@@ -87,5 +96,5 @@ def begin_anew(*, sessions: Sequence[UUID]) -> None:
     execute(_NOTE, values)
 
 
-def _rank(sessions: Sequence[UUID]) -> int:
-    return execute(_TO_STRANGERS, {"sessions": list(sessions), "most": RANKED_ANEW})
+def _rank(sessions: Sequence[UUID]) -> list[_Part]:
+    return fetch(_Part, _TO_STRANGERS, {"sessions": list(sessions), "most": RANKED_ANEW})

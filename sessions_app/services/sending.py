@@ -17,7 +17,7 @@ def tick(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[Due])
     Safe to repeat with the same settlements when nobody knows whether the commit went through.
     """
     if settlements:
-        settle(worker=worker, settlements=settlements, due=[one.session for one in due])
+        settle(worker=worker, settlements=settlements)
     claims = claim(worker=worker, due=due) if due else []
     hold_alike(claims=claims, due=due)
     return claims

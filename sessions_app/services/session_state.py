@@ -134,12 +134,20 @@ _REPLACED = """t.linked AND t.phone <> '' AND before.history_phone NOT IN ('', l
                 AND (t.lid = '' OR before.lid <> left(t.lid, 40))"""
 
 
-def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> set[UUID]:
-    """Writes them all in one statement and logs what is worth a line. Answers the sessions that were still owned: the
-    others have a new owner, and nothing of theirs was changed."""
-    if replaced := _about_to_be_replaced(worker, [truth for truth in truths if truth.linked and truth.phone]):
-        numbers.make_room(sessions=replaced)
-    return _write(worker, truths)
+class Outcome(NamedTuple):
+    """The sessions that are in neither have a new owner, and nothing of theirs was changed."""
+
+    written: set[UUID]
+    unready: set[UUID]  # another number is linked, and more waits than was ranked for it in one call: to be written again
+
+
+def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> Outcome:
+    """Writes in one statement those that are ready, and logs what is worth a line. A call is short, however much waits in a
+    session: what else the worker writes waits behind it."""
+    replaced = _about_to_be_replaced(worker, [truth for truth in truths if truth.linked and truth.phone])
+    unready = numbers.make_room(sessions=replaced) if replaced else set()
+    ready = [truth for truth in truths if truth.session not in unready]
+    return Outcome(_write(worker, ready) if ready else set(), unready)
 
 
 def _about_to_be_replaced(worker: UUID, truths: Sequence[Truth]) -> list[UUID]:

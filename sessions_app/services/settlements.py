@@ -56,9 +56,10 @@ class _Customer:
 
 # What is queued again surely did not go: the day for which it may be sent again has not begun.
 # A receipt may have come before this: then the status stays what the receipt made it, and only what is missing is filled in.
-# A send is counted once: a repeated settlement finds the session's last send no earlier than its own. Messages are locked in the
-# order in which receipts lock them: two batches that name the same ones wait for each other, not in a circle. So is what the same
-# transaction may send again afterwards: its ids may be lower.
+# A send is counted once: a repeated settlement finds its own as the session's last, since there is no other before that one is
+# settled. The last send is the one settled last: earlier than the one before where the clock was set back, and what was to be
+# waited for by the old clock is over then. Messages are locked in the order in which receipts lock them: two batches that name
+# the same ones wait for each other, not in a circle. What the same transaction claims afterwards, it does not wait for.
 _SETTLE = """
     WITH result AS (
         SELECT * FROM json_to_recordset(%(settlements)s::json)
@@ -70,10 +71,7 @@ _SETTLE = """
         JOIN result t ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
         FOR NO KEY UPDATE OF s
     ), locked AS MATERIALIZED (
-        SELECT m.id FROM message m
-        WHERE m.id IN (SELECT message FROM result UNION ALL
-                       SELECT u.id FROM message u WHERE u.session_id = ANY(%(due)s) AND u.status IN ('sending', 'uncertain'))
-        ORDER BY m.id FOR NO KEY UPDATE OF m
+        SELECT m.id FROM message m WHERE m.id IN (SELECT message FROM result) ORDER BY m.id FOR NO KEY UPDATE OF m
     ), settled AS (
         UPDATE message m SET
             status = CASE WHEN m.status = 'sending' THEN t.status ELSE m.status END,
@@ -100,19 +98,22 @@ _SETTLE = """
         INSERT INTO send_tally AS tally (session_id, quarter, lane, sent)
         SELECT t.session, date_bin('15 minutes', t.sent_at, 'epoch'), CASE WHEN t.again THEN LEAST(t.lane, 1) ELSE t.lane END, 1
         FROM result t JOIN own ON own.id = t.session
-        WHERE t.sent_at IS NOT NULL AND (own.last_sent_at IS NULL OR t.sent_at > own.last_sent_at)
+        WHERE t.sent_at IS NOT NULL AND t.sent_at IS DISTINCT FROM own.last_sent_at
         ON CONFLICT (session_id, quarter, lane) DO UPDATE SET sent = tally.sent + 1
     )
     UPDATE wa_session s SET
-        last_sent_at = GREATEST(s.last_sent_at, t.sent_at), next_send_at = GREATEST(s.next_send_at, t.next_send_at),
+        last_sent_at = COALESCE(t.sent_at, s.last_sent_at),
+        next_send_at = CASE WHEN t.sent_at < s.last_sent_at THEN t.next_send_at
+                            ELSE GREATEST(s.next_send_at, t.next_send_at) END,
         next_delay_ms = CASE WHEN t.sent_at IS NULL THEN s.next_delay_ms ELSE t.delay_ms END,
-        cold_sent_at = CASE WHEN t.lane > 0 THEN GREATEST(s.cold_sent_at, t.sent_at) ELSE s.cold_sent_at END,
+        cold_sent_at = CASE WHEN t.lane > 0 OR t.sent_at < s.cold_sent_at THEN COALESCE(t.sent_at, s.cold_sent_at)
+                            ELSE s.cold_sent_at END,
         cold_delay_ms = CASE WHEN t.lane > 0 AND t.sent_at IS NOT NULL THEN t.cold_delay_ms ELSE s.cold_delay_ms END
     FROM result t JOIN own ON own.id = t.session WHERE s.id = t.session"""
 
 # Locked in the order in which inbound messages lock them, so that neither waits for the other in a circle: those whom a send has
 # reached under a LID that we knew already, too. A repeated settlement parks nobody for longer than it did, and so is no second
-# refusal. The answer are those who were known by that LID, and not by the number that was dialled.
+# refusal. The answer are those of whom more was known at the address that was reached than under the number that was dialled.
 _CUSTOMERS = """
     WITH told AS (
         SELECT t.*, s.restaurant_id FROM json_to_recordset(%(customers)s::json)
@@ -120,10 +121,14 @@ _CUSTOMERS = """
                  parked_until timestamptz)
         JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
     ), known AS MATERIALIZED (
-        SELECT k.id FROM contact k
+        SELECT k.session_id, k.phone, k.lid, COALESCE(NULLIF(k.lid, ''), k.address) AS account, k.last_inbound_at, k.opted_out_at
+        FROM contact k
         WHERE k.id IN (SELECT p.id FROM contact p JOIN told t ON p.session_id = t.session AND p.phone = t.phone AND p.phone <> ''
                        UNION ALL
-                       SELECT l.id FROM contact l JOIN told t ON l.session_id = t.session AND l.lid = t.address AND l.lid <> '')
+                       SELECT l.id FROM contact l JOIN told t ON l.session_id = t.session AND l.lid = t.address AND l.lid <> ''
+                       UNION ALL
+                       SELECT o.id FROM contact o JOIN told t ON o.session_id = t.session AND o.address = t.address
+                           AND o.address <> '')
         ORDER BY k.id FOR NO KEY UPDATE OF k
     ), noted AS (
         INSERT INTO contact AS k (id, restaurant_id, session_id, phone, lid, address, name, on_whatsapp, checked_at,
@@ -142,21 +147,28 @@ _CUSTOMERS = """
                             WHEN EXCLUDED.on_whatsapp THEN 0 ELSE k.refusals END,
             parked_until = COALESCE(EXCLUDED.parked_until, CASE WHEN EXCLUDED.on_whatsapp THEN NULL ELSE k.parked_until END)
     )
-    SELECT t.restaurant_id, t.session, t.phone, t.address FROM told t
-    JOIN contact l ON l.session_id = t.session AND l.lid = t.address AND l.lid <> '' AND l.phone <> t.phone"""
+    SELECT DISTINCT t.restaurant_id, t.session, t.phone, t.address FROM told t
+    JOIN known l ON l.session_id = t.session AND l.account = t.address AND t.address <> '' AND l.phone <> t.phone
+    LEFT JOIN known p ON p.session_id = t.session AND p.phone = t.phone
+    WHERE l.phone = '' OR p.lid NOT IN ('', t.address)
+       OR (p.last_inbound_at, p.opted_out_at) IS DISTINCT FROM (l.last_inbound_at, l.opted_out_at)"""
 
-# The chat is open now: what waits for the same stranger opens none.
+# The chat is open now: what waits for the same stranger opens none. What somebody else holds at this moment is left alone, as by
+# `lanes.open_chats`.
 _OPENED = """
-    UPDATE message m SET lane = 1
-    FROM json_to_recordset(%(settlements)s::json) AS t(session uuid, term bigint, to_phone text)
-    JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
-    WHERE m.restaurant_id = s.restaurant_id AND m.to_phone = t.to_phone AND m.session_id = s.id AND m.lane = 2
-      AND m.status IN ('queued', 'scheduled')"""
+    WITH waiting AS MATERIALIZED (
+        SELECT m.id FROM json_to_recordset(%(settlements)s::json) AS t(session uuid, term bigint, to_phone text)
+        JOIN wa_session s ON s.id = t.session AND s.term = t.term AND s.owner_id = %(worker)s
+        JOIN message m ON m.restaurant_id = s.restaurant_id AND m.to_phone = t.to_phone AND m.session_id = s.id
+        WHERE m.lane = 2 AND m.status IN ('queued', 'scheduled')
+        FOR NO KEY UPDATE OF m SKIP LOCKED
+    )
+    UPDATE message m SET lane = 1 FROM waiting WHERE m.id = waiting.id"""
 
 
-def settle(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[UUID] = ()) -> None:
-    """Inside the caller's transaction, which will claim for the sessions in `due`."""
-    execute(_SETTLE, {"worker": worker, "settlements": records(settlements), "due": list(due)}, often=True)
+def settle(*, worker: UUID, settlements: Sequence[Settlement]) -> None:
+    """Inside the caller's transaction."""
+    execute(_SETTLE, {"worker": worker, "settlements": records(settlements)}, often=True)
     _note_customers(worker, [one for one in settlements if one.sent_at or one.on_whatsapp is not None])
     opened = [one for one in settlements if one.lane == 2 and one.on_whatsapp]
     if opened:

@@ -4,6 +4,7 @@ Every sweep is one conditional statement, so that running it twice, or twice at 
 numbers goes in bounded batches.
 """
 
+from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,10 +19,21 @@ IDEMPOTENCY_DAYS = 7
 WORKER_DAYS = 7
 WAKE_DUE = "wake_due"  # beat asks a default worker for it every 2 s: it stands for all that is done so
 OVERDUE_S = 30.0
+RELEASE_FOR_S = 1.5  # in one sweep, then the rest is left to the next
+
+
+# By a living process.
+_UNOWNED = """NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = s.owner_id AND w.incarnation = s.owner_incarnation
+                              AND w.expires_at > statement_timestamp())"""
 
 
 class _Session(NamedTuple):
     id: UUID
+
+
+class _Released(NamedTuple):
+    session: UUID
+    messages: int
 
 
 class _Age(NamedTuple):
@@ -49,7 +61,18 @@ def stand_still(age: float | None) -> bool:
 
 
 def release_scheduled() -> list[UUID]:
-    """`scheduled → queued` for messages whose time has come. Answers their sessions."""
+    """`scheduled → queued` for messages whose time has come, a batch after the other while there is time: a campaign is scheduled
+    for one moment. Answers their sessions."""
+    sessions: set[UUID] = set()
+    ends_at = monotonic() + RELEASE_FOR_S
+    while released := _release_batch():
+        sessions.update(one.session for one in released)
+        if sum(one.messages for one in released) < BATCH or monotonic() >= ends_at:
+            break
+    return list(sessions)
+
+
+def _release_batch() -> list[_Released]:
     statement = """
         WITH due AS (
             SELECT id FROM message WHERE status = 'scheduled' AND not_before <= statement_timestamp()
@@ -60,8 +83,8 @@ def release_scheduled() -> list[UUID]:
         ), line AS (
             INSERT INTO message_event (message_id, at, status, detail) SELECT id, clock_timestamp(), 'queued', '{}' FROM queued
         )
-        SELECT DISTINCT session_id FROM queued"""
-    return [row.id for row in fetch(_Session, statement, {"batch": BATCH})]
+        SELECT session_id, count(*) FROM queued GROUP BY session_id"""
+    return fetch(_Released, statement, {"batch": BATCH})
 
 
 def overlooked() -> list[UUID]:
@@ -98,18 +121,18 @@ def expire_messages() -> int:
 
 
 def cancel_left_behind() -> int:
-    """`queued → canceled` for what came back to the queue of a session that was deleted meanwhile: nobody owns it any more."""
-    statement = """
+    """`queued → canceled` for what came back to the queue of a session that was deleted meanwhile: no living worker owns it."""
+    statement = f"""
         WITH left_over AS (
             SELECT m.id FROM wa_session s JOIN message m ON m.session_id = s.id AND m.status = 'queued'
-            WHERE s.deleted_at IS NOT NULL AND s.owner_id IS NULL
+            WHERE s.deleted_at IS NOT NULL AND {_UNOWNED}
             LIMIT %(batch)s FOR UPDATE OF m SKIP LOCKED
         ), canceled AS (
             UPDATE message m SET status = 'canceled', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL
             FROM left_over WHERE m.id = left_over.id RETURNING m.id
         )
         INSERT INTO message_event (message_id, at, status, detail)
-        SELECT id, clock_timestamp(), 'canceled', '{"reason": "session_deleted"}' FROM canceled"""
+        SELECT id, clock_timestamp(), 'canceled', '{{"reason": "session_deleted"}}' FROM canceled"""
     return execute(statement, {"batch": BATCH})
 
 
@@ -120,9 +143,7 @@ def doubt_left_behind() -> int:
     statement = f"""
         WITH left_over AS (
             SELECT m.id FROM message m JOIN wa_session s ON s.id = m.session_id
-            WHERE m.status = 'sending' AND ({WANTED}) IS NOT TRUE
-              AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = s.owner_id AND w.incarnation = s.owner_incarnation
-                              AND w.expires_at > statement_timestamp())
+            WHERE m.status = 'sending' AND ({WANTED}) IS NOT TRUE AND {_UNOWNED}
             LIMIT %(batch)s FOR NO KEY UPDATE OF s, m SKIP LOCKED
         ), doubted AS (
             UPDATE message m SET {DOUBT} FROM left_over WHERE m.id = left_over.id RETURNING m.id
@@ -150,22 +171,26 @@ def fail_unconfirmed() -> int:
 
 
 def expire_links() -> int:
-    """Codes that nobody can use any more disappear, also where no worker is alive to take them away."""
+    """Codes that nobody can use any more disappear, also where no worker is alive to take them away: `linking → unlinked`; any
+    other state stays, and nothing is told of it. Answers how many were linking."""
     statement = """
-        WITH ended AS (
-            UPDATE wa_session s SET qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', link_until = NULL,
-                link_phone = '', state = CASE WHEN s.state = 'linking' THEN 'unlinked' ELSE s.state END,
-                state_reason = CASE WHEN s.state = 'linking' THEN 'link_expired' ELSE s.state_reason END,
-                state_detail = CASE WHEN s.state = 'linking' THEN %(why)s ELSE s.state_detail END,
-                state_changed_at = CASE WHEN s.state = 'linking' THEN clock_timestamp() ELSE s.state_changed_at END,
-                updated_at = clock_timestamp()
+        WITH old AS (
+            SELECT s.id, s.state = 'linking' AS linking FROM wa_session s
             WHERE s.linked_at IS NULL AND (s.qr <> '' OR s.pairing_code <> '' OR s.link_until IS NOT NULL OR s.state = 'linking')
               AND (s.link_until IS NULL OR s.link_until < clock_timestamp())
               AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = s.owner_id AND w.expires_at > clock_timestamp())
-            RETURNING s.id
+            FOR NO KEY UPDATE OF s SKIP LOCKED
+        ), ended AS (
+            UPDATE wa_session s SET qr = '', qr_generated_at = NULL, qr_expires_at = NULL, pairing_code = '', link_until = NULL,
+                link_phone = '', state = CASE WHEN old.linking THEN 'unlinked' ELSE s.state END,
+                state_reason = CASE WHEN old.linking THEN 'link_expired' ELSE s.state_reason END,
+                state_detail = CASE WHEN old.linking THEN %(why)s ELSE s.state_detail END,
+                state_changed_at = CASE WHEN old.linking THEN clock_timestamp() ELSE s.state_changed_at END,
+                updated_at = clock_timestamp()
+            FROM old WHERE s.id = old.id RETURNING s.id, old.linking
         )
         INSERT INTO wa_session_event (session_id, at, kind, detail)
-        SELECT id, clock_timestamp(), 'state', '{"to": "unlinked", "reason": "link_expired"}' FROM ended"""
+        SELECT id, clock_timestamp(), 'state', '{"to": "unlinked", "reason": "link_expired"}' FROM ended WHERE linking"""
     return execute(statement, {"why": NOT_SCANNED})
 
 

@@ -54,6 +54,9 @@ def test_scheduled_and_uncertain() -> None:
     assert "in 2 h" in why(status="scheduled", not_before=NOW + timedelta(hours=2))
     assert "shows it once" in why(status="uncertain")
     assert "by a button" in why(status="uncertain", resend=False)
+    for hours, words in ((1, "not sent again"), (3, "shows it once")):
+        session: dict[str, object] = {"history_since": NOW - timedelta(hours=hours)}
+        assert words in why(session=session, status="uncertain", sending_at=NOW - timedelta(hours=2))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """All who write one batch of messages or customers lock them in one order, so that nobody waits for another in a circle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
@@ -17,11 +18,13 @@ from sessions_app.services.ownership import Claimed, Registration
 from tests.services.test_inbound import event, receipt, received
 from tests.support.claiming import (
     COLD,
+    NEW,
     WARM,
     claim,
     contact,
     fresh,
     numbers,
+    settle,
     settlement,
 )
 from tests.support.owning import ago, expire, linked_sessions, queued, register
@@ -60,6 +63,37 @@ def in_order(messages: list[UUID], act: Callable[[], object]) -> None:
         thread.join(10)
 
 
+@contextmanager
+def held(table: str, row: UUID) -> Iterator[None]:
+    """By somebody who does nothing with it."""
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as holder:
+        holder.execute(f"SELECT id FROM {table} WHERE id = %s FOR UPDATE".encode(), [row])
+        yield
+        holder.rollback()
+
+
+@contextmanager
+def between_look_and_lock(act: Callable[[], object]) -> Iterator[None]:
+    """What is done here comes after the claim of `act` has seen its messages, and before it locks them."""
+
+    def pausing(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        pause = "FROM (SELECT pg_advisory_xact_lock(1) FROM ruled) AS pause, ruled JOIN message"
+        return execute(sql.replace("FROM ruled JOIN message", pause), params, many, context)
+
+    def paused() -> None:
+        with connection.execute_wrapper(pausing):
+            act()
+
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(1)")
+        thread = Thread(target=_in_thread, args=(paused,))
+        thread.start()
+        eventually(somebody_waits, what="that it pauses")
+        yield
+        holder.rollback()
+        thread.join(10)
+
+
 def _in_thread(act: Callable[[], object]) -> None:
     try:
         act()
@@ -78,19 +112,18 @@ def test_settlements_lock_messages_in_the_order_of_receipts(me: Registration, un
     assert statuses() == {"sent"}
 
 
-def test_so_do_resends(me: Registration, unanswered: list[Claim]) -> None:
-    Message.objects.update(status="uncertain", not_before=ago(seconds=1))
-    due = [Due(one.session, one.term) for one in unanswered]
-    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=[], due=due))
-    assert statuses() == {"sending"}
-
-
-def test_so_does_a_tick_that_settles_one_and_sends_another_again(me: Registration, unanswered: list[Claim]) -> None:
-    again, answered = sorted(unanswered, key=lambda one: one.message)
+@pytest.mark.parametrize("nth", [0, 1])
+def test_a_resend_waits_for_no_receipt_whatever_the_same_tick_settles(
+    me: Registration, unanswered: list[Claim], nth: int
+) -> None:
+    """It may be getting it at this moment. The receipt of what is settled may wait for this tick, which must not wait for it."""
+    again, answered = sorted(unanswered, key=lambda one: one.message, reverse=bool(nth))
     Message.objects.filter(pk=again.message).update(status="uncertain", not_before=ago(seconds=1))
     told, due = [settlement(answered)], [Due(again.session, again.term)]
-    in_the_order_of_receipts(unanswered, lambda: sending.tick(worker=me.worker, settlements=told, due=due))
-    assert statuses() == {"sending", "sent"}
+    with held("message", again.message):
+        assert sending.tick(worker=me.worker, settlements=told, due=due) == []
+        assert statuses() == {"uncertain", "sent"}
+    assert [one.resend for one in sending.tick(worker=me.worker, settlements=told, due=due)] == [True]
 
 
 def test_so_do_those_who_give_their_claims_back(me: Registration, unanswered: list[Claim]) -> None:
@@ -140,18 +173,56 @@ def waiting(transactional_db: None, session: Session, me: Registration) -> list[
     return [(terms[one.pk], made[one.pk]) for one in many]
 
 
-def test_who_writes_and_who_is_written_to_lock_in_one_order(me: Registration, waiting: list[tuple[Claimed, Message]]) -> None:
-    """Two customers write in one batch while both sessions' next messages go to them: each way, the later message is free while
-    the first one is waited for."""
+def test_who_writes_waits_for_claims_in_the_order_of_ids(me: Registration, waiting: list[tuple[Claimed, Message]]) -> None:
+    """Two customers write in one batch while both sessions' next messages go to them: the later message is free while the first
+    one is waited for."""
     lower, higher = sorted(message.pk for _, message in waiting)
     told = [
         received(message.session, phone=message.to_phone, chat=f"{n}@lid", id=f"A{n}") for n, (_, message) in enumerate(waiting)
     ]
-    due = [Due(mine.session, mine.term) for mine, _ in waiting]
     in_order([lower, higher], lambda: inbound.record(bridge="b", events=told))
     assert set(Message.objects.values_list("lane", flat=True)) == {WARM}
-    in_order([lower, higher], lambda: sending.tick(worker=me.worker, settlements=[], due=due))
-    assert statuses() == {"sending"}
+
+
+@pytest.mark.parametrize("table", ["wa_session", "message"])
+def test_what_somebody_holds_holds_up_no_other_session(
+    me: Registration, waiting: list[tuple[Claimed, Message]], table: str
+) -> None:
+    """A web transaction that stands still, or somebody's psql. It is found again, and goes once it is free."""
+    (mine, message), (other, _) = waiting
+    due = [Due(one.session, one.term) for one, _ in waiting]
+    with held(table, message.pk if table == "message" else mine.session):
+        assert [one.session for one in sending.tick(worker=me.worker, settlements=[], due=due)] == [other.session]
+        assert [one.session for one in claims.ready(worker=me.worker, sessions=[mine.session])] == [mine.session]
+        assert sending.tick(worker=me.worker, settlements=[], due=due) == []
+    assert [one.message for one in sending.tick(worker=me.worker, settlements=[], due=due)] == [message.pk]
+
+
+@pytest.mark.parametrize(("parked", "status"), [(True, "queued"), (False, "sending")])
+def test_what_a_customer_frees_during_the_claim_is_not_held_after_all(
+    me: Registration, waiting: list[tuple[Claimed, Message]], parked: bool, status: str
+) -> None:
+    mine, message = waiting[0]
+    if parked:
+        Contact.objects.update(refusals=1, parked_until=ago(days=-1))
+    due = [Due(mine.session, mine.term)]
+    with between_look_and_lock(lambda: sending.tick(worker=me.worker, settlements=[], due=due)):
+        inbound.record(bridge="b", events=[received(message.session, phone=message.to_phone)])
+    assert (fresh(message).status, message.lane, message.hold_reason) == (status, WARM, "")
+    if parked:
+        assert [one.message for one in sending.tick(worker=me.worker, settlements=[], due=due)] == [message.pk]
+
+
+def test_a_chat_that_opens_waits_for_no_message_that_is_held(me: Registration, waiting: list[tuple[Claimed, Message]]) -> None:
+    """Who holds one of them may wait for another that this settlement has ranked already."""
+    mine, message = waiting[0]
+    Message.objects.filter(pk=message.pk).update(lane=NEW)
+    got = claim(me, mine)
+    assert got is not None
+    here, there = (queued(message.session, lane=NEW, to_phone=message.to_phone) for _ in range(2))
+    with held("message", here.pk):
+        settle(me, got, on_whatsapp=True, lane=NEW)
+    assert (fresh(here).lane, fresh(there).lane) == (NEW, COLD)
 
 
 def test_a_batch_of_events_waits_for_a_deletion_before_it_holds_a_message(

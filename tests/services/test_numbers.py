@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from sessions_app.errors import Conflict
 from sessions_app.models import Message, SendTally, Session, SessionEvent
 from sessions_app.policy.lanes import LANES
-from sessions_app.services import numbers, outlook, risk, session_state
+from sessions_app.services import claims, messages, numbers, outlook, risk, session_state, sessions
 from sessions_app.services.ownership import Claimed, Registration
 from sessions_app.services.session_state import Truth
 from tests.services.test_lanes import enqueue
 from tests.support.claiming import claim, contact, fresh, sent, settle
 from tests.support.claiming import numbers as many
-from tests.support.owning import ago, queued, timeline
+from tests.support.owning import ago, connected, queued, timeline
 
 FIRST, SECOND = "+4915199999991", "+4915199999992"
 
@@ -26,7 +27,8 @@ def log_out(me: Registration, mine: Claimed, phone: str = "", lid: str = "") -> 
 
 def link(me: Registration, mine: Claimed, phone: str, lid: str = "") -> Session:
     now = Truth(session=mine.session, term=mine.term, state="connected", linked=True, phone=phone, lid=lid)
-    session_state.write_truths(worker=me.worker, truths=[now])
+    while session_state.write_truths(worker=me.worker, truths=[now]).unready:
+        pass
     return Session.objects.get(pk=mine.session)
 
 
@@ -56,6 +58,37 @@ def test_it_waits_for_a_person_where_one_is_to_decide(session: Session, me: Regi
     log_out(me, mine)
     link(me, mine, SECOND)
     assert fresh(unanswered).status == "uncertain"
+
+
+def test_nobody_has_the_new_number_send_what_the_one_before_left_unanswered(
+    session: Session, me: Registration, mine: Claimed
+) -> None:
+    """Neither by a button nor by switching resending on: the customer may see it twice. What else waits goes on."""
+    link(me, mine, FIRST)
+    type(session.restaurant).objects.update(resend_uncertain=False)
+    unanswered = leave_unanswered(session, me, mine)
+    Message.objects.update(sending_at=ago(seconds=5))
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    with pytest.raises(Conflict, match="handed over by another number"):
+        messages.send_again(message=unanswered, by="test")
+    assert fresh(unanswered).status == "uncertain"
+    type(session.restaurant).objects.update(resend_uncertain=True)
+    assert claims.ready(worker=me.worker, sessions=[session.pk]) == []
+    assert claim(me, mine) is None
+    queued(session, "from the new number")
+    assert sent(me, mine) == "from the new number"
+    assert messages.confirm(message=unanswered, by="test").status == "sent"
+
+
+def test_what_it_leaves_unanswered_itself_is_sent_again(session: Session, me: Registration, mine: Claimed) -> None:
+    link(me, mine, FIRST)
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    type(session.restaurant).objects.update(resend_uncertain=False)
+    unanswered = leave_unanswered(session, me, mine)
+    messages.send_again(message=unanswered, by="test")
+    assert (got := claim(me, mine)) is not None and got.message == unanswered.pk
 
 
 @pytest.mark.parametrize(
@@ -135,6 +168,27 @@ def test_a_backlog_of_any_length_is_ranked_before_anything_of_it_may_go(
     with connection.execute_wrapper(watch):
         link(me, mine, SECOND)
     assert unranked == [0]
+
+
+def test_a_long_backlog_holds_up_no_other_sessions_truth(
+    session: Session, me: Registration, mine: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call ranks one part of it, and everything else that the worker writes comes in between."""
+    monkeypatch.setattr(numbers, "RANKED_ANEW", 2)
+    link(me, mine, FIRST)
+    for _ in range(5):
+        queued(session)
+    log_out(me, mine)
+    theirs = connected(sessions.create(restaurant=session.restaurant, name="other"), me)
+    truths = [
+        Truth(session=mine.session, term=mine.term, state="connected", linked=True, phone=SECOND),
+        Truth(session=theirs.session, term=theirs.term, state="connected", linked=True, phone="+4915199999993"),
+    ]
+    outcomes = [session_state.write_truths(worker=me.worker, truths=truths) for _ in range(3)]
+    assert outcomes == [({theirs.session}, {mine.session})] * 2 + [({mine.session, theirs.session}, set())]
+    assert set(session.messages.values_list("lane", flat=True)) == {Message.Lane.NEW}
+    session.refresh_from_db()
+    assert (session.state, session.phone) == ("connected", SECOND)
 
 
 def test_what_whatsapp_refused_the_number_before_holds_nothing_of_it(session: Session, me: Registration, mine: Claimed) -> None:

@@ -19,7 +19,7 @@ def truth(mine: Claimed, state: str, **more: object) -> Truth:
 def test_it_writes_what_is_true_and_logs_the_change(session: Session, me: Registration, mine: Claimed) -> None:
     expires = ago(seconds=-60)
     shown = truth(mine, "linking", qr="the code", qr_expires_at=expires, events=[{"from": "connected", "to": "linking"}])
-    assert session_state.write_truths(worker=me.worker, truths=[shown]) == {session.pk}
+    assert session_state.write_truths(worker=me.worker, truths=[shown]).written == {session.pk}
     session.refresh_from_db()
     assert (session.state, session.qr, session.qr_expires_at, session.linked_at) == ("linking", "the code", expires, None)
     assert session.state_changed_at is not None
@@ -28,8 +28,8 @@ def test_it_writes_what_is_true_and_logs_the_change(session: Session, me: Regist
 
 def test_a_former_owner_writes_nothing(session: Session, me: Registration, mine: Claimed) -> None:
     stale = Truth(session=mine.session, term=mine.term - 1, state="logged_out", events=[{"to": "logged_out"}])
-    assert session_state.write_truths(worker=me.worker, truths=[stale]) == set()
-    assert session_state.write_truths(worker=register("w2@here").worker, truths=[truth(mine, "logged_out")]) == set()
+    assert session_state.write_truths(worker=me.worker, truths=[stale]).written == set()
+    assert session_state.write_truths(worker=register("w2@here").worker, truths=[truth(mine, "logged_out")]).written == set()
     session.refresh_from_db()
     assert (session.state, session.linked_at is not None) == ("connected", True)
     assert not session.events.filter(kind="state").exists()

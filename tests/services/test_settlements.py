@@ -77,6 +77,24 @@ def test_a_settlement_that_is_repeated_counts_once(session: Session, me: Registr
     assert counted() == [(NOON, WARM, 1), (NOON, NEW, 1)]
 
 
+@pytest.mark.parametrize("lane", [WARM, COLD])
+def test_what_is_sent_after_the_clock_was_set_back_counts_too_and_once(
+    session: Session, me: Registration, mine: Claimed, lane: int
+) -> None:
+    """And holds nothing until the time that it was by the old clock."""
+    send(session, me, mine, at=NOON, lane=COLD)
+    Session.objects.update(next_send_at=NOON + timedelta(seconds=5))
+    queued(session, lane=lane)
+    got = claim(me, mine)
+    assert got
+    earlier = NOON - HOUR
+    one = acked(me, got, earlier, next_send_at=earlier + timedelta(seconds=5))
+    sending.tick(worker=me.worker, settlements=[one], due=[])
+    assert counted() == [(earlier, lane, 1), (NOON, COLD, 1)]
+    session.refresh_from_db()
+    assert (session.last_sent_at, session.cold_sent_at, session.next_send_at) == (earlier, earlier, one.next_send_at)
+
+
 @pytest.mark.parametrize(("lane", "counts_as"), [(WARM, WARM), (COLD, COLD), (NEW, COLD)])
 def test_what_goes_again_opens_no_other_chat(
     session: Session, me: Registration, mine: Claimed, lane: int, counts_as: int
@@ -309,7 +327,7 @@ def test_many_customers_make_no_settlement_slow(session: Session, me: Registrati
 
 
 def test_long_queues_make_no_settlement_slow(session: Session, me: Registration, mine: Claimed) -> None:
-    """It looks for what the same tick may send again, among 50,000 messages that wait and as many that are finished."""
+    """Where 50,000 messages wait and as many are finished."""
     queued(session)
     pile_up(session, 50_000)
     pile_up(session, 50_000, status="'read'", sent_at="now()", wa_id="'3EB0' || (n + 1000000)")

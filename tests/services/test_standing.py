@@ -306,7 +306,7 @@ def test_what_an_owner_was_told_counts_while_it_owns(session: Session, owned: bo
     now = timezone.now()
     facts: list[Event] = [Refused(now), Ban(now, now + DAY)]
     truth = Truth(session.pk, mine.term - (not owned), "blocked", facts=facts)
-    assert session_state.write_truths(worker=me.worker, truths=[truth]) == ({session.pk} if owned else set())
+    assert session_state.write_truths(worker=me.worker, truths=[truth]).written == ({session.pk} if owned else set())
     assert known(session) == (folded(facts) if owned else Standing())
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.models import IdempotencyRecord, Message, Restaurant, Session, Worker
+from sessions_app.models import IdempotencyRecord, Message, Restaurant, Session, SessionEvent, Worker
 from sessions_app.services import messages, ownership, sessions, sweeps
 from tests.support.claiming import explained, know_many, pile_up, rows_read
 from tests.support.owning import ago, connected, expire, linked, queued, register, timeline
@@ -19,6 +19,27 @@ def test_scheduled_messages_come_due(session: Session) -> None:
     assert (due.status, later.status) == ("queued", "scheduled")
     assert timeline(due) == ["queued"]
     assert sweeps.release_scheduled() == []
+
+
+def test_however_many_come_due_at_once_one_sweep_queues_them(
+    session: Session, restaurant: Restaurant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "BATCH", 2)
+    other = sessions.create(restaurant=restaurant, name="other")
+    for n in range(5):
+        queued(session if n else other, status="scheduled", not_before=ago(seconds=9 - n))
+    assert set(sweeps.release_scheduled()) == {session.pk, other.pk}
+    assert not Message.objects.filter(status="scheduled").exists()
+
+
+def test_a_sweep_that_has_had_its_time_leaves_the_rest_to_the_next(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "BATCH", 2)
+    monkeypatch.setattr(sweeps, "RELEASE_FOR_S", 0.0)
+    for _ in range(5):
+        queued(session, status="scheduled", not_before=ago(seconds=1))
+    for left in (3, 1, 0):
+        assert sweeps.release_scheduled() == [session.pk]
+        assert Message.objects.filter(status="scheduled").count() == left
 
 
 @pytest.mark.parametrize("status", ["queued", "scheduled"])
@@ -59,6 +80,17 @@ def test_codes_nobody_can_scan_any_more_disappear_without_a_worker(session: Sess
     session.refresh_from_db()
     assert (session.state, session.qr, session.link_until, session.state_reason) == ("unlinked", "", None, "link_expired")
     assert sweeps.expire_links() == 0
+    assert SessionEvent.objects.get(kind="state").detail == {"to": "unlinked", "reason": "link_expired"}
+
+
+@pytest.mark.parametrize("state", ["unlinked", "logged_out"])
+def test_codes_left_in_another_state_disappear_and_nothing_is_told_of_it(session: Session, state: str) -> None:
+    Session.objects.update(state=state, state_reason="kept", qr="old", pairing_code="ABCD1234", link_until=ago(seconds=1))
+    assert sweeps.expire_links() == 0
+    session.refresh_from_db()
+    assert (session.state, session.state_reason) == (state, "kept")
+    assert (session.qr, session.pairing_code, session.link_until) == ("", "", None)
+    assert not SessionEvent.objects.filter(kind="state").exists()
 
 
 def test_a_living_owner_ends_its_links_itself(session: Session) -> None:
@@ -133,6 +165,25 @@ def test_what_came_back_to_the_queue_of_a_deleted_session_is_canceled(session: S
     assert (late.status, kept.status) == ("canceled", "queued")
     assert timeline(late) == ["canceled"]
     assert sweeps.cancel_left_behind() == 0
+
+
+def test_so_it_is_where_the_owner_died_without_giving_it_up(session: Session) -> None:
+    connected(session, register())
+    late = queued(session)
+    Session.objects.update(deleted_at=ago(seconds=5), linked_at=None)
+    assert sweeps.cancel_left_behind() == 0  # its owner may have it under way
+    expire()
+    assert sweeps.cancel_left_behind() == 1
+    late.refresh_from_db()
+    assert late.status == "canceled"
+
+
+def test_nor_does_the_next_process_of_that_name_own_it(session: Session) -> None:
+    connected(session, register())
+    queued(session)
+    Session.objects.update(deleted_at=ago(seconds=5), linked_at=None)
+    register()
+    assert sweeps.cancel_left_behind() == 1
 
 
 # --- Under way when its owner ended

@@ -1,12 +1,14 @@
 """A worker's engine on a real database: it drains, whatever becomes of its sends and of the database."""
 
 import asyncio
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from django.db import DataError, OperationalError, connection
 
@@ -185,6 +187,35 @@ def test_many_sessions_drain_side_by_side(restaurant: Restaurant, stub: StubBrid
     eventually(lambda: not Message.objects.exclude(status="sent").exists(), what="everything sent")
     for session in many:
         assert [send["content"]["text"] for who, send in stub.sends if who == str(session.pk)] == ["one", "two"]
+
+
+def test_a_session_that_somebody_holds_is_looked_at_again_and_holds_up_no_other(
+    restaurant: Restaurant, stub: StubBridge, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And now and then, not in each tick."""
+    tick = sending.tick
+    due: list[UUID] = []
+
+    def noted(**given: Any) -> list[claims.Claim]:
+        due.extend(one.session for one in given["due"])
+        return tick(**given)
+
+    here, there = (online(one, stub) for one in linked_sessions(restaurant, 2))
+    runner = make_runner()
+    until_state(here, "connected"), until_state(there, "connected")
+    monkeypatch.setattr(sending, "tick", noted)
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as holder:
+        holder.execute("SELECT id FROM wa_session WHERE id = %s FOR NO KEY UPDATE", [here.pk])
+        waits = queued(here)
+        for _ in range(5):
+            runner.wake([here.pk])
+            until_status(queued(there), "sent")
+        eventually(lambda: due.count(here.pk) > 2, what="that it is looked at again")
+        tried, until = due.count(here.pk), time.monotonic() + 1
+        eventually(lambda: time.monotonic() > until, what="a second")
+        assert 0 < due.count(here.pk) - tried < 20  # the looks come ten times a second here
+        holder.rollback()
+    until_status(waits, "sent")
 
 
 # --- Sends that go wrong

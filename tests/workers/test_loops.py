@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from workers import loops
 from workers.loops import every, left_of
 
 
@@ -52,6 +53,26 @@ def test_a_loop_outlives_its_errors_and_runs_at_once_when_kicked() -> None:
         return runs
 
     assert asyncio.run(run()) >= 3
+
+
+@pytest.mark.parametrize(("retry_s", "pauses"), [(0.5, [0.5, 0.5, 0.5]), (None, [2.0, 2.0, 2.0]), (9.0, [2.0, 2.0, 2.0])])
+def test_how_soon_a_step_that_failed_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, retry_s: float | None, pauses: list[float]
+) -> None:
+    slept: list[float] = []
+
+    async def pause_for(seconds: float, kick: asyncio.Event | None) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise asyncio.CancelledError
+
+    async def fail() -> None:
+        raise OSError("away")
+
+    monkeypatch.setattr(loops, "pause_for", pause_for)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(every(2.0, fail, name="test", retry_s=retry_s))
+    assert slept == pauses
 
 
 @pytest.mark.parametrize("period_s", [0.25, 1.0, 2.0, 30.0])

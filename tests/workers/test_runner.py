@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection
@@ -121,7 +120,7 @@ def test_comparing_with_the_bridge_writes_nothing_while_nothing_changes(
         await compare(signals)
         compared.append(len(written))
 
-    def noted(**given: Any) -> set[UUID]:
+    def noted(**given: Any) -> session_state.Outcome:
         written.extend(given["truths"])
         return write(**given)
 
