@@ -123,8 +123,8 @@ def test_401_ends_the_link_keeps_the_queue_and_says_that_a_restriction_came_firs
     eventually(lambda: _restrictions(line), what="the restriction")
     line.fault("login", action="failure", code=401)
     line.cut()
-    row = line.until("logged_out", "logged_out")
-    assert (row["linked_at"], row["retry_at"]) == (None, None)
+    assert line.until("logged_out", "logged_out")["retry_at"] is None
+    eventually(lambda: line.row["linked_at"] is None, what="the link to be given up, once its keys are")
     waiting = line.send("kept")
     event = stack.sql("SELECT detail FROM wa_session_event WHERE session_id = %s AND detail->>'to' = 'logged_out'", line.session)
     assert event[0]["detail"]["restricted_before"] is True
