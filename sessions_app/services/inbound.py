@@ -20,7 +20,7 @@ from sessions_app.models import InboundMessage, Message, SessionEvent
 from sessions_app.policy import signals
 from sessions_app.policy.text import storable
 from sessions_app.services import contacts, lanes, optouts, receipts, standing, wakeups
-from sessions_app.services.contacts import Sighting
+from sessions_app.services.contact_book import Sighting
 from sessions_app.services.phones import E164, canonical
 from sessions_app.services.receipts import Fact
 from sessions_app.services.sql import execute, fetch
