@@ -31,6 +31,17 @@ import { Lru } from '../src/lru.js';
 
 const log = makeLog('silent');
 
+/** One that knows nobody yet. @param {(query: any) => Promise<any>} executeUSyncQuery - how WhatsApp answers */
+function directoryOf(executeUSyncQuery) {
+  return new Directory({
+    sock: { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} },
+    vault: /** @type {any} */ ({ get: async () => ({}) }),
+    lookups: new Lookups({ burst: 100, everyMs: 1_000 }),
+    inquiry: new Inquiry({ log }),
+    devices: /** @type {any} */ ({}),
+  });
+}
+
 describe('traps without a network', () => {
   it('what changes the keys of an account waits for each other; a LID mapping does not wait', async () => {
     const logger = engineLog(log);
@@ -217,14 +228,7 @@ describe('traps without a network', () => {
     const spelled = new Map([['+5511987654321', '+551187654321']]); // Brazil's ninth digit
     const executeUSyncQuery = async (/** @type {{users: {phone: string}[]}} */ { users }) =>
       ({ list: users.map(({ phone }) => person(spelled.get(phone) ?? phone)) });
-    const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
-    const directory = new Directory({
-      sock,
-      vault: /** @type {any} */ ({ get: async () => ({}) }),
-      lookups: new Lookups({ burst: 100, everyMs: 1_000 }),
-      inquiry: new Inquiry({ log }),
-      devices: /** @type {any} */ ({}),
-    });
+    const directory = directoryOf(executeUSyncQuery);
     const known = async (/** @type {string[]} */ ...phones) => (await directory.find(phones)).results.map(({ on_whatsapp }) => on_whatsapp);
     assert.deepEqual(await known('+4917700000009', '+4915112345678'), [false, true]);
     assert.deepEqual(await known('+5511987654321', '+4915112345679', '+4915112345670'), [null, true, true]);
@@ -261,14 +265,7 @@ describe('traps without a network', () => {
       const answer = ({ phone } = /** @type {any} */ ({})) => (phone in said ? [{ id: `${phone.slice(1)}@s.whatsapp.net`, contact: said[phone] }] : []);
       return { list: protocols.length > 1 ? [] : users.flatMap(answer) };
     };
-    const sock = { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} };
-    const directory = new Directory({
-      sock,
-      vault: /** @type {any} */ ({ get: async () => ({}) }),
-      lookups: new Lookups({ burst: 100, everyMs: 1_000 }),
-      inquiry: new Inquiry({ log }),
-      devices: /** @type {any} */ ({}),
-    });
+    const directory = directoryOf(executeUSyncQuery);
     assert.equal(await directory.resolve({ phone: '+4915100000001' }), '4915100000001@s.whatsapp.net');
     assert.deepEqual(asked, Array(3).fill(['+4915100000001']), 'with less each time');
     await assert.rejects(directory.resolve({ phone: '+4915100000002' }), { reason: 'not_on_whatsapp' });
