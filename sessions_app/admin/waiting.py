@@ -49,7 +49,7 @@ def reason_for_waiting(message: Message, session: Session, around: Surroundings,
 
 
 def _uncertain(message: Message, session: Session) -> str:
-    if message.sending_at and session.history_since and message.sending_at < session.history_since:
+    if message.is_another_numbers:
         return (
             "WhatsApp gave no answer, and the number that handed it over is not linked here any more: it is not sent again. A"
             " receipt settles it, or you do, by a button."

@@ -117,6 +117,12 @@ class Message(UUIDModel):
     def __str__(self) -> str:
         return f"To {self.to_phone}"
 
+    @property
+    def is_another_numbers(self) -> bool:
+        """Whether the number that handed it over is not linked here any more: sent by this one it would be another message."""
+        since = self.session.history_since
+        return self.sending_at is not None and since is not None and self.sending_at < since
+
 
 class MessageEvent(models.Model):
     """The timeline of a message: one row for every change, appended, never changed."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from sessions_app.errors import Conflict, DomainError, IdempotencyKeyReused, NotFound
@@ -117,10 +117,7 @@ def send_again(*, message: Message, by: str) -> Message:
     """A person wants it sent once more: `uncertain → queued`, under the same WhatsApp id, so that the customer sees it once,
     whatever became of the first attempt. Raises Conflict for any other message, and for one that the number before this one has
     handed over: from this one it would be a second message."""
-    by_another_number = Message.objects.filter(
-        pk=message.pk, status=Message.Status.UNCERTAIN, sending_at__lt=F("session__history_since")
-    )
-    if by_another_number.exists():
+    if message.status == Message.Status.UNCERTAIN and message.is_another_numbers:
         raise Conflict(
             "It was handed over by another number, which was linked before this one. Sent by this one, the customer may see it"
             " twice. If they have it, say that it arrived; if they do not, send it as a new message."

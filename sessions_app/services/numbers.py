@@ -15,11 +15,15 @@ _FORGET = """
     WHERE s.id = ANY(%(sessions)s)"""
 
 # Sent again by another number it would be another message, whatever its id: the customer may see both. Where a person is to
-# decide, it waits for them.
+# decide, it waits for them; where they have said *Send again*, it is queued and has been handed over already.
 _GIVE_UP = """
-    WITH unanswered AS (
+    WITH gone AS MATERIALIZED (
         SELECT m.id FROM message m JOIN restaurant r ON r.id = m.restaurant_id
         WHERE m.session_id = ANY(%(sessions)s) AND m.status = 'uncertain' AND r.resend_uncertain
+        UNION ALL
+        SELECT m.id FROM message m WHERE m.session_id = ANY(%(sessions)s) AND m.status = 'queued' AND m.sending_at IS NOT NULL
+    ), unanswered AS (
+        SELECT m.id FROM message m JOIN gone USING (id) WHERE m.status IN ('uncertain', 'queued')
         ORDER BY m.id FOR NO KEY UPDATE OF m
     ), failed AS (
         UPDATE message m SET status = 'failed', status_at = clock_timestamp(), hold_reason = '', hold_until = NULL,

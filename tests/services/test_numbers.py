@@ -71,7 +71,7 @@ def test_nobody_has_the_new_number_send_what_the_one_before_left_unanswered(
     log_out(me, mine)
     link(me, mine, SECOND)
     with pytest.raises(Conflict, match="handed over by another number"):
-        messages.send_again(message=unanswered, by="test")
+        messages.send_again(message=fresh(unanswered), by="test")
     assert fresh(unanswered).status == "uncertain"
     type(session.restaurant).objects.update(resend_uncertain=True)
     assert claims.ready(worker=me.worker, sessions=[session.pk]) == []
@@ -79,6 +79,21 @@ def test_nobody_has_the_new_number_send_what_the_one_before_left_unanswered(
     queued(session, "from the new number")
     assert sent(me, mine) == "from the new number"
     assert messages.confirm(message=unanswered, by="test").status == "sent"
+
+
+def test_nor_what_somebody_had_the_one_before_send_again(session: Session, me: Registration, mine: Claimed) -> None:
+    """Of what waits, this alone has been handed over already."""
+    link(me, mine, FIRST)
+    type(session.restaurant).objects.update(resend_uncertain=False)
+    unanswered = leave_unanswered(session, me, mine)
+    messages.send_again(message=unanswered, by="test")
+    waiting = queued(session, "of nobody yet")
+    log_out(me, mine)
+    link(me, mine, SECOND)
+    unanswered = fresh(unanswered)
+    assert (unanswered.status, unanswered.error_code) == ("failed", "unconfirmed")
+    assert fresh(waiting).status == "queued"
+    assert sent(me, mine) == "of nobody yet"
 
 
 def test_what_it_leaves_unanswered_itself_is_sent_again(session: Session, me: Registration, mine: Claimed) -> None:
