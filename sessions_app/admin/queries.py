@@ -44,7 +44,8 @@ def capped(count: int) -> str:
 def ahead_of(message: Message) -> int:
     """Messages of the same lane that are claimed before this one, counted up to CAP + 1."""
     first = Q(priority__lt=message.priority) | Q(priority=message.priority, seq__lt=message.seq)
-    waiting = Message.objects.filter(first, session_id=message.session_id, lane=message.lane, status=Message.Status.QUEUED)
+    line = {"session": message.session_id, "status": Message.Status.QUEUED, "held": False, "lane": message.lane}
+    waiting = Message.objects.filter(first, **line)
     return waiting.order_by()[: CAP + 1].count()
 
 

@@ -63,6 +63,7 @@ class Message(UUIDModel):
 
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
     status_at = models.DateTimeField()
+    held = models.BooleanField(default=False, db_default=False)  # out of its lane's line until `not_before`: `services.holds`
     hold_reason = models.CharField(max_length=40, blank=True)
     hold_until = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=40, blank=True)
@@ -84,8 +85,13 @@ class Message(UUIDModel):
         db_table = "message"
         ordering = ["-seq"]
         indexes = [
-            # The claim: the first ready message of each lane. Partial, so that finished messages cost it nothing.
-            models.Index(fields=["session", "lane", "priority", "seq"], condition=Q(status="queued"), name="message_lane"),
+            # The claim: the first ready message of each lane, past none of those that are held. Partial, so that finished
+            # messages cost it nothing.
+            models.Index(
+                fields=["session", "held", "lane", "priority", "seq"], condition=Q(status="queued"), name="message_line"
+            ),
+            # What is held for longest no more.
+            models.Index(fields=["session", "not_before"], condition=Q(status="queued", held=True), name="message_held"),
             # Messages to strangers of the last hour: few, for the guard against one text to many.
             models.Index(fields=["session", "sent_at"], condition=Q(lane__gt=0, sent_at__isnull=False), name="message_strangers"),
             # What a new owner settles first: handed over, not answered.

@@ -48,7 +48,7 @@ def read() -> Backlog:
 
 
 def queued() -> dict[Message.Lane, int]:
-    """On `message_lane`, which has the lane in it."""
+    """On `message_line`, which has the lane in it."""
     counts = dict(fetch(_Lane, "SELECT lane, count(*) FROM message WHERE status = 'queued' GROUP BY lane", {}))
     return {lane: counts.get(lane.value, 0) for lane in Message.Lane}
 

@@ -66,8 +66,9 @@ _DUE = "m.not_before <= GREATEST(m.status_at, clock_timestamp())"
 _FRESH = f"COALESCE(m.sending_at, m.status_at) > clock_timestamp() - interval '{RESEND_FOR_HOURS} hours'"
 # Sent again by the number that was linked after the one that handed it over, it would be another message.
 _THIS_NUMBERS = "(m.sending_at < {}.history_since) IS NOT TRUE"
-READY = f"""m.status = 'queued' AND {_DUE}
+READY = f"""m.status = 'queued' AND NOT m.held AND {_DUE}
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
+HELD_NO_MORE = "m.status = 'queued' AND m.held AND m.not_before <= statement_timestamp()"
 
 # A lane's first message is the first line of an index, however many wait behind it or are finished.
 _FIRST = "\n                UNION ALL\n".join(
@@ -156,7 +157,8 @@ _CLAIM = f"""
             delay_ms = CASE WHEN ruled.held IS NOT NULL OR m.delay_ms IS NOT NULL THEN m.delay_ms
                             WHEN m.lane > 0 AND m.not_before < ruled.cold_slot THEN ruled.cold_delay_ms
                             WHEN m.not_before < ruled.warm_slot THEN ruled.warm_delay_ms ELSE 0 END,
-            hold_until = ruled.held, not_before = COALESCE(ruled.held, LEAST(m.not_before, clock_timestamp())),
+            held = ruled.held IS NOT NULL, hold_until = ruled.held,
+            not_before = COALESCE(ruled.held, LEAST(m.not_before, clock_timestamp())),
             hold_reason = CASE WHEN ruled.held IS NULL THEN '' WHEN ruled.held = ruled.parked_until THEN 'contact_parked'
                                WHEN ruled.held = ruled.identical_until THEN 'identical_text' ELSE 'recipient_gap' END,
             error_code = CASE WHEN ruled.verdict = 'failed' THEN 'not_on_whatsapp' ELSE '' END,
@@ -190,7 +192,8 @@ def claim(*, worker: UUID, due: Sequence[Due]) -> list[Claim]:
 
 
 class Waiting(NamedTuple):
-    """What a session has to send now: the most urgent priority of each lane, None where nothing waits."""
+    """What a session has to send now: the most urgent priority of each lane, None where nothing waits or it has only just been
+    held for long enough."""
 
     session: UUID
     unanswered: bool  # a resend is due
@@ -213,7 +216,8 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[Waiting]:
                 SELECT 1 FROM message m
                 WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {_FRESH}
                   AND {_THIS_NUMBERS.format("s")}) AS unanswered,
-                EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {READY}) AS queued
+                EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {READY})
+                OR EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {HELD_NO_MORE}) AS queued
             FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active
             WHERE s.id = ANY(%(sessions)s) AND s.owner_id = %(worker)s)
         SELECT s.id, s.unanswered, {_URGENT} FROM mine s WHERE s.unanswered OR s.queued"""

@@ -164,11 +164,13 @@ class _Counted(NamedTuple):
     unanswered_until: datetime | None
 
 
-# The row comparison walks the partial index message_lane in order and stops at the limit.
+# The row comparison walks the partial index message_line in order and stops at the limit. What is held goes before nothing: it
+# takes its place once it may go.
 _PLACES = """
     SELECT q.id, l.lane, (SELECT count(*) FROM (
         SELECT 1 FROM message m
-        WHERE m.session_id = q.session AND m.lane = l.lane AND m.status = 'queued' AND (m.priority, m.seq) < (q.priority, q.seq)
+        WHERE m.session_id = q.session AND m.status = 'queued' AND NOT m.held AND m.lane = l.lane
+          AND (m.priority, m.seq) < (q.priority, q.seq)
         LIMIT %(most)s) AS ahead),
         (SELECT max(u.not_before) FROM message u WHERE u.session_id = q.session AND u.status = 'uncertain')
     FROM unnest(%(id)s::uuid[], %(session)s::uuid[], %(priority)s::int[], %(seq)s::bigint[]) AS q(id, session, priority, seq),

@@ -37,7 +37,7 @@ _HOLD = f"""
     ), until AS (
         SELECT id, hold_until + (place / identical) * make_interval(secs => %(within)s) AS at FROM alike JOIN locked USING (id)
     )
-    UPDATE message m SET hold_reason = 'identical_text', hold_until = until.at, not_before = until.at FROM until
+    UPDATE message m SET held = true, hold_reason = 'identical_text', hold_until = until.at, not_before = until.at FROM until
     WHERE m.id = until.id"""
 
 

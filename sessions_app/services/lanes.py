@@ -68,6 +68,7 @@ def warm(*, contacts: list[Contact]) -> None:
                 hold_reason=Case(When(_STRANGERS_ONLY, then=Value("")), default=F("hold_reason")),
                 hold_until=Case(When(_STRANGERS_ONLY, then=None), default=F("hold_until")),
                 not_before=Case(When(_STRANGERS_ONLY, then=Now()), default=F("not_before")),
+                held=Case(When(_STRANGERS_ONLY, then=False), default=F("held")),
             )
 
 
@@ -133,7 +134,7 @@ _FREE = """
         WHERE s.restaurant_id = %(restaurant)s AND m.hold_reason = 'identical_text' AND m.id > %(after)s
         ORDER BY m.id LIMIT %(most)s FOR NO KEY UPDATE OF m
     ), free AS (
-        UPDATE message m SET hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
+        UPDATE message m SET held = false, hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
         WHERE m.id = held.id AND m.status = 'queued'
     )
     SELECT id FROM held ORDER BY id DESC LIMIT 1"""

@@ -127,7 +127,7 @@ def send_again(*, message: Message, by: str) -> Message:
     return decided
 
 
-_UNHELD = {"error_code": "", "error_detail": "", "hold_reason": "", "hold_until": None}
+_UNHELD = {"error_code": "", "error_detail": "", "held": False, "hold_reason": "", "hold_until": None}
 
 
 def _decide(message: Message, status: Message.Status, reason: str, by: str, **more: Any) -> Message:
@@ -162,9 +162,10 @@ def oldest_waiting_at(*, session: Session) -> datetime | None:
     """When what has waited longest in the queue was accepted: the first line of an index for each lane and priority, however
     many wait."""
     statement = """
-        SELECT h.created_at FROM generate_series(0, 2) AS l(lane), generate_series(0, 3) AS p(priority),
+        SELECT h.created_at FROM (VALUES (false), (true)) AS w(held), generate_series(0, 2) AS l(lane),
+            generate_series(0, 3) AS p(priority),
             LATERAL (SELECT m.created_at, m.seq FROM message m
-                     WHERE m.session_id = %(session)s AND m.status = 'queued' AND m.lane = l.lane
+                     WHERE m.session_id = %(session)s AND m.status = 'queued' AND m.held = w.held AND m.lane = l.lane
                        AND m.priority BETWEEN p.priority AND p.priority
                      ORDER BY m.priority, m.seq LIMIT 1) h
         ORDER BY h.seq LIMIT 1"""

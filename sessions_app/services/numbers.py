@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sessions_app.services.sql import execute, fetch
 
-RANKED_ANEW = 1_000  # at once, of each session: the next to go, and as many of those that are scheduled
+RANKED_ANEW = 1_000  # at once, of each session: the next to go, and as many of those that are held, and that are scheduled
 
 # WhatsApp tells the times of messages in whole seconds.
 _FORGET = """
@@ -48,7 +48,7 @@ _UNPARK = """
             AND m.session_id = free.session_id
         WHERE m.status = 'queued' AND m.hold_reason = 'contact_parked' ORDER BY m.id FOR NO KEY UPDATE OF m
     )
-    UPDATE message m SET hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
+    UPDATE message m SET held = false, hold_reason = '', hold_until = NULL, not_before = clock_timestamp() FROM held
     WHERE m.id = held.id AND m.status = 'queued'"""
 _UNCOUNT = "DELETE FROM send_tally WHERE session_id = ANY(%(sessions)s)"
 
@@ -57,7 +57,12 @@ _TO_STRANGERS = """
     WITH waiting AS MATERIALIZED (
         SELECT one.id, s.id AS session
         FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.protect_strangers, LATERAL (
-            (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'queued' AND m.lane < 2 AND NOT m.exempt
+            (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'queued' AND NOT m.held AND m.lane < 2
+               AND NOT m.exempt
+             ORDER BY m.lane, m.priority, m.seq LIMIT %(most)s)
+            UNION ALL
+            (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'queued' AND m.held AND m.lane < 2
+               AND NOT m.exempt
              ORDER BY m.lane, m.priority, m.seq LIMIT %(most)s)
             UNION ALL
             (SELECT m.id FROM message m WHERE m.session_id = s.id AND m.status = 'scheduled' AND m.lane < 2 AND NOT m.exempt

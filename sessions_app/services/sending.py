@@ -7,6 +7,7 @@ from django.db import transaction
 
 from sessions_app.services.claims import Claim, Due, claim
 from sessions_app.services.guards import hold_alike
+from sessions_app.services.holds import let_in
 from sessions_app.services.settlements import Settlement, settle
 
 
@@ -18,6 +19,9 @@ def tick(*, worker: UUID, settlements: Sequence[Settlement], due: Sequence[Due])
     """
     if settlements:
         settle(worker=worker, settlements=settlements)
-    claims = claim(worker=worker, due=due) if due else []
+    if not due:
+        return []
+    let_in(due=due)
+    claims = claim(worker=worker, due=due)
     hold_alike(claims=claims, due=due)
     return claims

@@ -80,6 +80,7 @@ _SETTLE = """
             sent_at = CASE WHEN t.status = 'sent' THEN COALESCE(m.sent_at, LEAST(t.at, m.delivered_at)) ELSE m.sent_at END,
             address = CASE WHEN m.address = '' THEN left(t.address, 80) ELSE m.address END,
             not_before = CASE WHEN m.status = 'sending' THEN COALESCE(t.not_before, m.not_before) ELSE m.not_before END,
+            held = m.status = 'sending' AND t.status = 'queued' AND t.not_before IS NOT NULL,
             hold_reason = CASE WHEN m.status = 'sending' AND t.hold_until IS NOT NULL THEN left(t.code, 40) ELSE '' END,
             hold_until = CASE WHEN m.status = 'sending' THEN t.hold_until END,
             error_code = CASE WHEN m.status = 'sending' THEN left(t.code, 40) ELSE m.error_code END,

@@ -374,7 +374,7 @@ def test_a_long_queue_makes_no_claim_slow(session: Session, me: Registration, mi
     crowd(session)
     for due in ({}, {"oldest": True}, {"cold": NOTHING}, {"identical": 10, "gap_s": 10}):
         nodes = explained(lambda due=due: claim(me, mine, **due), "pick AS")  # type: ignore[misc]
-        assert {"message_lane", "message_unsettled", "contact_phone_once"} <= {node.get("Index Name") for node in nodes}, due
+        assert {"message_line", "message_unsettled", "contact_phone_once"} <= {node.get("Index Name") for node in nodes}, due
         assert rows_read(nodes, "message") < 40 and rows_read(nodes, "contact") < 5, due
 
 
