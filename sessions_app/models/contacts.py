@@ -83,10 +83,11 @@ class InboundMessage(UUIDModel):
 
     class Meta:
         db_table = "inbound_message"
-        ordering = ["-created_at"]
+        ordering = ["-id"]
         indexes = [
-            models.Index(fields=["session", "-created_at"], name="inbound_recent"),
-            models.Index(fields=["restaurant", "-id"], name="inbound_page"),  # keyset pages of the API
+            # Keyset pages of the API and the admin.
+            models.Index(fields=["restaurant", "-id"], name="inbound_page"),
+            models.Index(fields=["session", "-id"], name="inbound_page_of_session"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["session", "chat", "sender", "wa_id"], name="inbound_once"),

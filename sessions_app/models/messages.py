@@ -6,7 +6,7 @@ from sessions_app.models.restaurants import Restaurant
 from sessions_app.models.sessions import Session
 
 MAX_BODY_CHARACTERS = 4_000
-ENDED_UNSENT = ["canceled", "expired", "failed", "suppressed"]
+HANDED_OVER_OR_ENDED = ["canceled", "delivered", "expired", "failed", "read", "sent", "suppressed"]
 
 
 class NextMessageSeq(models.Func):
@@ -109,12 +109,12 @@ class Message(UUIDModel):
             models.Index(fields=["restaurant", "-seq"], name="message_recent"),
             models.Index(fields=["session", "-seq"], name="message_session_recent"),
             models.Index(fields=["restaurant", "to_phone", "-seq"], name="message_to"),
-            # The same pages of what ended otherwise than on the phone: few among many.
+            # The same pages of one status, which may be few among many. What waits has indexes of its own.
             models.Index(
-                fields=["restaurant", "status", "-seq"], condition=Q(status__in=ENDED_UNSENT), name="message_ended_unsent"
+                fields=["restaurant", "status", "-seq"],
+                condition=Q(status__in=HANDED_OVER_OR_ENDED),
+                name="message_page_of_status",
             ),
-            # What no phone has: few at any time, and asked for when something seems wrong.
-            models.Index(fields=["restaurant", "-seq"], condition=Q(status="sent"), name="message_undelivered"),
             # Searching by the caller's own reference; most have one, those without cost nothing.
             models.Index(fields=["reference"], condition=~Q(reference=""), name="message_reference"),
         ]

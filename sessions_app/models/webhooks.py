@@ -91,6 +91,8 @@ class WebhookDelivery(models.Model):
             # What has waited for too long.
             models.Index(fields=["created_at"], condition=Q(state="pending"), name="webhook_delivery_old"),
             models.Index(fields=["webhook", "-id"], name="webhook_delivery_recent"),
+            # The same pages of what was given up: few among many.
+            models.Index(fields=["webhook", "-id"], condition=Q(state="failed"), name="webhook_delivery_failed"),
             models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="webhook_delivery_age"),
         ]
 

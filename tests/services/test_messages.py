@@ -150,11 +150,12 @@ def test_any_other_cannot(session: Session, status: str) -> None:
     assert MessageEvent.objects.count() == 1
 
 
-def test_a_page_of_what_no_phone_has_reads_nothing_else(session: Session) -> None:
+@pytest.mark.parametrize("status", ["sent", "delivered", "failed"])
+def test_a_page_of_one_status_reads_nothing_else(session: Session, status: str) -> None:
     pile_up(session, 5_000, status="'read'", sent_at="now()")
     for _ in range(3):
-        queued(session, status="sent", sent_at=ago(hours=1))
+        queued(session, status=status, sent_at=ago(hours=1))
     know_many(session, 1)
-    page = Message.objects.filter(restaurant=session.restaurant, status="sent").order_by("-seq")[:50]
+    page = Message.objects.filter(restaurant=session.restaurant, status=status).order_by("-seq")[:50]
     [plan] = json.loads(page.explain(format="json", analyze=True))
     assert rows_read(list(nodes_of(plan["Plan"])), "message") == 3
