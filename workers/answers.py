@@ -17,7 +17,7 @@ _COLD = LANES.index(Lane.COLD)
 
 def settle(pacer: Pacer, claim: Claim, outcome: Outcome, verdict: Verdict, now: datetime) -> Settlement:
     """What is to be written. The session's next slot counts from this moment on: `pacer` knows of the send afterwards."""
-    jitter, again = random.random(), has_gone(claim.tries)
+    jitter, again, session_until = random.random(), has_gone(claim.tries), _session_until(claim, verdict)
     _hold(pacer, claim, verdict)
     if verdict.on_wire:
         pacer.sent(min(claim.lane, _COLD) if again else claim.lane, now, jitter)
@@ -37,7 +37,7 @@ def settle(pacer: Pacer, claim: Claim, outcome: Outcome, verdict: Verdict, now: 
         not_before=verdict.retry_at,
         hold_until=verdict.retry_at or verdict.session_until,
         sent_at=now if verdict.on_wire else None,
-        next_send_at=pacer.slot(now) if verdict.on_wire or verdict.session_until else None,
+        next_send_at=pacer.slot(now) if verdict.on_wire or session_until else None,
         delay_ms=pacing.delay_ms(warm, jitter) if verdict.on_wire else 0,
         cold_delay_ms=pacing.delay_ms(cold, jitter) if verdict.on_wire else 0,
         on_whatsapp=_on_whatsapp(outcome),
@@ -50,11 +50,15 @@ def is_refusal(outcome: Outcome) -> bool:
     return (outcome.kind, outcome.reason) == ("rejected", "463")
 
 
+def _session_until(claim: Claim, verdict: Verdict) -> datetime | None:
+    return None if verdict.strangers and claim.lane > 0 else verdict.session_until
+
+
 def _hold(pacer: Pacer, claim: Claim, verdict: Verdict) -> None:
-    if verdict.session_until:
-        pacer.floor = max(pacer.floor or verdict.session_until, verdict.session_until)
-    if verdict.strangers and verdict.retry_at and claim.lane > 0:
-        pacer.strangers = Held(verdict.code, verdict.retry_at)
+    if until := _session_until(claim, verdict):
+        pacer.floor = max(pacer.floor or until, until)
+    elif verdict.strangers and claim.lane > 0 and (until := verdict.retry_at or verdict.session_until):
+        pacer.strangers = Held(verdict.code, until)
 
 
 def _on_whatsapp(outcome: Outcome) -> bool | None:

@@ -39,8 +39,8 @@ class Next(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`retry_at` holds this message alone; with `strangers`, a message to one holds all others to strangers as long, too.
-    `session_until` holds the session, so that nothing overtakes it."""
+    """`retry_at` holds this message alone, `session_until` the session, so that nothing overtakes it. With `strangers` a message
+    to one holds all others to strangers as long, and nobody else."""
 
     next: Next
     on_wire: bool  # it counts for the pace
@@ -55,7 +55,7 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class _Hold:
     """How to wait for one reason: how long, how many of its tries hold the whole session (later ones this message alone),
-    with which one it gives up, and whether it concerns every stranger."""
+    with which one it gives up, and whether it is strangers that it is about: regulars are rarely looked up."""
 
     detail: str
     base: timedelta
@@ -75,9 +75,9 @@ _NOT_SENT = {
     "bridge_unavailable": _Hold("The bridge to WhatsApp does not answer.", _SECOND, 5 * _SECOND, _ALWAYS),
     "store_unavailable": _Hold("The stored WhatsApp keys could not be read.", _SECOND, 30 * _SECOND, _ALWAYS),
     "lease_ran_out": _Hold("The worker had lost its lease.", _SECOND, 5 * _SECOND, _ALWAYS),
-    "rate_limited": _Hold("WhatsApp asked for fewer lookups.", 10 * _MINUTE, 15 * _MINUTE, _ALWAYS),
+    "rate_limited": _Hold("WhatsApp asked for fewer lookups.", 10 * _MINUTE, 15 * _MINUTE, _ALWAYS, strangers=True),
     # Over most of a day; a number that is never answered for must not hold up the others.
-    "lookup_failed": _Hold("WhatsApp did not answer the lookup.", 2 * _SECOND, 60 * _MINUTE, 5, 30),
+    "lookup_failed": _Hold("WhatsApp did not answer the lookup.", 2 * _SECOND, 60 * _MINUTE, 5, 30, strangers=True),
     # The bridge's own limit: whoever it knows is not looked up, so it stands in nobody else's way.
     LOOKUP_THROTTLED: _Hold("Unknown numbers are looked up a few at a time.", 10 * _SECOND, _MINUTE, strangers=True),
     "no_devices": _Hold("WhatsApp named no device of the customer.", 30 * _SECOND, 10 * _MINUTE, 0, MAX_ATTEMPTS),
@@ -158,8 +158,10 @@ def _wait(code: str, hold: _Hold, tries: Tries, now: datetime, jitter: float) ->
     if hold.give_up_after is not None and times >= hold.give_up_after:
         return Verdict(Next.FAILED, on_wire=False, code=code, detail=hold.detail)
     until = now + backoff(times, base=hold.base, cap=hold.cap, jitter=jitter)
-    verdict = Verdict(Next.QUEUED, on_wire=False, code=code, detail=hold.detail, strangers=hold.strangers)
-    return replace(verdict, session_until=until) if times <= hold.session_tries else replace(verdict, retry_at=until)
+    verdict = Verdict(Next.QUEUED, on_wire=False, code=code, detail=hold.detail)
+    if times <= hold.session_tries:
+        return replace(verdict, session_until=until, strangers=hold.strangers)
+    return replace(verdict, retry_at=until, strangers=hold.strangers and not hold.session_tries)
 
 
 def _unknown(reason: str, tries: Tries, resend: bool, now: datetime, jitter: float) -> Verdict:

@@ -86,6 +86,14 @@ def test_a_lookup_without_an_answer_holds_the_session_a_few_times_then_the_messa
     assert (waits[-1].next, waits[-1].code) == (Next.FAILED, "lookup_failed")
 
 
+@pytest.mark.parametrize("reason", ["rate_limited", "lookup_failed"])
+def test_what_is_said_of_lookups_is_about_strangers(reason: str) -> None:
+    """As long as it holds others at all."""
+    waits = run(repeat(Outcome("not_sent", reason), 20))
+    assert {bool(one.session_until) == one.strangers for one in waits} == {True} and waits[0].strangers
+    assert not any(verdict("not_sent", other).strangers for other in BLINKS if other != "rate_limited")
+
+
 def test_the_limit_of_lookups_holds_strangers_a_moment_and_never_costs_the_message() -> None:
     waits = verdict("not_sent", "lookup_throttled")
     assert (waits.next, waits.code, waits.session_until, waits.on_wire) == (Next.QUEUED, "lookup_throttled", None, False)

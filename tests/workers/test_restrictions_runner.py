@@ -191,13 +191,29 @@ def test_the_bridges_limit_of_lookups_holds_strangers_alone_and_for_a_moment(
     rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
     online(old(session), stub)
     first, second = waiting(session, "stranger 0", "stranger 1", lane=NEW)
-    wire.throttles = True
+    wire.not_sent = "lookup_throttled"
     make_runner()
     eventually(lambda: fresh(first).hold_reason == "lookup_throttled", what="the hold")
     assert first.hold_until and ago(seconds=-3) < first.hold_until < ago(seconds=-11)
-    wire.throttles = False
+    wire.not_sent = ""
     until_status(queued(session, "regular", lane=WARM, to_phone=OTHER), "sent")
     assert [fresh(one).status for one in (first, second)] == ["queued"] * 2
     assert (first.attempts, second.attempts) == (1, 0), "the other stranger is not even tried"
     eventually(lambda: fresh(second).status == "sent", what="both", timeout=20)
     assert second.sent_at and second.sent_at >= first.hold_until and wire.texts[:2] == ["regular", "stranger 0"]
+
+
+@pytest.mark.parametrize(("reason", "least"), [("rate_limited", 300), ("lookup_failed", 0.5)])
+def test_what_whatsapp_says_of_lookups_holds_strangers_alone(
+    session: Session, stub: StubBridge, wire: Wire, make_runner: MakeRunner, reason: str, least: float
+) -> None:
+    rules(cold_min_delay_ms=0, cold_max_delay_ms=0)
+    online(old(session), stub)
+    first, second = waiting(session, "stranger 0", "stranger 1", lane=NEW)
+    wire.not_sent = reason
+    make_runner()
+    eventually(lambda: fresh(first).hold_reason == reason, what="the hold")
+    assert first.hold_until and (first.hold_until - first.status_at).total_seconds() >= least and not first.held
+    for text in ("regular", "another regular"):
+        until_status(queued(session, text, lane=WARM, to_phone=OTHER), "sent")
+    assert (fresh(first).status, fresh(second).status, second.attempts) == ("queued", "queued", 0), "nothing overtakes the first"

@@ -360,12 +360,6 @@ def test_a_code_that_nobody_knows_is_final_and_kept(line: Line) -> None:
     [
         pytest.param({"on": "message", "action": "ack_error", "code": 429}, "wa_429", (10 * MINUTE, 20 * MINUTE), id="ack"),
         pytest.param({"on": "message", "action": "ack_error", "code": 503}, "wa_503", (MINUTE, 10 * MINUTE), id="503"),
-        pytest.param(
-            {"on": "query", "match": USYNC, "action": "iq_error", "code": 429, "text": "rate-overlimit"},
-            "rate_limited",
-            (10 * MINUTE, 15 * MINUTE),
-            id="lookup",
-        ),
     ],
 )
 def test_what_concerns_the_number_holds_the_session_and_nothing_overtakes(
@@ -375,17 +369,32 @@ def test_what_concerns_the_number_holds_the_session_and_nothing_overtakes(
     first = line.send("first")
     row = line.until_message(first, "queued", attempts=1)
     assert (row["hold_reason"], row["attempts"]) == (reason, 1)
-    asked, second = line.asked("usync"), line.send("second")
+    second = line.send("second")
     session = line.row
     low, high = growing(*wait, 1)
     assert low <= session["next_send_at"] - row["status_at"] <= high
     assert (session["state"], line.message(second)["attempts"]) == ("connected", 0)
     line.sent(Line.make(stack, line.api).link().send("another number is not concerned"))
-    assert (line.message(second)["attempts"], line.asked("usync")) == (0, asked), "no lookup while it lasts"
+    assert line.message(second)["attempts"] == 0
 
     line.let_go()  # its owner keeps the slot in its memory, the next one reads the row
     stack.sql("UPDATE wa_session SET next_send_at = clock_timestamp() WHERE id = %s", line.session)
     line.hurry(first)
+    line.start()
+    line.sent(first, second)
+    assert line.shown() == [("first", 1), ("second", 1)]
+
+
+def test_too_many_lookups_hold_strangers_and_nothing_overtakes(line: Line, stack: Stack) -> None:
+    line.fault(on="query", match=USYNC, action="iq_error", code=429, text="rate-overlimit")
+    first = line.send("first")
+    row = line.until_message(first, "queued", attempts=1)
+    low, high = growing(10 * MINUTE, 15 * MINUTE, 1)
+    assert row["hold_reason"] == "rate_limited" and low <= row["hold_until"] - row["status_at"] <= high
+    asked, second = line.asked("usync"), line.send("second")
+    line.sent(Line.make(stack, line.api).link().send("another number is not concerned"))
+    assert (line.message(second)["attempts"], line.asked("usync")) == (0, asked), "no lookup while it lasts"
+    line.let_go()
     line.start()
     line.sent(first, second)
     assert line.shown() == [("first", 1), ("second", 1)]

@@ -28,12 +28,12 @@ class Wire:
     def __init__(self, stub: StubBridge) -> None:
         self.sent: list[tuple[float, str, int]] = []
         self.refuses: set[str] = set()  # numbers that are answered 463
-        self.throttles = False
+        self.not_sent = ""  # the bridge's reason to send nothing to strangers
         stub.answer = self
 
     async def __call__(self, who: str, send: Json) -> Json:
-        if self.throttles:
-            return {"outcome": "not_sent", "reason": "lookup_throttled"}
+        if self.not_sent and "stranger" in send["content"]["text"]:
+            return {"outcome": "not_sent", "reason": self.not_sent}
         await asyncio.sleep(send["typing_ms"] / 1_000)
         self.sent.append((time.monotonic(), send["content"]["text"], send["typing_ms"]))
         if send["to"]["phone"] in self.refuses:
