@@ -35,6 +35,7 @@ _TITLES = {
     "log_out_requested": "To be logged out",
     "age_declared": "Counts as warmed up",
     "number_replaced": "Another number: what was known of the one before is forgotten",
+    "number_moved_here": "Its number was linked in another session before: customers and their opt-outs went along",
     "deleted": "Session deleted",
 }
 

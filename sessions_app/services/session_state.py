@@ -10,9 +10,10 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from sessions_app.policy.signals import Event
-from sessions_app.services import numbers, standing
+from sessions_app.services import numbers, standing, succession
 from sessions_app.services.rules import COLUMNS, Chosen
 from sessions_app.services.sql import execute, fetch
+from sessions_app.services.succession import Linked
 
 RESTRICTION_DAYS = 30
 RESTRICTIONS = ("banned_temporarily", "forbidden", "locked")
@@ -138,14 +139,16 @@ class Outcome(NamedTuple):
     """The sessions that are in neither have a new owner, and nothing of theirs was changed."""
 
     written: set[UUID]
-    unready: set[UUID]  # another number is linked, and more waits than was ranked for it in one call: to be written again
+    unready: set[UUID]  # another number is linked, and there is more to do for it than one call does: to be written again
 
 
 def write_truths(*, worker: UUID, truths: Sequence[Truth]) -> Outcome:
     """Writes in one statement those that are ready, and logs what is worth a line. A call is short, however much waits in a
     session: what else the worker writes waits behind it."""
-    replaced = _about_to_be_replaced(worker, [truth for truth in truths if truth.linked and truth.phone])
+    linked = [truth for truth in truths if truth.linked and truth.phone]
+    replaced = _about_to_be_replaced(worker, linked)
     unready = numbers.make_room(sessions=replaced) if replaced else set()
+    unready |= succession.make_room(worker=worker, linked=[Linked(one.session, one.term, one.phone[:16]) for one in linked])
     ready = [truth for truth in truths if truth.session not in unready]
     return Outcome(_write(worker, ready) if ready else set(), unready)
 
