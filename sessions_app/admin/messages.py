@@ -27,7 +27,7 @@ from sessions_app.admin.waiting import IN_TURN, Surroundings, reason_for_waiting
 from sessions_app.admin.words import exact, lane_in_words, message_badge, pretty_phone, span
 from sessions_app.models import Message, Restaurant
 from sessions_app.policy.reasons import Held, Reason
-from sessions_app.services import estimates, messages
+from sessions_app.services import estimates, lanes, messages
 
 LABELS = {
     "reference": "Your reference",
@@ -221,9 +221,9 @@ def _why(message: Any, now: datetime) -> tuple[str, str]:
 
 
 def _around(message: Message) -> Surroundings:
-    waits = message.status == Message.Status.QUEUED
-    if not waits:
-        return Surroundings(ahead=0, ahead_capped=False, worker_alive=True)
+    if message.status != Message.Status.QUEUED:
+        opted_out = lanes.of_recipient(session=message.session, phone=message.to_phone).opted_out
+        return Surroundings(ahead=0, ahead_capped=False, worker_alive=True, opted_out=opted_out)
     ahead, why = ahead_of(message), estimates.for_messages(messages=[message])[message.pk]
     ahead = max(ahead, 1) if why.reason == Reason.QUEUE else ahead
     hold = None if why.reason in IN_TURN else Held(why.reason, why.until or timezone.now())

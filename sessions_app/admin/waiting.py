@@ -33,6 +33,7 @@ class Surroundings:
     ahead_capped: bool
     worker_alive: bool
     hold: Held | None = None  # by the rules, beyond its turn
+    opted_out: bool = False  # its customer
 
 
 def reason_for_waiting(message: Message, session: Session, around: Surroundings, now: datetime) -> str:
@@ -42,17 +43,22 @@ def reason_for_waiting(message: Message, session: Session, around: Surroundings,
     if message.status == Message.Status.SENDING:
         return "It is being handed to WhatsApp at this moment."
     if message.status == Message.Status.UNCERTAIN:
-        return _uncertain(message, session)
+        return _uncertain(message, session, around)
     if message.status == Message.Status.QUEUED:
         return _queued(message, session, around, now)
     return ""
 
 
-def _uncertain(message: Message, session: Session) -> str:
+def _uncertain(message: Message, session: Session, around: Surroundings) -> str:
     if message.is_another_numbers:
         return (
             "WhatsApp gave no answer, and the number that handed it over is not linked here any more: it is not sent again. A"
             " receipt settles it, or you do, by a button."
+        )
+    if around.opted_out:
+        return (
+            "WhatsApp gave no answer, and the customer has opted out since: it is not sent again. A receipt settles it, or you"
+            " do, by a button."
         )
     if session.restaurant.resend_uncertain:
         return (

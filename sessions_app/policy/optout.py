@@ -1,7 +1,7 @@
 """STOP and START: whether a customer's whole message is one of the words, in one of the restaurant's languages.
 
-"STOP!" is one, "please stop by at 8" is not. Words that people in a restaurant's chat mean otherwise are left out on purpose:
-cancel and its translations are about an order or a table, yes and no answer a question.
+"STOP!" and "Stop, please" are one, "please stop by at 8" is not. Words that people in a restaurant's chat mean otherwise are left
+out on purpose: cancel and its translations are about an order or a table, yes and no answer a question.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
-from sessions_app.policy.optout_words import EVERYWHERE, WORDS
+from sessions_app.policy.optout_words import EVERYWHERE, POLITE, WORDS
 
 LONGEST = 60  # characters; no word comes near it
 
@@ -28,10 +28,10 @@ def opt_word(
     if len(text) > LONGEST:
         return None
     stops, starts = _vocabulary(tuple(languages), tuple(stop), tuple(start))
-    word = normalized(text)
-    if word in stops:
+    said = _said(normalized(text))
+    if said & stops:
         return "stop"
-    return "start" if word in starts else None
+    return "start" if said & starts else None
 
 
 def normalized(text: str) -> str:
@@ -39,6 +39,12 @@ def normalized(text: str) -> str:
     letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold()).translate(_APART)
     bare = "".join(c for c in letters if unicodedata.category(c) not in ("Mn", "Cf"))
     return _NO_LETTER.sub(" ", bare).strip()
+
+
+def _said(words: str) -> set[str]:
+    """As it stands, and without the politeness before or after it."""
+    after = _POLITE_AFTER.sub("", words)
+    return {words, after, _POLITE_BEFORE.sub("", words), _POLITE_BEFORE.sub("", after)}
 
 
 @lru_cache(maxsize=1_024)
@@ -53,3 +59,7 @@ def _vocabulary(
 
 def _bare(words: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word in map(normalized, words) if word)
+
+
+_POLITENESS = "|".join(sorted(_bare(POLITE)))
+_POLITE_BEFORE, _POLITE_AFTER = re.compile(rf"^(?:{_POLITENESS}) "), re.compile(rf" (?:{_POLITENESS})$")

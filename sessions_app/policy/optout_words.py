@@ -7,13 +7,19 @@ EVERYWHERE: Words = (
     ("start", "unstop", "subscribe", "opt in", "optin"),
 )
 
+POLITE = (
+    "please", "pls", "thanks", "thank you", "thx", "bitte", "danke", "por favor", "gracias", "s'il vous plaît", "s'il te plaît",
+    "svp", "stp", "merci", "per favore", "per piacere", "grazie", "obrigado", "obrigada", "alstublieft", "alsjeblieft", "aub",
+    "dank u", "dank je", "bedankt", "lütfen", "teşekkürler", "من فضلك", "شكرا", "proszę", "dziękuję", "пожалуйста", "спасибо",
+)  # fmt: skip
+
 WORDS: dict[str, Words] = {
     "en": (
-        ("stop please", "please stop", "stop messages", "stop messaging me", "stop texting me", "remove me", "no more messages"),
+        ("stop messages", "stop messaging me", "stop texting me", "remove me", "no more messages"),
         ("start again", "resubscribe", "sign me up again"),
     ),
     "de": (
-        ("stopp", "bitte stop", "bitte stopp", "abmelden", "abbestellen", "austragen", "keine nachrichten mehr"),
+        ("stopp", "abmelden", "abbestellen", "austragen", "keine nachrichten mehr"),
         ("anmelden", "wieder anmelden", "eintragen", "starten"),
     ),
     "es": (
@@ -37,7 +43,7 @@ WORDS: dict[str, Words] = {
         ("starten", "aanmelden", "inschrijven", "meld me aan"),
     ),
     "tr": (
-        ("dur", "durdur", "ret", "çık", "abonelikten çık", "listeden çıkar", "mesaj istemiyorum"),
+        ("durdur", "ret", "çık", "abonelikten çık", "listeden çıkar", "mesaj istemiyorum"),
         ("başla", "başlat", "abone ol"),
     ),
     "ar": (

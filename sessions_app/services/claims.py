@@ -66,6 +66,10 @@ _DUE = "m.not_before <= GREATEST(m.status_at, clock_timestamp())"
 _FRESH = f"COALESCE(m.sending_at, m.status_at) > clock_timestamp() - interval '{RESEND_FOR_HOURS} hours'"
 # Sent again by the number that was linked after the one that handed it over, it would be another message.
 _THIS_NUMBERS = "(m.sending_at < {}.history_since) IS NOT TRUE"
+# A resend may be the first that the customer sees of it.
+_WELCOME = """(m.exempt OR NOT EXISTS (
+                  SELECT 1 FROM contact x WHERE x.session_id = m.session_id AND x.phone = m.to_phone AND x.phone <> ''
+                    AND x.opted_out_at IS NOT NULL))"""
 READY = f"""m.status = 'queued' AND NOT m.held AND {_DUE}
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
 HELD_NO_MORE = "m.status = 'queued' AND m.held AND m.not_before <= statement_timestamp()"
@@ -112,7 +116,8 @@ _CLAIM = f"""
         LEFT JOIN LATERAL (
             SELECT m.id, m.status, {_DUE} AS waited FROM message m
             WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain')
-              AND (m.status = 'sending' OR (due.resend_uncertain AND {_FRESH} AND {_THIS_NUMBERS.format("due")}))
+              AND (m.status = 'sending'
+                   OR (due.resend_uncertain AND {_FRESH} AND {_THIS_NUMBERS.format("due")} AND {_WELCOME}))
             ORDER BY m.seq LIMIT 1
         ) u ON true
         LEFT JOIN LATERAL ({_OLDEST}
@@ -215,7 +220,7 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[Waiting]:
             SELECT s.id, r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
                 WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {_FRESH}
-                  AND {_THIS_NUMBERS.format("s")}) AS unanswered,
+                  AND {_THIS_NUMBERS.format("s")} AND {_WELCOME}) AS unanswered,
                 EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {READY})
                 OR EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {HELD_NO_MORE}) AS queued
             FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active

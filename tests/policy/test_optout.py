@@ -9,8 +9,10 @@ from sessions_app.policy.optout_words import EVERYWHERE, WORDS
 
 STOPS = [
     "STOP", "Stop!", " stop. ", "stop 🛑", "*STOP*", "ＳＴＯＰ", "𝐒𝐓𝐎𝐏", "s\u200btop", "Unsubscribe", "opt-out", "STOP\n",
+    "Stop please", "please stop", "Stop, bitte!", "Bitte STOP, danke", "stop por favor", "Stop, merci", "Lütfen stop",
 ]  # fmt: skip
 NOTHING = [
+    "please", "thank you", "please stop the order, thanks",
     "please stop by at 8", "stop the order", "don't stop", "can you stop?", "cancel", "Cancel", "yes", "no", "", "🛑", "s t o p",
     "bus stop", "stopover", "start the grill at 8", "x" * 10_000, "stop " * 100,
 ]  # fmt: skip
@@ -20,7 +22,9 @@ BY_LANGUAGE = [
     ("fr", "ARRET", "stop"), ("fr", "Arrêt.", "stop"), ("fr", "m’abonner", "start"), ("it", "Disiscrivimi", "stop"),
     ("it", "basta", None), ("pt-BR", "SAIR", "stop"), ("pt", "nao quero mais mensagens", "stop"), ("nl", "Afmelden", "stop"),
     ("tr", "ÇIK", "stop"), ("tr", "çık", "stop"), ("tr", "CIK", "stop"), ("tr", "DURDUR", "stop"), ("tr", "BAŞLAT", "start"),
-    ("tr", "iptal", None), ("ar", "إيقاف", "stop"), ("ar", "ايقاف", "stop"), ("ar", "تَوَقَّف", "stop"), ("ar", "ابدا", "start"),
+    ("tr", "iptal", None), ("tr", "Dur!", None), ("de", "Stopp bitte", "stop"), ("de", "bitte", None),
+    ("fr", "svp arrêtez", "stop"), ("ar", "إيقاف", "stop"), ("ar", "ايقاف", "stop"), ("ar", "تَوَقَّف", "stop"),
+    ("ar", "ابدا", "start"),
     ("pl", "Rezygnuje", "stop"), ("pl", "REZYGNUJĘ!", "stop"), ("ru", "Стоп", "stop"), ("ru", "отписаться.", "stop"),
     ("ru", "СТАРТ", "start"),
 ]  # fmt: skip

@@ -9,14 +9,14 @@ from django.utils import timezone
 
 from sessions_app.errors import Conflict
 from sessions_app.models import Consent, Contact, InboundMessage, Message, Restaurant, Session
-from sessions_app.services import api_keys, inbound, messages, optouts, sending, sessions, sweeps
+from sessions_app.services import api_keys, claims, inbound, messages, optouts, sending, sessions, sweeps
 from sessions_app.services.claims import Due
 from sessions_app.services.messages import OptedOut
 from sessions_app.services.optouts import REPLIES
 from sessions_app.services.ownership import Claimed, Registration
 from tests.api.client import ApiClient, blamed, problem
 from tests.services.test_inbound import LID, PHONE, START, received
-from tests.support.claiming import acked, claim, contact, fresh, sent, settlement
+from tests.support.claiming import acked, claim, contact, fresh, sent, settle, settlement
 from tests.support.owning import ago, connected, queued, register, timeline
 from tests.support.threads import at_once
 
@@ -201,13 +201,20 @@ def test_what_is_under_way_or_over_is_left_alone(session: Session, status: str) 
     assert (fresh(message).status, timeline(message)) == (status, [])
 
 
-def test_an_unanswered_message_is_settled_all_the_same(session: Session) -> None:
+def test_an_unanswered_message_is_not_sent_again(session: Session) -> None:
+    """It may be the first that the customer would see of it; only the confirmation may be sent again."""
     me = register()
     mine = connected(session, me)
-    message = queued(session, status="uncertain", attempts=1, not_before=ago(seconds=1))
+    unanswered = queued(session, status="uncertain", attempts=1, not_before=ago(seconds=1))
     writes(session, "STOP")
-    got = claim(me, mine)
-    assert got and (got.message, got.status, got.resend) == (message.pk, "sending", True)
+    first = claim(me, mine)
+    assert first and first.message == Message.objects.get(exempt=True).pk
+    settle(me, first, "uncertain", code="ack_timeout", not_before=ago(seconds=1))
+    again = claim(me, mine)
+    assert again and (again.message, again.resend) == (first.message, True)
+    acked(me, again)
+    assert claim(me, mine) is None and claims.ready(worker=me.worker, sessions=[session.pk]) == []
+    assert fresh(unanswered).status == "uncertain"
 
 
 def test_another_numbers_messages_are_its_own_affair(session: Session) -> None:
