@@ -112,7 +112,7 @@ class Looks:
                     self._truths.mark(owned)
                 self._links.take_wishes(row)
         try:
-            await self._count_hours()
+            await self._count_anew()
         finally:
             for owned in learned:
                 self._drain.look_again(owned)
@@ -125,19 +125,24 @@ class Looks:
         owned.pacer.rules, owned.pacer.number = rules.of(row.chosen), pacer.number_of(row, self._clock.now())
         if before.first_linked_at not in (None, row.first_linked_at):
             owned.pacer.ledger = ledgers.of_another_number(owned.pacer.ledger)
-        if row.chosen.hourly_limit != before.chosen.hourly_limit:
+        if _counts_as(row) != _counts_as(before):
             self._uncounted.add(owned.id)
         return True
 
-    async def _count_hours(self) -> None:
-        """Of sessions with another hourly limit: of their last hour was kept what the one before asked for."""
+    async def _count_anew(self) -> None:
+        """Of sessions with another hourly limit, whose last hour was kept as the one before asked for, or with another clock."""
         if not self._uncounted:
             return
         some = set(self._uncounted)
         sent = await self._database.call(tallies.recent, sessions=list(some))
         self._uncounted -= some
         for owned in filter(None, map(self._table.get, some)):
-            owned.pacer.ledger = ledgers.recounted(owned.pacer.ledger, sent.get(owned.id, ()), self._clock.now())
+            policy, now = owned.pacer.rules.policy, self._clock.now()
+            owned.pacer.ledger = ledgers.recounted(owned.pacer.ledger, sent.get(owned.id, ()), policy=policy, now=now)
+
+
+def _counts_as(row: session_state.SessionRow) -> tuple[object, ...]:
+    return row.chosen.hourly_limit, row.chosen.time_zone
 
 
 def _known(row: session_state.SessionRow) -> tuple[object, ...]:

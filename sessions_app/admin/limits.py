@@ -49,7 +49,7 @@ def limits_of(session: Session) -> Limits | None:
 
 
 def _row(lane: Lane, known: Outlook) -> LaneRow:
-    budgets, answer = known.today(lane), known.when(lane)
+    budgets, answer = known.today(lane), known.next(lane)
     held = answer if isinstance(answer, Held) else None
     name, hint = _LANES[lane]
     return LaneRow(
@@ -63,4 +63,4 @@ def _row(lane: Lane, known: Outlook) -> LaneRow:
 
 
 def _budget(budget: Budget) -> str:
-    return f"{budget.used} of {budget.limit}" if budget.limit is not None else "no limit"
+    return f"{budget.used} of {budget.limit}" if budget.limit is not None else f"{budget.used}, no limit"

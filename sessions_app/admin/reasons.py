@@ -24,6 +24,8 @@ _FEW: dict[str, str] = {
     Reason.STOPPED: "number kept offline",
     Reason.LOGGED_OUT: "number logged out",
     Reason.BLOCKED: "session blocked",
+    Reason.QUARANTINED: "session kept apart",
+    Reason.NUMBER_HELD: "number makes a pause",
     Reason.RESTAURANT_OFF: "restaurant switched off",
     "not_on_whatsapp": "not on WhatsApp",
     "invalid_request": "could not be handed over",

@@ -143,7 +143,7 @@ def limits(known: Outlook, risk: Risk) -> SessionLimits:
 
 
 def _lane(lane: Lane, known: Outlook) -> LaneOut:
-    budgets, answer = known.today(lane), known.when(lane)
+    budgets, answer = known.today(lane), known.next(lane)
     reason = answer.reason if isinstance(answer, Held) else ""
     return LaneOut(
         lane=lane.value,

@@ -82,7 +82,7 @@ def today(lane: Lane, *, ledger: Ledger, policy: Policy, number: Number, now: da
 def explain(answer: Ready | Held, *, ahead: int, expected_at: datetime, now: datetime, own: Held | None = None) -> Held:
     """Why a queued message waits, and until when. `answer`: its lane's, for its priority; `own`: what holds this message
     alone; `ahead`: how many go before it; `expected_at`: the estimate."""
-    waits = [wait for wait in (answer, own) if isinstance(wait, Held) and wait.until > now]
+    waits = [wait for wait in (own, answer) if isinstance(wait, Held) and wait.until > now]
     if (worst := longest(waits)) is not None:
         return worst
     if ahead > 0:

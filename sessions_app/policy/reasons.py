@@ -14,6 +14,7 @@ class Reason(StrEnum):
     NEXT = "next"
     PACE = "pace"
     QUEUE = "queue"
+    NUMBER_HELD = "number_held"
     # By the restaurant's rules
     QUIET_HOURS = "quiet_hours"
     SEND_WINDOW = "send_window"
@@ -37,6 +38,7 @@ class Reason(StrEnum):
     STOPPED = "stopped"
     LOGGED_OUT = "logged_out"
     BLOCKED = "blocked"
+    QUARANTINED = "quarantined"
     RESTAURANT_OFF = "restaurant_off"
     SCHEDULED = "scheduled"
 
@@ -45,6 +47,7 @@ _SENTENCES = {
     Reason.NEXT: "It goes next.",
     Reason.PACE: "It goes after the pause that this number makes between two messages.",
     Reason.QUEUE: "Other messages of this number go first.",
+    Reason.NUMBER_HELD: "The number waits before it tries again; the message that it tried last says why.",
     Reason.QUIET_HOURS: "These are the restaurant's quiet hours.",
     Reason.SEND_WINDOW: "The restaurant sends at other hours of the week.",
     Reason.HOURLY_LIMIT: "The number has sent as much as it may within an hour.",
@@ -65,6 +68,7 @@ _SENTENCES = {
     Reason.STOPPED: "The number is kept offline because somebody asked for it.",
     Reason.LOGGED_OUT: "The phone removed this device: link the number again.",
     Reason.BLOCKED: "WhatsApp refuses this number; its page says why.",
+    Reason.QUARANTINED: "Its session made the bridge crash and is kept apart until somebody restarts it.",
     Reason.RESTAURANT_OFF: "The restaurant is switched off.",
     Reason.SCHEDULED: "It is to go at a later time.",
 }

@@ -34,13 +34,6 @@ class Place(NamedTuple):
 
 State = Session.State
 _SENDING_STATES = (State.CONNECTED, State.CONNECTING, State.DISCONNECTED)
-_NOT_SENDING = {
-    State.UNLINKED: Reason.NOT_LINKED,
-    State.LINKING: Reason.NOT_LINKED,
-    State.STOPPED: Reason.STOPPED,
-    State.LOGGED_OUT: Reason.LOGGED_OUT,
-    State.BLOCKED: Reason.BLOCKED,
-}
 
 
 @dataclass(frozen=True)
@@ -122,14 +115,8 @@ def _opens(message: Message, known: Outlook, lane: Lane) -> datetime:
 def _why(message: Message, known: Outlook, ahead: int, expected_at: datetime) -> Held:
     if message.status == Message.Status.SCHEDULED:
         return Held(Reason.SCHEDULED, message.not_before)
-    if not message.session.restaurant.is_active:
-        return Held(Reason.RESTAURANT_OFF, known.now)
-    if (reason := _NOT_SENDING.get(State(message.session.state))) is not None:
-        return Held(reason, message.session.retry_at or known.now)
-    if not known.owned:
-        return Held(Reason.NO_WORKER, known.now)
-    if (back_at := _back_at(message.session)) is not None and back_at > known.now:
-        return Held(Reason.DISCONNECTED, back_at)
+    if known.stopped is not None:
+        return known.stopped
     own = Held(message.hold_reason, message.hold_until) if message.hold_reason and message.hold_until else None
     answer = known.when(LANES[message.lane], Priority(message.priority))
     return availability.explain(answer, ahead=ahead, expected_at=expected_at, now=known.now, own=own)

@@ -31,23 +31,18 @@ class Sent(Protocol):
 
 
 def of_session(sent: Sent, quarters: Sequence[Quarter], *, policy: Policy, now: datetime) -> Ledger:
-    """The same pauses as before. The hour is told from quarters, as if all of one had been sent at its end: a new owner is
-    never too early."""
-    day = local_day(policy.zone, now)
+    """The same pauses as before. The hour is told from quarters, as if all of one had been sent at its end, or with the last that
+    was sent at all: a new owner is never too early."""
     last_was_cold = sent.cold_sent_at is not None and sent.cold_sent_at == sent.last_sent_at
     warm = Tally(None if last_was_cold else sent.last_sent_at, _die(policy.warm.pace, sent.next_delay_ms))
     cold = Tally(sent.cold_sent_at, _die(policy.cold.pace, sent.cold_delay_ms))
-    return Ledger(
-        warm=_counted(warm, [one for one in quarters if one.lane == _WARM], {_WARM}, day, now),
-        cold=_counted(cold, [one for one in quarters if one.lane != _WARM], {_NEW}, day, now),
-    )
+    return _ledger(warm, cold, quarters, policy, now)
 
 
-def recounted(ledger: Ledger, quarters: Sequence[Quarter], now: datetime) -> Ledger:
-    """With the hour of both tallies told anew: under a new limit, for which not enough of it was kept."""
-    warm = [one for one in quarters if one.lane == _WARM]
-    cold = [one for one in quarters if one.lane != _WARM]
-    return Ledger(replace(ledger.warm, hour=_hour(warm, now)), replace(ledger.cold, hour=_hour(cold, now)))
+def recounted(ledger: Ledger, quarters: Sequence[Quarter], *, policy: Policy, now: datetime) -> Ledger:
+    """The same pauses, and hour and day told anew: under a new limit, for which not enough of the hour was kept, or by another
+    clock, which has another day."""
+    return _ledger(ledger.warm, ledger.cold, quarters, policy, now)
 
 
 def of_another_number(ledger: Ledger) -> Ledger:
@@ -55,13 +50,22 @@ def of_another_number(ledger: Ledger) -> Ledger:
     return Ledger(replace(ledger.warm, hour=(), sent_on_day=0), replace(ledger.cold, hour=(), sent_on_day=0))
 
 
-def _counted(tally: Tally, quarters: Sequence[Quarter], budgeted: set[int], day: Day, now: datetime) -> Tally:
-    on_day = sum(one.sent for one in quarters if one.lane in budgeted and one.starts_at >= day.starts_at)
-    return replace(tally, hour=_hour(quarters, now), day=day, sent_on_day=on_day)
+def _ledger(warm: Tally, cold: Tally, quarters: Sequence[Quarter], policy: Policy, now: datetime) -> Ledger:
+    day, last = local_day(policy.zone, now), min(now, max(filter(None, (warm.last_sent_at, cold.last_sent_at)), default=now))
+    to_regulars = [one for one in quarters if one.lane == _WARM]
+    to_strangers = [one for one in quarters if one.lane != _WARM]
+    return Ledger(
+        warm=replace(warm, hour=_hour(to_regulars, last, now), day=day, sent_on_day=_on(day, to_regulars)),
+        cold=replace(cold, hour=_hour(to_strangers, last, now), day=day, sent_on_day=_on(day, to_strangers, _NEW)),
+    )
 
 
-def _hour(quarters: Sequence[Quarter], now: datetime) -> tuple[datetime, ...]:
-    ends = [(min(one.starts_at + QUARTER, now), one.sent) for one in quarters]
+def _on(day: Day, quarters: Sequence[Quarter], lane: int = _WARM) -> int:
+    return sum(one.sent for one in quarters if one.lane == lane and one.starts_at >= day.starts_at)
+
+
+def _hour(quarters: Sequence[Quarter], last: datetime, now: datetime) -> tuple[datetime, ...]:
+    ends = [(min(one.starts_at + QUARTER, last), one.sent) for one in quarters]
     return tuple(sorted(at for at, sent in ends if at > now - HOUR for _ in range(sent)))
 
 

@@ -14,7 +14,7 @@ from sessions_app.policy.availability import Ready
 from sessions_app.policy.lanes import Lane
 from sessions_app.policy.local_time import local_day
 from sessions_app.policy.priorities import Priority
-from sessions_app.policy.reasons import Reason
+from sessions_app.policy.reasons import Held, Reason
 from sessions_app.policy.restrictions import ASKING, BUFFER, REFUSALS_HOLD
 from sessions_app.policy.signals import Ban, CapStatus, Connected, Event, NewChatCap, Refused, TimeLock
 from sessions_app.services import outlook, sessions, standing
@@ -59,7 +59,7 @@ def test_each_lane_has_its_budget_of_today(session: Session) -> None:
     budgets = {lane: now.today(lane).day for lane in Lane}
     told = {lane: (budget.limit, budget.used, budget.left) for lane, budget in budgets.items()}
     # Strangers who had their first message before cost nothing more; the budget is of new chats.
-    assert told == {Lane.WARM: (50, 7, 43), Lane.NEW: (30, 12, 18), Lane.COLD: (None, 12, None)}
+    assert told == {Lane.WARM: (50, 7, 43), Lane.NEW: (30, 12, 18), Lane.COLD: (None, 4, None)}
     assert {budget.resets_at for budget in budgets.values()} == {local_day(BERLIN, timezone.now()).ends_at}
 
 
@@ -107,6 +107,17 @@ def test_the_hour_is_told_from_quarters_and_never_too_low(session: Session) -> N
     warm, cold = found.today(Lane.WARM).hour, found.today(Lane.NEW).hour
     assert (warm.limit, warm.used, warm.left, warm.resets_at) == (10, 7, 3, this - 3 * QUARTER + HOUR)
     assert (cold.used, cold.left) == (3, 7) and found.today(Lane.COLD).hour == cold
+
+
+def test_the_end_of_the_hour_does_not_move_while_nothing_is_sent(session: Session) -> None:
+    """Nothing of the quarter was sent later than the session's last."""
+    rules(hourly_limit=2)
+    this = datetime.fromtimestamp(timezone.now().timestamp() // 900 * 900, UTC)
+    tally(old(session), this, WARM, 2)
+    Session.objects.update(last_sent_at=this + timedelta(minutes=1))
+    for minutes in (2, 9, 20):
+        hour = look(session, this + timedelta(minutes=minutes)).today(Lane.WARM).hour
+        assert (hour.left, hour.resets_at) == (0, this + timedelta(minutes=61))
 
 
 def test_many_sessions_cost_two_queries(restaurant: Restaurant) -> None:
@@ -330,3 +341,38 @@ def test_a_restaurant_that_protects_no_strangers_writes_to_all_at_one_pace(sessi
     old(session, last_sent_at=NOON, next_delay_ms=7_000, cold_sent_at=NOON - DAY, cold_delay_ms=7_000)
     now = look(session, NOON + timedelta(seconds=1))
     assert now.when(Lane.WARM) == now.when(Lane.NEW) == Ready(NOON + timedelta(seconds=7))
+
+
+# --- What holds the whole session
+
+
+def test_a_pause_that_is_longer_than_the_pace_holds_every_lane_and_says_so(session: Session) -> None:
+    until = NOON + timedelta(minutes=10)
+    Session.objects.filter(pk=old(session).pk).update(
+        state="connected", last_sent_at=NOON - timedelta(seconds=3), next_delay_ms=5_000, next_send_at=until
+    )
+    assert {why(session, lane) for lane in Lane} == {(Reason.NUMBER_HELD, until)}
+    Session.objects.update(next_send_at=NOON + timedelta(seconds=2))
+    assert {why(session, lane) for lane in Lane} == {("", None)}, "its own pace"
+    rules(quiet_from=time(12, 5), quiet_until=time(13, 0))
+    Session.objects.update(next_send_at=until)
+    assert why(session, Lane.WARM) == (Reason.QUIET_HOURS, datetime(2026, 5, 4, 11, 0, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"state": "unlinked"}, Reason.NOT_LINKED),
+        ({"state": "stopped"}, Reason.STOPPED),
+        ({"state": "blocked", "state_reason": "banned_temporarily"}, Reason.BANNED),
+        ({"state": "blocked", "state_reason": "quarantined"}, Reason.QUARANTINED),
+        ({"state": "blocked", "state_reason": "account_banned"}, Reason.BLOCKED),
+        ({"state": "disconnected"}, Reason.NO_WORKER),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_session_that_cannot_send_says_why_of_each_lane(session: Session, row: dict[str, str], reason: Reason) -> None:
+    Session.objects.update(**row)
+    for lane in Lane:
+        held = look(session).next(lane)
+        assert isinstance(held, Held) and held.reason == reason

@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from sessions_app.models import SendTally, Session
+from sessions_app.policy.budgets import Tally
 from sessions_app.policy.lanes import LANES
 from sessions_app.policy.local_time import wall
 from sessions_app.policy.reasons import Reason
@@ -122,6 +123,21 @@ def test_what_waits_for_the_next_day_does_not_go_a_moment_before_it(
     assert message.sent_at and midnight <= message.sent_at < midnight + timedelta(seconds=1.5)
 
 
+def test_a_corrected_time_zone_gives_no_second_budget_for_one_day(
+    session: Session, stub: StubBridge, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    midnight, far = (in_seconds(seconds).replace(microsecond=0) for seconds in (6, 12 * 3_600))
+    with a_place_whose_day_ends_at(midnight, tmp_path) as wrong, a_place_whose_day_ends_at(far, tmp_path) as right:
+        rules(time_zone=wrong, daily_limit=1)
+        online(old(session), stub)
+        runner = make_runner()
+        until_sent(waiting(session, "first", lane=WARM))
+        rules(time_zone=right)
+        eventually(lambda: _day_ends_at(runner, session) == far, what="the other day")
+        second = queued(session, "second", lane=WARM)
+        seen_for((midnight - timezone.now()).total_seconds() + 1.5, lambda: fresh(second).status == "queued")
+
+
 @contextmanager
 def a_place_whose_day_ends_at(midnight: datetime, places: Path) -> Iterator[str]:
     """A time zone of its own, in zoneinfo's binary form: one offset, for ever. No cache knows its name."""
@@ -180,8 +196,17 @@ def test_an_operator_who_knows_the_number_ends_its_warm_up(
 
 
 def _in_the_hour(runner: Any, session: Session) -> int:
+    return len(_regulars(runner, session).hour)
+
+
+def _day_ends_at(runner: Any, session: Session) -> datetime | None:
+    day = _regulars(runner, session).day
+    return day.ends_at if day else None
+
+
+def _regulars(runner: Any, session: Session) -> Tally:
     owned = runner._engine.table.get(session.pk) if runner._engine else None
-    return len(owned.pacer.ledger.warm.hour) if owned else 0
+    return owned.pacer.ledger.warm if owned else Tally()
 
 
 # --- Quiet hours
