@@ -4,8 +4,21 @@ import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+import idna
+
 MAX_URL_CHARACTERS = 500
+_LABEL = "[a-z0-9_-]{1,63}"
+_HOST_AND_PORT = re.compile(rf"(\[[0-9a-f:.]+\]|{_LABEL}(\.{_LABEL})*\.?)(:\d*)?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.IGNORECASE)
+
+
+def as_called(url: str) -> str:
+    """With a host's name as name servers know it: xn--… for other letters. What cannot be written so is left to `refusal`."""
+    try:
+        host = urlsplit(url).netloc.partition(":")[0]
+        return url if host.isascii() else url.replace(host, idna.encode(host, uts46=True).decode(), 1)
+    except ValueError:
+        return url
 
 
 def refusal(url: str, *, private: bool) -> str:
@@ -14,7 +27,7 @@ def refusal(url: str, *, private: bool) -> str:
     if len(url) > MAX_URL_CHARACTERS:
         return f"The address has more than {MAX_URL_CHARACTERS} characters."
     if not url.isascii() or any(not one.isprintable() or one == " " for one in url):
-        return "The address has a character that no address has; write it percent-encoded."
+        return "The address has a character that no address has; after the host's name it can be percent-encoded."
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -28,6 +41,8 @@ def refusal(url: str, *, private: bool) -> str:
         return "The address must not carry a user or a password."
     if parts.fragment:
         return "An address with a # part cannot be called."
+    if not _HOST_AND_PORT.fullmatch(parts.netloc):
+        return "This is no host's name: it has letters, digits, - and dots alone, and nothing that is percent-encoded."
     literal = _literal(host)
     if literal is None and ":" in host:
         return "This address cannot be read."

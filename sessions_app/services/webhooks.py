@@ -150,7 +150,7 @@ def _new_secret() -> str:
 
 def checked_url(url: str) -> str:
     """As it is kept. Raises InvalidUrl."""
-    url = url.strip()
+    url = addresses.as_called(url.strip())
     if why := addresses.refusal(url, private=settings.WEBHOOK_PRIVATE_ADDRESSES):
         raise InvalidUrl(why)
     return url

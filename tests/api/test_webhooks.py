@@ -183,6 +183,11 @@ def test_every_topic_but_the_test_can_be_chosen(client: ApiClient) -> None:
     assert set(Webhook.Topic.values) - set(CHOOSABLE) == {"webhook.test"}
 
 
+def test_an_address_in_other_letters_is_kept_as_name_servers_know_it(client: ApiClient) -> None:
+    assert made(client, url="https://Bäckerei.example:8443/hook?a=1")["url"] == "https://xn--bckerei-5wa.example:8443/hook?a=1"
+    assert client.post(PATH, {"url": "https://bäckerei.example:8443/hook?a=1"}).status_code == 409
+
+
 def test_the_description_names_the_topics_that_can_be_chosen() -> None:
     schemas = description()["components"]["schemas"]
     sent, changed, shown = (schemas[name]["properties"] for name in ("WebhookIn", "WebhookChange", "WebhookOut"))

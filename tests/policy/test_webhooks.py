@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from sessions_app.policy import addresses
 from sessions_app.policy.webhooks import LONGEST_PROBE_PAUSE, PAUSES, Answer, Verdict, judge, probe_pause, retry_after, sign
@@ -114,17 +115,43 @@ def test_one_inside_is_allowed_only_where_the_installation_says_so(host: str) ->
     [
         "", "till.example", "http://till.example/", "ftp://till.example/", "https://", "https:///path", "https://a:b@till.example/",
         "https://till.example:99999/", "https://till.example/#part", "https://till.example/a b", "https://till.example/\n",
-        "https://tíll.example/", "https://[::1", "https://2130706433/", "https://127.1/", "https://0x7f.0.0.0x1/", "https://[v1.a:b.example]/",
-        "javascript:alert(1)", "https://till.example/" + "a" * 500,
+        "https://tíll.example/", "https://t%C3%ADll.example/", "https://till.example\\hook", "https://till..example/",
+        "https://[::1", "https://[2606:4700::1]x/", "https://till.example:8443:1/", "https://2130706433/", "https://127.1/",
+        "https://0x7f.0.0.0x1/", "https://[v1.a:b.example]/", "javascript:alert(1)", "https://till.example/" + "a" * 500,
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_with_a_reason(url: str) -> None:
     assert addresses.refusal(url, private=False).endswith(".")
 
 
+@given(st.text(alphabet="ab1%\\[]:._-@!$&'()*+,;=~/?", max_size=12))
+def test_what_is_allowed_can_be_called(rest: str) -> None:
+    """By the program that calls it."""
+    if not addresses.refusal(url := f"https://{rest}", private=True):
+        assert URL(url).host
+
+
+@pytest.mark.parametrize(
+    "url, called",
+    [
+        ("https://bäckerei.example/", "https://xn--bckerei-5wa.example/"),
+        ("https://BÄCKEREI.example:8443/ä?b#c", "https://xn--bckerei-5wa.example:8443/ä?b#c"),
+        ("https://straße.example", "https://xn--strae-oqa.example"),
+        ("https://１２７.0.0.1/", "https://127.0.0.1/"),
+        ("https://Till.example/ä", "https://Till.example/ä"),
+        ("https://ann@bäckerei.example/", "https://ann@bäckerei.example/"),
+        ("https://☎ .example/", "https://☎ .example/"),
+        ("https://[ä", "https://[ä"),
+        ("bäckerei.example", "bäckerei.example"),
+    ],
+)
+def test_a_name_in_other_letters_is_written_as_name_servers_know_it(url: str, called: str) -> None:
+    assert addresses.as_called(url) == called
+
+
 @given(st.text(max_size=60), st.booleans())
 def test_no_text_breaks_it(url: str, private: bool) -> None:
-    assert isinstance(addresses.refusal(f"https://{url}", private=private), str)
+    assert isinstance(addresses.refusal(addresses.as_called(f"https://{url}"), private=private), str)
 
 
 @pytest.mark.parametrize(
