@@ -77,7 +77,10 @@ class TenantAdmin(ModelAdmin[M]):
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
         panel = self.panel(request, row) if row else {}
-        return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+        try:
+            return super().change_view(request, object_id, form_url, {**panel, **(extra_context or {})})
+        except DomainError as error:
+            return self.refuse(request, error, back_to=request.get_full_path())
 
     def panel(self, request: HttpRequest, row: M, /) -> dict[str, Any]:
         """What a row's page shows above its fields, for the page's template."""

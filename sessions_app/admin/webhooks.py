@@ -124,8 +124,7 @@ class WebhookAdmin(VerbsAdmin[Webhook]):
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
         values = {"url": form.cleaned_data["url"], "topics": form.cleaned_data["topics"]}
         if change:
-            stored = Webhook.objects.get(pk=obj.pk)
-            obj.__dict__.update(webhooks.change(webhook=stored, **values).__dict__)
+            webhooks.change(webhook=obj, **values)
         else:
             obj.__dict__.update(webhooks.create(restaurant=obj.restaurant, **values).__dict__)
 

@@ -124,9 +124,12 @@ def get_webhook(request: HttpRequest, webhook_id: UUID) -> WebhookOut:
     return _out(_own(request, webhook_id))
 
 
-@router.patch("/{id:webhook_id}", auth=_write, response={200: WebhookOut}, openapi_extra=writing(404))
+@router.patch("/{id:webhook_id}", auth=_write, response={200: WebhookOut}, openapi_extra=writing(404, 409))
 def change_webhook(request: HttpRequest, webhook_id: UUID, change: WebhookChange) -> WebhookOut:
-    """A new address, and one that is switched on again, is tried at once."""
+    """A new address, and one that is switched on again, is tried at once.
+
+    409 where it would tell an address what another webhook tells it already: `detail` names that one.
+    """
     webhook = _own(request, webhook_id)
     return _out(webhooks.change(webhook=webhook, url=change.url, topics=change.topics, is_active=change.is_active))
 

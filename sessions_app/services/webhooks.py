@@ -4,10 +4,12 @@ import base64
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -51,10 +53,8 @@ def create(*, restaurant: Restaurant, url: str, topics: Sequence[str] = ()) -> W
     """
     address, chosen = checked_url(url), _topics(topics)
     with transaction.atomic():
-        Restaurant.objects.select_for_update(no_key=True).get(pk=restaurant.pk)
-        theirs = Webhook.objects.filter(restaurant=restaurant)
-        for known in theirs.filter(url=address, topics__contains=chosen, topics__contained_by=chosen, is_active=True):
-            raise Conflict(_KNOWN.format(known.pk))
+        theirs = _alone_with(restaurant.pk)
+        _refuse_second(theirs, address, chosen)
         if theirs.count() >= MOST:
             raise Conflict(f"A restaurant has at most {MOST} webhooks.")
         return Webhook.objects.create(restaurant=restaurant, url=address, topics=chosen, secret=_new_secret())
@@ -71,24 +71,49 @@ def change(
     *, webhook: Webhook, url: str | None = None, topics: Sequence[str] | None = None, is_active: bool | None = None
 ) -> Webhook:
     """What is None stays. A new address, and one that is switched on again, is tried at once, with all that waits for it. Raises
-    InvalidUrl, InvalidTopic."""
-    values: dict[str, object] = {}
-    if url is not None and (address := checked_url(url)) != webhook.url:
-        values |= {"url": address, **_UNTRIED}
-    if topics is not None:
-        values["topics"] = _topics(topics)
-    if is_active is not None and is_active != webhook.is_active:
-        values |= {"is_active": is_active, "inactive_reason": "", **(_UNTRIED if is_active else {})}
+    InvalidUrl, InvalidTopic, and Conflict where it would tell an address what another webhook tells it."""
+    address = None if url is None else checked_url(url)
+    chosen = None if topics is None else _topics(topics)
     with transaction.atomic():
-        if not Webhook.objects.filter(pk=webhook.pk).update(**values, updated_at=Now()):
+        theirs = _alone_with(webhook.restaurant_id)
+        stored = theirs.select_for_update(no_key=True).filter(pk=webhook.pk).first()
+        if stored is None:
             raise NotFound(_GONE)
+        values = _changes(stored, address, chosen, is_active)
+        if values.get("is_active", stored.is_active):
+            others = theirs.exclude(pk=webhook.pk)
+            _refuse_second(others, values.get("url", stored.url), values.get("topics", stored.topics))
+        theirs.filter(pk=webhook.pk).update(**values, updated_at=Now())
         if values.keys() >= _UNTRIED.keys():
             _hurry(webhook)
     webhook.refresh_from_db()
     return webhook
 
 
+def _changes(stored: Webhook, address: str | None, topics: list[str] | None, is_active: bool | None) -> dict[str, Any]:
+    """The columns that get another value."""
+    values: dict[str, Any] = {}
+    if address is not None and address != stored.url:
+        values |= {"url": address, **_UNTRIED}
+    if topics is not None:
+        values["topics"] = topics
+    if is_active is not None and is_active != stored.is_active:
+        values |= {"is_active": is_active, "inactive_reason": "", **(_UNTRIED if is_active else {})}
+    return values
+
+
 _UNTRIED = {"failures": 0, "failing_since": None, "last_error": "", "retry_at": Now()}
+
+
+def _alone_with(restaurant: UUID) -> QuerySet[Webhook]:
+    """Its webhooks, while nobody else adds or changes one: two at once would both find no other that tells the same."""
+    Restaurant.objects.select_for_update(no_key=True).get(pk=restaurant)
+    return Webhook.objects.filter(restaurant=restaurant)
+
+
+def _refuse_second(others: QuerySet[Webhook], address: str, topics: Sequence[str]) -> None:
+    for known in others.filter(url=address, topics__contains=topics, topics__contained_by=topics, is_active=True):
+        raise Conflict(_KNOWN.format(known.pk))
 
 
 def _hurry(webhook: Webhook) -> None:

@@ -52,6 +52,20 @@ def test_address_and_topics_can_be_changed(manager: Client, ours: House) -> None
     assert added().restaurant == ours.restaurant
 
 
+def test_a_change_that_would_tell_an_address_twice_is_refused_in_words(manager: Client, ours: House) -> None:
+    webhooks.create(restaurant=ours.restaurant, url=URL)
+    answer = manager.post(page("webhook", ours.webhook.pk, "change"), {"url": URL}, follow=True)
+    assert answer.status_code == 200 and "tells this address the same already" in answer.content.decode()
+    assert Webhook.objects.filter(url=URL).count() == 1
+
+
+def test_one_that_is_off_is_not_switched_on_beside_what_has_taken_its_place(manager: Client, ours: House) -> None:
+    do(manager, ours.webhook, "switch-off")
+    webhooks.create(restaurant=ours.restaurant, url=ours.webhook.url)
+    assert "tells this address the same already" in do(manager, ours.webhook, "switch-on").content.decode()
+    assert Webhook.objects.filter(is_active=True).count() == 1
+
+
 def test_a_test_is_sent_and_shown(manager: Client, ours: House) -> None:
     do(manager, ours.webhook, "test")
     assert WebhookDelivery.objects.get().topic == "webhook.test"

@@ -1,5 +1,6 @@
 """Webhooks through the API: added with their secret, changed, tried out, looked at; nobody sees another's."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -78,6 +79,28 @@ def test_an_address_that_is_told_the_same_already_is_not_told_it_twice(client: A
     made(client)
 
 
+def switched(client: ApiClient, webhook: dict[str, Any], **change: Any) -> Any:
+    return client.patch(f"{PATH}/{webhook['id']}", change)
+
+
+def test_no_change_makes_a_second_one_that_tells_the_same(client: ApiClient) -> None:
+    known, other = made(client), made(client, url=f"{URL}/2")
+    narrow = made(client, topics=["message.read"])
+    for webhook, change in ((other, {"url": f" {URL}"}), (narrow, {"topics": []})):
+        assert f"/webhooks/{known['id']}/secret" in problem(switched(client, webhook, **change), 409, "conflict")["detail"]
+    assert switched(client, other, url=URL, topics=["message.sent"]).status_code == 200
+    assert switched(client, known, url=URL, topics=[], is_active=True).status_code == 200
+
+
+def test_one_that_is_off_is_not_switched_on_beside_what_has_taken_its_place(client: ApiClient) -> None:
+    old = made(client)
+    switched(client, old, is_active=False)
+    new = made(client)
+    assert f"/webhooks/{new['id']}/secret" in problem(switched(client, old, is_active=True), 409, "conflict")["detail"]
+    assert switched(client, old, topics=["message.read"]).status_code == 200
+    assert switched(client, old, is_active=True).status_code == 200
+
+
 def test_another_restaurant_may_have_the_same_address(client: ApiClient, stranger: ApiClient) -> None:
     made(client), made(stranger)
 
@@ -85,6 +108,13 @@ def test_another_restaurant_may_have_the_same_address(client: ApiClient, strange
 @pytest.mark.django_db(transaction=True)
 def test_of_any_number_of_requests_at_the_same_moment_one_makes_it(restaurant: Restaurant) -> None:
     answers = at_once(*[lambda: webhooks.create(restaurant=restaurant, url=URL)] * 4)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Conflict"] * 3 + ["Webhook"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_changes_at_the_same_moment_one_gets_the_address(restaurant: Restaurant) -> None:
+    several = [webhooks.create(restaurant=restaurant, url=f"{URL}/{number}") for number in range(4)]
+    answers = at_once(*[partial(webhooks.change, webhook=one, url=URL) for one in several])
     assert sorted(type(answer).__name__ for answer in answers) == ["Conflict"] * 3 + ["Webhook"]
 
 
@@ -186,6 +216,10 @@ def test_every_topic_but_the_test_can_be_chosen(client: ApiClient) -> None:
 def test_an_address_in_other_letters_is_kept_as_name_servers_know_it(client: ApiClient) -> None:
     assert made(client, url="https://Bäckerei.example:8443/hook?a=1")["url"] == "https://xn--bckerei-5wa.example:8443/hook?a=1"
     assert client.post(PATH, {"url": "https://bäckerei.example:8443/hook?a=1"}).status_code == 409
+
+
+def test_the_description_says_that_a_change_may_be_refused() -> None:
+    assert "409" in description()["paths"]["/api/v1/webhooks/{webhook_id}"]["patch"]["responses"]
 
 
 def test_the_description_names_the_topics_that_can_be_chosen() -> None:
