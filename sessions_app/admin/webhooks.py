@@ -47,7 +47,7 @@ VERBS: tuple[Verb[Webhook], ...] = (
         label="Switch on",
         icon="play_arrow",
         question="Switch it on?",
-        done="It is told what happens from now on.",
+        done="What had waited goes at once; what happened while it was off is not told.",
         run=lambda webhook, _actor: webhooks.change(webhook=webhook, is_active=True),
         offered=lambda webhook: not webhook.is_active,
     ),

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sessions_app.admin.webhooks import VERBS, webhook_badge
 from sessions_app.models import Webhook, WebhookDelivery
-from sessions_app.services import webhooks
+from sessions_app.services import deliveries, messages, webhooks
 from tests.admin.conftest import House
 from tests.admin.test_tenancy import page, text_of
 
@@ -64,6 +64,16 @@ def test_one_that_is_off_is_not_switched_on_beside_what_has_taken_its_place(mana
     webhooks.create(restaurant=ours.restaurant, url=ours.webhook.url)
     assert "tells this address the same already" in do(manager, ours.webhook, "switch-on").content.decode()
     assert Webhook.objects.filter(is_active=True).count() == 1
+
+
+def test_switched_on_it_is_told_at_once_what_had_waited_and_says_so(manager: Client, ours: House) -> None:
+    later = timezone.now() + timedelta(hours=5)
+    failed = WebhookDelivery.objects.create(webhook=ours.webhook, topic="message.read", attempts=3, next_attempt_at=later)
+    do(manager, ours.webhook, "switch-off")
+    messages.cancel(message=ours.message)
+    said = do(manager, ours.webhook, "switch-on").content.decode()
+    assert "What had waited goes at once; what happened while it was off is not told." in said
+    assert [due.delivery for due in deliveries.take()] == [failed.pk]
 
 
 def test_a_test_is_sent_and_shown(manager: Client, ours: House) -> None:
