@@ -71,6 +71,7 @@ STATICFILES_DIRS = [("ninja", _NINJA / "static" / "ninja")]
 STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
 WHITENOISE_USE_FINDERS = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SESSION_ENGINE = "restaurant_wa.sign_ins"
 AUTHENTICATION_BACKENDS = ["sessions_app.admin.sign_in.SignIn"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},

@@ -62,6 +62,17 @@ def test_a_failure_is_told_with_its_address_and_without_what_was_typed(lucia: Us
     assert not {"guess", "lucia"} & {str(value) for value in told.values()}
 
 
+@pytest.mark.parametrize("name", ["sessionid", "csrftoken", "messages"])
+@pytest.mark.parametrize("says", [r"\000" * 8, r"\000" * 32, r"a\351" * 16, "a" * 32, "A" * 32, "a" * 500])
+def test_a_cookie_that_says_nonsense_is_as_good_as_none(lucia: User, name: str, says: str) -> None:
+    cookie = f'{name}="{says}"'
+    headers = {"Cookie": cookie}
+    assert Client().get("/admin/", headers=headers)["Location"] == f"{PATH}?next=/admin/"
+    assert Client().get(PATH, headers=headers).status_code == 200
+    assert enter("a long password", Cookie=cookie)
+    assert Client(enforce_csrf_checks=True).post(PATH, headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("behind", "forwarded", "address"),
     [
