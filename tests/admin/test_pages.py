@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -291,3 +292,10 @@ def test_nobody_is_found_by_what_no_name_can_hold(boss: Client) -> None:
     where = {"app_label": "sessions_app", "model_name": "membership", "field_name": "user"}
     assert boss.get("/admin/autocomplete/", {**where, "term": "bos"}).json()["results"]
     assert boss.get("/admin/autocomplete/", {**where, "term": "bos\0"}).json()["results"] == []
+
+
+@pytest.mark.parametrize("path", ["search/?s=a", "search/?s=a&page=0", "search/?s=a&page=x", "r/{kind}/{row}/", "r/{kind}/abc/"])
+def test_what_no_page_leads_to_is_not_there(manager: Client, ours: House, path: str) -> None:
+    """And breaks for nobody who asks oddly."""
+    kind = ContentType.objects.get_for_model(Message)
+    assert manager.get("/admin/" + path.format(kind=kind.pk, row=ours.message.pk)).status_code == 404
