@@ -137,8 +137,10 @@ def _phone(written: str, region: str) -> str:
 
 
 def _region_of(phone: str) -> str:
+    """Of a country; numbers of none (+800, +870, …) get the default."""
+    code = phonenumbers.region_code_for_number(phonenumbers.parse(phone)) if phone else None
     default: str = Restaurant._meta.get_field("default_region").get_default()
-    return (phonenumbers.region_code_for_number(phonenumbers.parse(phone)) if phone else None) or default
+    return code if code in phonenumbers.SUPPORTED_REGIONS else default
 
 
 def _zone(name: str) -> str:

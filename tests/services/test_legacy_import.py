@@ -138,6 +138,14 @@ def test_numbers_begin_with_their_country_code(old: Old, written: str) -> None:
     assert SessionEvent.objects.get(kind="imported").detail["phone"] == "+4915112345678"
 
 
+@pytest.mark.parametrize("number", ["+80012345678", "+870773111632", "+88213300655", "+883510012345678"])
+def test_numbers_of_no_country_are_taken_as_well(old: Old, number: str) -> None:
+    old.add("Ship", number)
+    old.add("Trattoria", "+4915112345678")
+    assert "Taken: 2 restaurants, 2 numbers." in run(old)
+    assert Restaurant.objects.get(name="Ship").default_region == "US"
+
+
 def test_or_are_written_as_dialled_in_a_region(old: Old) -> None:
     old.add("Trattoria", "0151 12345678")
     assert "Skipped: 1" in run(old)
