@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -150,10 +151,25 @@ def _first_number(pidfile: Path) -> int | None:
 
 
 def _is_postgres(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    found = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False)
-    return "postgres" in found.stdout
+    return pid > 0 and "postgres" in _program_name(pid)
+
+
+def _program_name(pid: int) -> str:
+    """Empty when there is no such process. Raises Problem."""
+    if sys.platform != "linux":
+        return _told_by_ps(pid)
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace")  # small containers have no `ps`
+    except OSError:
+        return ""
+
+
+def _told_by_ps(pid: int) -> str:
+    try:
+        found = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False)
+    except FileNotFoundError:
+        raise Problem("`ps` is not on PATH: whether PostgreSQL still runs cannot be seen without it.") from None
+    return found.stdout
 
 
 def _first_error(text: str) -> str:

@@ -1,5 +1,7 @@
 """The test stack itself: its parts are real, and can be stopped, killed and started again one by one."""
 
+from pathlib import Path
+
 import pytest
 
 from restaurant_wa.local.ports import is_free
@@ -42,3 +44,13 @@ def test_a_dead_beat_shows_in_its_health(make_stack: MakeStack) -> None:
     eventually(lambda: stack.api.get("/health")["sweep_age_s"] > 5, what="its silence to show")
     stack.start("beat")
     eventually(lambda: stack.api.get("/health")["sweep_age_s"] < 5, what="it to go on")
+
+
+def test_a_postgresql_that_was_killed_is_started_again_where_there_is_no_ps(
+    make_stack: MakeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = make_stack(start=False, own_postgres=True)
+    stack.kill("postgres")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    stack.start("postgres")
+    eventually(lambda: stack.sql("SELECT 1 AS one"), what="PostgreSQL")
