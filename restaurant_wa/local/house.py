@@ -140,7 +140,13 @@ def application_environment() -> dict[str, str]:
     """This process's environment without what would point the parts elsewhere; `.env` has been read into it already."""
     kept = {name: value for name, value in os.environ.items() if name not in {"WA_SOCKET_URL", "SIMULATOR_URL"}}
     fixed = {"RESTAURANT_WA_NO_BOOTSTRAP": "1", "RESTAURANT_WA_IGNORE_DOTENV": "1", "WHATSAPP_PORT": "0", "PYTHONUNBUFFERED": "1"}
-    return kept | {"DJANGO_SETTINGS_MODULE": "restaurant_wa.settings"} | fixed
+    return kept | {"DJANGO_SETTINGS_MODULE": "restaurant_wa.settings"} | fixed | _reached_on_this_machine()
+
+
+def _reached_on_this_machine() -> dict[str, str]:
+    """By HTTP and its own names, also where `.env` is meant for an installation behind a TLS proxy."""
+    hosts = ",".join(filter(None, (os.environ.get("ALLOWED_HOSTS"), "localhost,127.0.0.1,[::1]")))
+    return {"ALLOWED_HOSTS": hosts, "SECURE_COOKIES": "false", "SECURE_SSL_REDIRECT": "false"}
 
 
 def simulated_network(port: int) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """The test stack itself: its parts are real, and can be stopped, killed and started again one by one."""
 
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from restaurant_wa.local.ports import is_free
 from tests.support.fixtures import MakeStack
+from tests.support.http import TIMEOUT_S
 from tests.support.stack import eventually
 
 pytestmark = pytest.mark.e2e
@@ -54,3 +56,16 @@ def test_a_postgresql_that_was_killed_is_started_again_where_there_is_no_ps(
     monkeypatch.setenv("PATH", str(tmp_path))
     stack.start("postgres")
     eventually(lambda: stack.sql("SELECT 1 AS one"), what="PostgreSQL")
+
+
+def test_it_is_reached_on_this_machine_by_an_environment_for_a_proxy(
+    make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", "orders.example")
+    for name in ("BEHIND_TLS_PROXY", "SECURE_COOKIES", "SECURE_SSL_REDIRECT"):
+        monkeypatch.setenv(name, "true")
+    stack = make_stack(start=False)
+    stack.start("web")
+    with urlopen(f"{stack.site.env['WEB_URL']}/admin/login/", timeout=TIMEOUT_S) as page:
+        assert page.status == 200 and page.url.startswith("http://")
+        assert "csrftoken" in page.headers["Set-Cookie"] and "Secure" not in page.headers["Set-Cookie"]
