@@ -21,3 +21,13 @@ def test_it_lists_every_name() -> None:
 def test_it_holds_no_secret() -> None:
     text = (BASE_DIR / ".env.example").read_text()
     assert re.findall(r"^(?!#)[A-Z_]+=.+$", text, re.MULTILINE) == []
+
+
+def test_it_says_where_compose_has_another_default() -> None:
+    example = (BASE_DIR / ".env.example").read_text()
+    compose = (BASE_DIR / "docker-compose.yml").read_text()
+    theirs = dict(re.findall(r"^ +([A-Z_]+): \$\{\1:-([^}]*)\}", compose, re.MULTILINE))
+    for comment, assignments in re.findall(r"((?:^#(?! [A-Z_]+=).*\n)*)((?:^#? ?[A-Z_]+=.*\n)+)", example, re.MULTILINE):
+        other = [name for name, ours in re.findall(r"([A-Z_]+)=(.*)", assignments) if theirs.pop(name, ours) != ours]
+        assert not other or "compose" in comment, other
+    assert not theirs
