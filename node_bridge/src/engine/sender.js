@@ -5,6 +5,7 @@ import { AckBook } from './ack-book.js';
 import { phoneAddress, userOf } from './addresses.js';
 import { NotSent, notSentBecause } from './outcomes.js';
 import { skipUsedKeys } from './ratchet.js';
+import { within } from './within.js';
 
 /** @typedef {import('./outcomes.js').Outcome} Outcome */
 /** @typedef {import('./ack-book.js').Ack} Ack */
@@ -233,34 +234,4 @@ function refuseExpired({ expires_at, deadline }) {
  */
 function isKept(relayed) {
   return Promise.race([relayed.then(() => true, () => false), sleep(KEPT_WITHIN_MS, false, { ref: false })]);
-}
-
-/**
- * What has come by the time of the end counts.
- * @template T
- * @param {Promise<T>} work
- * @param {number} ms
- * @param {AbortSignal} [ended]
- * @returns {Promise<T | 'late' | 'ended'>}
- */
-function within(work, ms, ended) {
-  return new Promise((resolve, reject) => {
-    const end = () => setImmediate(() => finish('ended'));
-    const timer = setTimeout(() => finish('late'), ms);
-    const over = () => {
-      clearTimeout(timer);
-      ended?.removeEventListener('abort', end);
-    };
-    const finish = (/** @type {T | 'late' | 'ended'} */ result) => {
-      over();
-      resolve(result);
-    };
-    const failed = (/** @type {unknown} */ error) => {
-      over();
-      reject(error);
-    };
-    ended?.addEventListener('abort', end, { once: true });
-    if (ended?.aborted) end();
-    work.then(finish, failed);
-  });
 }
