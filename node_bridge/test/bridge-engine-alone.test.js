@@ -6,9 +6,37 @@ import { proto } from 'baileys';
 import { DeviceCache } from '../src/engine/devices.js';
 import { Linking } from '../src/engine/linking.js';
 import { Sender } from '../src/engine/sender.js';
+import { answerRetries } from '../src/engine/traps/retry-receipts.js';
 import { makeLog } from '../src/log.js';
 
 const log = makeLog('silent');
+const message = { conversation: 'x' };
+
+/**
+ * A sender whose messages are stored already.
+ * @param {object} more - of its socket
+ * @param {object} [also] - of the sender
+ */
+function senderOn(more, also = {}) {
+  const ws = new EventEmitter();
+  const stored = { address: '901@lid', message: Buffer.from(proto.Message.encode(message).finish()) };
+  const creds = { me: { id: '49150:7@s.whatsapp.net' }, account: { details: Buffer.of(1) } };
+  const sock = { ws, authState: { creds, keys: { transaction: (/** @type {() => unknown} */ work) => work() } }, ...more };
+  const sender = new Sender(/** @type {any} */ ({
+    sock,
+    vault: { lastAddress: async () => null, renewSent: async () => stored },
+    directory: { requireDevices: async () => [], requireKeys: async () => {} },
+    devices: { del: async () => {} },
+    ended: new AbortController().signal, mayAct: () => true, ackTimeoutMs: 5_000, log, onAcked: () => {}, onLateAck: () => {},
+    ...also,
+  }));
+  const send = (/** @type {string} */ id) =>
+    sender.send({ id, to: { phone: '+49151' }, content: { type: 'text', text: 'x' }, typing_ms: 0, resend: false });
+  return { ws, sock, sender, send };
+}
+
+/** All that has nothing to wait for is done. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('parts of the engine without a network', () => {
   it('a list of devices that was asked for before a change was told is not kept', async () => {
@@ -29,28 +57,60 @@ describe('parts of the engine without a network', () => {
   });
 
   it('what was encrypted for somebody else says nothing of a message that was not', async () => {
-    const ws = new EventEmitter();
-    const [relaying, refused] = [once(ws, 'relaying'), once(ws, 'refused')];
+    let refuse = () => {};
+    const refused = new Promise((resolve) => (refuse = () => resolve(undefined)));
     const relayMessage = async () => {
       ws.emit('relaying');
       await refused;
       throw new Boom('rate-overlimit', { data: 429 });
     };
-    const message = Buffer.from(proto.Message.encode({ conversation: 'x' }).finish());
-    const vault = { lastAddress: async () => null, renewSent: async () => ({ address: '901@lid', message }) };
-    const directory = { requireDevices: async () => [], requireKeys: async () => {} };
-    const devices = { del: async () => {} };
-    const creds = { me: { id: '49150:7@s.whatsapp.net' } };
-    const parts = {
-      sock: { ws, authState: { creds }, relayMessage }, vault, directory, devices,
-      ended: new AbortController().signal, mayAct: () => true, ackTimeoutMs: 5_000, log,
-    };
-    const sender = new Sender(/** @type {any} */ (parts));
-    const sent = sender.send({ id: 'M', to: { phone: '+49151' }, content: { type: 'text', text: 'x' }, typing_ms: 0, resend: false });
+    const { ws, sender, send } = senderOn({ relayMessage });
+    const relaying = once(ws, 'relaying');
+    const sent = send('M');
     await relaying;
     sender.noteEncryption(); // as the answer to a retry receipt does
-    ws.emit('refused');
+    refuse();
     assert.deepEqual(await sent, { outcome: 'not_sent', reason: 'rate_limited' });
+  });
+
+  it('a message and the answer to a retry receipt, which bears its id, get their own acks', async () => {
+    /** @type {string[]} */
+    const wire = [];
+    /** @type {string[]} */
+    const late = [];
+    const { ws, sock, send } = senderOn({
+      serverProps: {},
+      assertSessions: async () => true,
+      signalRepository: { encryptMessage: async () => ({ type: 'msg', ciphertext: Buffer.of(1) }) },
+      relayMessage: async () => void ws.emit('on the wire', wire.push('message')),
+      sendNode: async () => void ws.emit('on the wire', wire.push('answer')),
+      sendMessageAck: async () => {},
+    }, { onLateAck: (/** @type {string} */ id) => late.push(id) });
+    answerRetries(sock, { findMessage: async () => ({ address: '901@lid', message }), log });
+    const askAgain = () =>
+      ws.emit('CB:receipt', { tag: 'receipt', attrs: { id: 'M', from: '901@lid', type: 'retry' }, content: [{ tag: 'retry', attrs: { count: '1' } }] });
+    const ack = (/** @type {object} */ attrs = {}) => ws.emit('CB:ack,class:message', { attrs: { id: 'M', from: '901@lid', ...attrs } });
+    const reaching = () => once(ws, 'on the wire');
+
+    const first = reaching();
+    const sent = send('M');
+    await first;
+    askAgain();
+    await settled();
+    assert.deepEqual(wire, ['message'], 'the answer waits for the message');
+    const second = reaching();
+    ack();
+    assert.equal((await sent).outcome, 'acked');
+    await second;
+    const again = send('M');
+    await settled();
+    assert.deepEqual(wire, ['message', 'answer'], 'and the message for the answer');
+    const third = reaching();
+    ack({ error: '463' });
+    await third;
+    ack();
+    assert.equal((await again).outcome, 'acked');
+    assert.deepEqual([wire, late], [['message', 'answer', 'message'], []]);
   });
 
   it('a pairing code is refused in words while its socket closes', async () => {

@@ -168,21 +168,40 @@ describe('what comes back', () => {
     await stage.network.call('DELETE', '/faults');
   });
 
-  it('recovers a customer device that cannot decrypt', { timeout: 60_000 }, async () => {
-    const customer = await stage.phone();
+  /** A customer's second device has had a message, and then loses its keys. @param {string} customer */
+  async function deviceThatCannotRead(customer) {
     const { id: device } = await stage.linked({ number: customer });
-    const first = text(customer, 'for both devices');
-    await stage.bridge.send(id, first);
+    await stage.bridge.send(id, text(customer, 'for both devices'));
     await stage.web.event((event) => event.session === device && event.data.text === 'for both devices');
     await stage.bridge.close(device);
     await stage.db.rows("DELETE FROM bridge_key WHERE session_id = $1 AND kind IN ('session', 'identity-key')", [device]);
     await stage.bridge.open(device, { term: 1 });
     await stage.bridge.status(device, (status) => status.state === 'connected');
-    const second = text(customer, 'lost its keys');
-    assert.equal((await stage.bridge.send(id, second)).body.outcome, 'acked');
-    const recovered = await stage.web.event((event) => event.session === device && event.data.id === second.id);
-    assert.equal(recovered.data.text, 'lost its keys');
+    return (/** @type {string} */ message) => stage.web.event((event) => event.session === device && event.data.id === message);
+  }
+
+  it('recovers a customer device that cannot decrypt', { timeout: 60_000 }, async () => {
+    const customer = await stage.phone();
+    const read = await deviceThatCannotRead(customer);
+    const message = text(customer, 'lost its keys');
+    assert.equal((await stage.bridge.send(id, message)).body.outcome, 'acked');
+    assert.equal((await read(message.id)).data.text, 'lost its keys');
     assert.ok(stage.bridge.process.log.some((line) => line.includes('a retry receipt was answered')));
+  });
+
+  it('recovers the device of a customer who has written, although the number may not write to strangers', { timeout: 60_000 }, async () => {
+    const customer = await stage.phone();
+    const restrict = (/** @type {object} */ timelock) => stage.network.call('POST', `/accounts/${encodeURIComponent(number)}/restrictions`, { timelock });
+    const tokens = async () => (await stage.db.rows("SELECT 1 FROM bridge_key WHERE session_id = $1 AND kind = 'tctoken' AND name LIKE '%@lid'", [id])).length;
+    const before = await tokens();
+    await stage.network.call('POST', `${path(customer)}/messages`, { to: number, text: 'hello' });
+    await stage.db.until(async () => (await tokens()) > before);
+    const read = await deviceThatCannotRead(customer);
+    await restrict({ active: true, enforce: true });
+    const message = text(customer, 'only for those who wrote');
+    assert.equal((await stage.bridge.send(id, message)).body.outcome, 'acked');
+    assert.equal((await read(message.id)).data.text, 'only for those who wrote');
+    await restrict({ active: false });
   });
 
   it('tells when WhatsApp restricts the number, and when it lifts it', async () => {

@@ -197,6 +197,7 @@ describe('traps without a network', () => {
     const sock = {
       ws,
       authState: { creds, keys: { transaction } },
+      serverProps: {},
       assertSessions: async () => true,
       signalRepository: { encryptMessage: async () => ({ type: 'msg', ciphertext: Buffer.of(1) }) },
       sendNode: async (/** @type {any} */ { tag }) => void done.push(tag),

@@ -1,50 +1,70 @@
 import { Lru } from '../lru.js';
 
 /** @typedef {{code: string | null, phash?: string | undefined, at: string}} Ack - `phash`: the server's hash of the devices that the message is for */
+/** @typedef {{take: (ack: Ack) => void, over: Promise<unknown>, end: () => void}} Turn */
 
 const LATE_ONES = 500;
 const AFTER_RECEIPT_MS = 1_000;
 
-/** Matches the server's acks to messages. It listens before anything is sent; Baileys tells of errors only, and of acks nothing. */
-export class AckBook {
-  /** @type {Map<string, (ack: Ack) => void>} */ #awaited = new Map();
-  /** @type {Lru<true>} */ #late = new Lru(LATE_ONES);
-  #onLate;
+/** @type {WeakMap<object, AckBook>} */
+const books = new WeakMap();
 
-  /** @param {{ws: any, onLate: (id: string, ack: Ack) => void}} options */
-  constructor({ ws, onLate }) {
-    this.#onLate = onLate;
+/** Matches the server's acks to what was sent. It listens before anything is; Baileys tells of errors only, and of acks nothing. */
+export class AckBook {
+  /** One that comes when the send is over. @type {(id: string, ack: Ack) => void} */ onLate = () => {};
+  /** @type {Map<string, Turn>} */ #turns = new Map();
+  /** @type {Lru<true>} */ #late = new Lru(LATE_ONES);
+
+  /** The one book of a socket. @param {any} ws @returns {AckBook} */
+  static of(ws) {
+    const book = books.get(ws) ?? new AckBook(ws);
+    books.set(ws, book);
+    return book;
+  }
+
+  /** @param {any} ws */
+  constructor(ws) {
     ws.on('CB:ack,class:message', (/** @type {any} */ node) => this.#take(node.attrs));
   }
 
-  /** @param {string} id @returns {Promise<Ack>} */
-  expect(id) {
-    return new Promise((resolve) => this.#awaited.set(id, resolve));
+  /**
+   * Waits until nothing else that was sent under this id awaits its ack: the answer to a retry receipt bears the message's own id, and nothing
+   * tells their acks apart. Whoever has the turn releases it.
+   * @param {string} id @returns {Promise<{acked: Promise<Ack>}>}
+   */
+  async turn(id) {
+    for (let other = this.#turns.get(id); other; other = this.#turns.get(id)) await other.over;
+    let [take, end] = [(/** @type {Ack} */ _ack) => {}, () => {}];
+    const acked = new Promise((/** @type {(ack: Ack) => void} */ resolve) => (take = resolve));
+    const over = new Promise((resolve) => (end = () => resolve(undefined)));
+    this.#turns.set(id, { take, over, end });
+    return { acked };
   }
 
   /**
-   * A customer's receipt: the server has it, too. An ack that is just behind says more, and is waited for; one that is lost must not hold up
-   * what follows.
+   * A device has it, read or not: so has the server. An ack that is just behind says more, and is waited for; one that is lost must not hold up what
+   * follows.
    * @param {string} id
    */
   arrived(id) {
-    const awaited = this.#awaited.get(id);
-    if (awaited) setTimeout(awaited, AFTER_RECEIPT_MS, { code: null, at: new Date().toISOString() }).unref();
+    const turn = this.#turns.get(id);
+    if (turn) setTimeout(turn.take, AFTER_RECEIPT_MS, { code: null, at: new Date().toISOString() }).unref();
   }
 
-  /** The send is over. An ack that still comes is told as a late one if `late`. @param {string} id @param {boolean} late */
+  /** It is over. An ack that still comes is told as a late one if `late`. @param {string} id @param {boolean} late */
   release(id, late) {
-    this.#awaited.delete(id);
+    this.#turns.get(id)?.end();
+    this.#turns.delete(id);
     if (late) this.#late.set(id, true);
   }
 
   /** @param {Record<string, string>} attrs */
   #take({ id = '', error, phash }) {
     const ack = { code: error ?? null, phash, at: new Date().toISOString() };
-    const awaited = this.#awaited.get(id);
-    if (awaited) return awaited(ack);
+    const turn = this.#turns.get(id);
+    if (turn) return turn.take(ack);
     if (!this.#late.get(id)) return;
     this.#late.delete(id);
-    this.#onLate(id, ack);
+    this.onLate(id, ack);
   }
 }

@@ -46,7 +46,8 @@ export class Sender {
    */
   constructor(options) {
     this.#with = options;
-    this.#acks = new AckBook({ ws: options.sock.ws, onLate: (id, { code }) => options.onLateAck(id, code) });
+    this.#acks = AckBook.of(options.sock.ws);
+    this.#acks.onLate = (id, { code }) => options.onLateAck(id, code);
   }
 
   /** A send of an id that is under way joins it. @param {SendRequest} request @returns {Promise<Outcome>} */
@@ -117,7 +118,7 @@ export class Sender {
 
   /** @param {string} id @param {Envelope} envelope @param {Device[]} devices - that it will be encrypted for @returns {Promise<Outcome>} */
   async #relay(id, envelope, devices) {
-    const acked = this.#acks.expect(id);
+    const { acked } = await this.#orEnded(this.#acks.turn(id));
     /** @type {Outcome | undefined} */
     let outcome;
     try {

@@ -1,8 +1,11 @@
 import {
   encodeSignedDeviceIdentity, encodeWAMessage, extractE2ESessionFromRetryReceipt, getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser,
 } from 'baileys';
+import { isTcTokenExpired, resolveTcTokenJid } from 'baileys/lib/Utils/tc-token-utils.js';
 import { Lru } from '../../lru.js';
+import { AckBook } from '../ack-book.js';
 import { isOwnUser, userOf } from '../addresses.js';
+import { within } from '../within.js';
 import { intercept } from './intercept.js';
 
 /** @typedef {import('../../log.js').Log} Log */
@@ -10,11 +13,13 @@ import { intercept } from './intercept.js';
 
 const MOST_ANSWERS = 5; // to one device for one message
 const REMEMBERED = 1_000;
+const ACKED_WITHIN_MS = 10_000; // a resend of the message waits for that
 
 /**
  * Baileys #2781: its answer to the retry receipt of a one-to-one chat carries the message twice, as `<enc>` and in `<participants>`; the
  * server refuses it with 479, and a customer's device that could not decrypt never recovers. Here such a receipt is answered with
- * one `<enc>` for the one device that asked, under the same message id. All other receipts go to Baileys.
+ * one `<enc>` for the one device that asked, under the same message id, and with the customer's token, which Baileys leaves out: a number that may
+ * not write to strangers gets 463 without. It does not go out while the message itself is under way. All other receipts go to Baileys.
  * @param {any} sock @param {{findMessage: FindMessage, log: Log}} options
  */
 export function answerRetries(sock, { findMessage, log }) {
@@ -42,11 +47,42 @@ async function answer(sock, node, { findMessage, log, answered }) {
   const found = times <= MOST_ANSWERS ? await findMessage(id) : undefined;
   if (!found || (await isOfAnother(sock, node, found.address))) return log.info({ message: id, times }, 'a retry receipt stays without an answer');
   answered.set(`${id} ${from}`, times);
+  AckBook.of(sock.ws).arrived(id);
   const { creds, keys } = sock.authState;
   await renewSession(sock, node); // it may wait for the server, and nothing of the account may wait for that
-  const reply = await keys.transaction(() => stanza(sock, node, found.message), creds.me.id); // a key that is not on record as used would be used again
-  await sock.sendNode(reply);
+  const token = await tokenOf(sock, from);
+  await inTurn(sock, id, log, async () => {
+    const reply = await keys.transaction(() => stanza(sock, node, found.message), creds.me.id); // a key that is not on record as used would be used again
+    await sock.sendNode({ ...reply, content: [...reply.content, ...token] });
+  });
   log.info({ message: id, times }, 'a retry receipt was answered');
+}
+
+/**
+ * Waits for the sending alone; the turn lasts until the server's ack.
+ * @param {any} sock @param {string} id @param {Log} log @param {() => Promise<void>} send
+ */
+async function inTurn(sock, id, log, send) {
+  const acks = AckBook.of(sock.ws);
+  const { acked } = await acks.turn(id);
+  try {
+    await send();
+  } catch (error) {
+    acks.release(id, false);
+    throw error;
+  }
+  within(acked, ACKED_WITHIN_MS).then((ack) => {
+    acks.release(id, false);
+    if (typeof ack === 'object' && ack.code) log.warn({ message: id, code: ack.code }, 'the answer to a retry receipt was refused');
+  });
+}
+
+/** @param {any} sock @param {string} from @returns {Promise<object[]>} */
+async function tokenOf({ authState: { creds, keys }, signalRepository: { lidMapping }, serverProps }, from) {
+  if (isOwnUser(creds.me, userOf(from)) || !serverProps.privacyTokenOn1to1) return [];
+  const address = await resolveTcTokenJid(jidNormalizedUser(from), (pn) => lidMapping.getLIDForPN(pn));
+  const { [address]: entry } = await keys.get('tctoken', [address]);
+  return entry?.token?.length && !isTcTokenExpired(entry.timestamp) ? [{ tag: 'tctoken', attrs: {}, content: entry.token }] : [];
 }
 
 /** An id is no proof: whoever names the id of a message to somebody else must not be sent it. @param {any} sock @param {any} node @param {string} address */
