@@ -242,6 +242,17 @@ describe('what comes back', () => {
     assert.equal((await ask({})).status, 400);
   });
 
+  it('one restriction that WhatsApp does not tell hides no other', async () => {
+    const { id: own, number: from } = await stage.linked();
+    const caps = () => stage.web.events.filter((event) => event.session === own && event.type === 'number.chat_cap').map(({ data }) => data.status);
+    await stage.web.until(() => caps().length === 1);
+    await stage.network.call('POST', `/accounts/${encodeURIComponent(from)}/restrictions`, { cap: { status: 'capped', total: 250, used: 250 } });
+    await stage.network.fault({ account: from, on: 'query', match: { xmlns: 'w:mex' }, do: { action: 'iq_error', code: 500, text: 'internal-server-error' } });
+    await stage.bridge.call('POST', `/session/${own}/restrictions`, { term: 1 });
+    await stage.web.until(() => caps().at(-1) === 'capped');
+    assert.ok(stage.bridge.process.log.some((line) => line.includes('does not say how the number is restricted') && line.includes('time-lock')));
+  });
+
   it("takes away what libsignal prints: sessions with their private keys", () => {
     const lines = stage.bridge.process.log.filter((line) => line.includes('"console"'));
     assert.ok(lines.some((line) => /Closing (open )?session/.test(line)), 'libsignal has printed');

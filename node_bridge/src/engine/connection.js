@@ -47,7 +47,7 @@ export class Connection {
     this.pulse = new Pulse({ sock, onDead: listeners.onDead });
     this.directory = new Directory({ sock, vault, lookups: memory.lookups, inquiry, devices });
     this.linking = creds.account ? null : new Linking({ sock, ended });
-    this.restrictions = new Restrictions({ sock, tell, log });
+    this.restrictions = new Restrictions({ sock, ended, tell, log });
     this.sender = this.#makeSender({ options, ended, devices });
     this.#expectAnswer(ended, listeners.onSilent);
     this.#expectEnd();

@@ -1,3 +1,4 @@
+import { notSentBecause } from './outcomes.js';
 import { isoOf } from './times.js';
 
 /** @typedef {import('../log.js').Log} Log */
@@ -9,12 +10,14 @@ const ASK_AGAIN_MS = 60_000;
 export class Restrictions {
   #askedAt = -Infinity;
   #sock;
+  #ended;
   #tell;
   #log;
 
-  /** @param {{sock: any, tell: Tell, log: Log}} options */
-  constructor({ sock, tell, log }) {
+  /** @param {{sock: any, ended: AbortSignal, tell: Tell, log: Log}} options */
+  constructor({ sock, ended, tell, log }) {
     this.#sock = sock;
+    this.#ended = ended;
     this.#tell = tell;
     this.#log = log;
     // Pushed and fetched alike; Baileys gives an unknown kind a wrong name, so only `isActive` counts.
@@ -29,14 +32,19 @@ export class Restrictions {
     await this.ask();
   }
 
-  /** Does not throw. */
+  /** Does not throw; an answer that fails hides no other. */
   async ask() {
-    try {
-      await this.#sock.fetchAccountReachoutTimelock(); // told through connection.update
-      this.#tell('number.chat_cap', capped(await this.#sock.fetchNewChatMessageCap()));
-    } catch (err) {
-      this.#log.debug({ err }, 'the restrictions of the number are not known');
-    }
+    const timeLock = this.#sock.fetchAccountReachoutTimelock(); // told through connection.update
+    const cap = this.#sock.fetchNewChatMessageCap().then((/** @type {any} */ said) => this.#tell('number.chat_cap', capped(said)));
+    await Promise.all([timeLock.catch(this.#unknown('time-lock')), cap.catch(this.#unknown('new-chat cap'))]);
+  }
+
+  /** @param {string} what @returns {(err: unknown) => void} */
+  #unknown(what) {
+    return (err) => {
+      if (notSentBecause(err, this.#ended.aborted).reason === 'not_connected') return;
+      this.#log.warn({ err, what }, 'WhatsApp does not say how the number is restricted');
+    };
   }
 }
 
