@@ -333,6 +333,17 @@ describe('traps without a network', () => {
     assert.deepEqual(ids({ attrs: { from, id: 'A', participant: from }, content: undefined }), [['A', '901@lid']]);
   });
 
+  it('a receipt says that a message was delivered in several ways, and in one that it was not', () => {
+    const told = (/** @type {object} */ attrs, /** @type {any} */ content = undefined) =>
+      readReceipt({ tag: 'receipt', attrs: { id: 'A', from: '901:2@lid', ...attrs }, content }).map(({ status }) => status);
+    for (const attrs of [{}, { type: 'delivery' }, { type: 'inactive' }, { recipient: '900@lid' }]) assert.deepEqual(told(attrs), ['delivered']);
+    const error = (/** @type {object} */ attrs) => [{ tag: 'error', attrs: { reason: 'lid', type: 'feature-incapable', ...attrs } }];
+    assert.deepEqual(told({ type: 'delivery' }, error({})), []);
+    assert.deepEqual(told({}, error({})), []);
+    assert.deepEqual(told({}, error({ reason: 'else' })), ['delivered']);
+    assert.deepEqual(told({ type: 'read' }, error({})), ['read']);
+  });
+
   it("a receipt of a device of our own is not the customer's", () => {
     /** @type {Record<'told' | 'arrived' | 'passed', unknown[]>} */
     const seen = { told: [], arrived: [], passed: [] };
@@ -341,7 +352,7 @@ describe('traps without a network', () => {
     const tellReceipt = (/** @type {any} */ { address }) => seen.told.push(address) > 0;
     holdBack(sock, { tellReceipt, onArrived: (id) => seen.arrived.push(id), hasRoom: () => true, onHeldBack: () => assert.fail('there is room') });
     const senders = ['49150:3@s.whatsapp.net', '900@lid', '901:2@lid'];
-    for (const [at, from] of senders.entries()) sock.ws.emit('CB:receipt', { tag: 'receipt', attrs: { id: `M${at}`, from } });
+    for (const [at, from] of senders.entries()) sock.ws.emit('CB:receipt', { tag: 'receipt', attrs: { id: `M${at}`, from, recipient: '901@lid' } });
     assert.deepEqual(seen, { told: ['901@lid'], arrived: ['M2'], passed: senders });
   });
 

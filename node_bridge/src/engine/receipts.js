@@ -1,19 +1,27 @@
-import { isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
+import { getBinaryNodeChild, isLidUser, isPnUser, jidNormalizedUser } from 'baileys';
 import { isoOf } from './times.js';
 
 /** @type {Record<string, 'delivered' | 'read'>} - `inactive`: delivered to a device nobody looks at */
-const STATUS = { '': 'delivered', inactive: 'delivered', read: 'read', played: 'read' };
+const STATUS = { '': 'delivered', delivery: 'delivered', inactive: 'delivered', read: 'read', played: 'read' };
 
 /**
- * What a customer's receipt says about our own messages; nothing when it is about something else (retries, history, what another device of ours has read).
+ * What a customer's receipt says about our own messages; nothing when it is about something else (retries, history), or says that the message
+ * has not arrived.
  * @param {any} node @returns {{id: string, address: string, status: 'delivered' | 'read', at?: string}[]}
  */
-export function readReceipt({ attrs, content }) {
+export function readReceipt(node) {
+  const { attrs, content } = node;
   const status = STATUS[attrs.type ?? ''];
-  if (!status || attrs.recipient || !(isLidUser(attrs.from) || isPnUser(attrs.from))) return [];
+  if (!status || !(isLidUser(attrs.from) || isPnUser(attrs.from)) || (status === 'delivered' && isRefusal(node))) return [];
   const address = jidNormalizedUser(attrs.from);
   const at = timeOf(attrs);
   return [attrs.id, ...listed(content)].filter(Boolean).map((id) => ({ id, address, status, ...(at ? { at } : {}) }));
+}
+
+/** The customer's device cannot take what goes to a LID. @param {any} node */
+function isRefusal(node) {
+  const { reason, type } = getBinaryNodeChild(node, 'error')?.attrs ?? {};
+  return reason === 'lid' && type === 'feature-incapable';
 }
 
 /**
