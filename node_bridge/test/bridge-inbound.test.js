@@ -37,7 +37,7 @@ describe('what comes back', () => {
       await next.open(own, { term: 2 });
       await next.status(own, (status) => status.state === 'connected');
     };
-    return { bridge, own, proxy, write, ratchets, goOn };
+    return { bridge, own, from, customer, proxy, write, ratchets, goOn };
   }
 
   it('tells that a message was delivered, and later that it was read', async () => {
@@ -128,15 +128,21 @@ describe('what comes back', () => {
     proxy.close();
   });
 
-  it('kill -9 after a key was used on record: what it opened has been told', async () => {
-    const { bridge, own, proxy, write, ratchets, goOn } = await chatByProxy();
+  it('kill -9 after a key was used on record: what it opened has been told, and is not asked for again', async () => {
+    const { bridge, own, from, customer, proxy, write, ratchets, goOn } = await chatByProxy();
+    await bridge.send(own, text(customer, 'what their phone answers begins no session'));
     const before = await ratchets();
     proxy.delayMs = 3_000; // committed, and the bridge does not hear of it
     await write('killed after the commit');
     await stage.db.until(async () => !isDeepStrictEqual(await ratchets(), before));
     await bridge.stop('SIGKILL');
     await goOn();
-    await stage.web.event((event) => event.session === own && event.data.text === 'killed after the commit');
+    const told = (/** @type {string} */ words) => stage.web.event((event) => event.session === own && event.data.text === words);
+    await told('killed after the commit');
+    await write('and what follows');
+    await told('and what follows');
+    const { retry_receipts: asked } = (await stage.network.call('GET', '/stats')).accounts[from];
+    assert.equal(asked ?? 0, 0);
     proxy.close();
   });
 

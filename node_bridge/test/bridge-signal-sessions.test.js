@@ -93,6 +93,17 @@ describe('Signal sessions', () => {
     assert.deepEqual(we.record, known);
   });
 
+  it('a message that comes again is told apart from one that fits none, with a new session beside its own, too', async () => {
+    const { we, they } = await chat();
+    const message = await they.write('once');
+    assert.equal(await we.read(message), 'once');
+    await assert.rejects(we.read(message), { name: 'MessageCounterError' });
+    await we.begin(they);
+    const known = structuredClone(we.record);
+    await assert.rejects(we.read(message), { name: 'MessageCounterError' });
+    assert.deepEqual(we.record, known);
+  });
+
   it('a long chat grows no longer, and what comes late by a turn or two is read', async () => {
     const { we, they } = await chat();
     const size = () => JSON.stringify(we.record).length;

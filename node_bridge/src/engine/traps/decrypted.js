@@ -1,9 +1,15 @@
 import { cleanMessage, decodeMessageNode, proto, unpadRandomMax16 } from 'baileys';
+import { USED } from './signal-sessions.js';
+
+const EMPTY = Buffer.of(1); // but for its padding
 
 /**
  * Baileys puts a message's key on record as used, sends the receipt, and only then hands the message on: not at all when the socket closes or
  * the process dies in between, and what comes again then cannot be decrypted. So it is taken within the transaction that uses its key, before
  * that is committed: what has not been taken still has its key. What is handed on later is the same.
+ *
+ * What comes again under a key that is used has so been taken; only its receipt did not go out. Baileys would ask the customer's phone for it
+ * once more. Here it finds nothing in it, and sends the receipt.
  * @param {any} sock @param {(message: any, offline: boolean) => void} taken
  */
 export function takeDecrypted(sock, taken) {
@@ -15,7 +21,7 @@ export function takeDecrypted(sock, taken) {
   const { signalRepository, authState: { creds, keys } } = sock;
   const decrypt = signalRepository.decryptMessage;
   const decryptAndTake = async (/** @type {any} */ options) => {
-    const plain = await decrypt(options);
+    const plain = await decrypt(options).catch(emptyIfUsed);
     const stanza = stanzas.get(options.ciphertext);
     const message = stanza && read(sock, stanza, plain);
     if (message) taken(message, Boolean(stanza.attrs.offline));
@@ -23,6 +29,12 @@ export function takeDecrypted(sock, taken) {
   };
   // Under the account's own lock, as in repository.js: the transaction within joins this one.
   signalRepository.decryptMessage = (/** @type {any} */ options) => keys.transaction(() => decryptAndTake(options), creds.me.id);
+}
+
+/** @param {Error} error @throws {Error} */
+function emptyIfUsed(error) {
+  if (error.name === USED) return EMPTY;
+  throw error;
 }
 
 /** As Baileys reads it. @param {any} sock @param {any} stanza @param {Uint8Array} plain @returns {any} nothing when it makes no sense: Baileys will say so */
