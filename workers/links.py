@@ -155,8 +155,9 @@ class Links:
         by_phone = owned.wipe
         await self._bridge.close(owned.id, term=owned.term, log_out=True)
         self._changes.gone(owned)
-        owned.wipe, owned.truth.linked, owned.truth.retry_at = False, False, None
-        if not by_phone:
+        owned.wipe, owned.truth.linked = False, False
+        if not by_phone:  # else the reaction to it has said when to go on
+            owned.truth.retry_at = None
             owned.truth.phone = owned.truth.lid = owned.truth.push_name = ""
             self._changes.say(owned, "unlinked", "logged_out_on_request", "")
         self._truths.mark(owned)

@@ -136,6 +136,16 @@ describe('linking', () => {
     });
   }
 
+  for (const action of ['stream_error', 'failure']) {
+    it(`tells a 408 by a ${action} before the first QR code as timed_out: no code has run out`, async () => {
+      const id = await stage.db.makeSession();
+      await stage.network.fault({ account: '*', on: 'connect', do: { action, code: '408' } });
+      await stage.bridge.open(id, { term: 1, link: { mode: 'qr' } });
+      const { close } = await stage.bridge.status(id, (status) => status.state === 'closed');
+      assert.deepEqual([close.code, close.reason], [408, 'timed_out']);
+    });
+  }
+
   for (const [code, reason] of /** @type {const} */ ([
     ['440', 'replaced'],
     ['500', 'server_error'],

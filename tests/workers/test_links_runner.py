@@ -67,6 +67,22 @@ def test_codes_that_ran_out_are_shown_anew_while_somebody_watches(
     until_state(session, "linking")
 
 
+def test_a_refusal_while_linking_is_not_met_with_another_try_at_once(
+    session: Session, stub: StubBridge, bridge: StubBridgeThread, make_runner: MakeRunner
+) -> None:
+    make_runner()
+    sessions.link(session=session)
+    until_state(session, "linking")
+    tell(bridge, lambda: stub.close(str(session.pk), "logged_out"))
+
+    def asked(method: str) -> int:
+        return [call[0] for call in stub.calls].count(method)
+
+    eventually(lambda: asked("DELETE") == 1, what="the log-out")
+    seen_for(0.3, lambda: asked("PUT") == 1)
+    eventually(lambda: asked("PUT") == 2, what="a second try")
+
+
 def test_a_window_that_ends_takes_the_code_away_and_frees_the_session(session: Session, make_runner: MakeRunner) -> None:
     make_runner()
     sessions.link(session=session)

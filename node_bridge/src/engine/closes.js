@@ -21,7 +21,7 @@ const REASONS = /** @type {Record<number, string>} */ ({
 
 /**
  * @param {unknown} error - what the engine gave as the cause; none when it was closed on purpose
- * @param {{linking: boolean, now: number}} context
+ * @param {{linking: boolean, now: number}} context - `linking`: codes were shown, which run out
  * @returns {Close}
  */
 export function classify(error, { linking, now }) {

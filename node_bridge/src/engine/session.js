@@ -234,7 +234,8 @@ export class Session {
 
   /** @param {any} error */
   async #closed(error) {
-    if (!(await this.#mayGoOn(error?.output?.statusCode))) return this.#finish(classify(error, { linking: this.#state === 'linking', now: Date.now() }));
+    const linking = Boolean(this.#linking?.qr);
+    if (!(await this.#mayGoOn(error?.output?.statusCode))) return this.#finish(classify(error, { linking, now: Date.now() }));
     await this.#with.vault.settle(); // after pairing: the new credentials must be on record before they are used
     if (!this.#finishing) this.open();
   }
