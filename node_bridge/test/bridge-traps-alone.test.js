@@ -69,11 +69,12 @@ describe('traps without a network', () => {
   });
 
   it('settings are given up after five answers without them, or one that never came, and stay so', () => {
-    const asked = (/** @type {number[]} */ ...times) => {
-      const rounds = new Rounds();
-      return times.map((at) => {
+    const asked = (/** @type {number[]} */ ...times) => counted(...times.map((at) => [0, at]));
+    const counted = (/** @type {number[][]} */ ...rounds) => {
+      const counter = new Rounds();
+      return rounds.map(([version, at]) => {
         try {
-          rounds.count('critical_block', at);
+          counter.count('critical_block', version ?? 0, at);
         } catch {
           return 'given up';
         }
@@ -83,6 +84,8 @@ describe('traps without a network', () => {
     assert.deepEqual(asked(0, 10, 20, 30, 40, 50, 9e9), [...Array(5).fill('asked'), 'given up', 'given up']);
     assert.deepEqual(asked(0, 20_000), ['asked', 'given up']);
     assert.deepEqual(asked(0, 30_000, 90_000), ['asked', 'asked', 'asked'], 'each on its own occasion');
+    const pages = Array.from({ length: 9 }, (_, at) => [at, at * 20_000]);
+    assert.deepEqual(counted(...pages, [8, 180_000]), [...Array(9).fill('asked'), 'given up'], 'as long as more of them comes');
   });
 
   it('who has no LID is asked for keys by number, and for a LID once in ten minutes', async () => {
@@ -308,7 +311,8 @@ describe('traps without a network', () => {
   it("what the phone changes in its settings is acked and left, but for the number's name", () => {
     /** @type {Record<'acked' | 'passed', string[]>} */
     const seen = { acked: [], passed: [] };
-    const sock = { ws: new EventEmitter(), sendMessageAck: async (/** @type {any} */ { attrs }) => void seen.acked.push(attrs.id) };
+    const sendMessageAck = async (/** @type {any} */ { attrs }) => void seen.acked.push(attrs.id);
+    const sock = { ws: new EventEmitter(), authState: { keys: {} }, sendMessageAck };
     sock.ws.on('CB:notification', ({ attrs }) => seen.passed.push(attrs.id));
     leaveSettings(sock);
     const tell = (/** @type {string} */ id, /** @type {string} */ type, /** @type {string} */ name) => {

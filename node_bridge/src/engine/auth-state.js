@@ -1,5 +1,4 @@
 import { proto } from 'baileys';
-import { Rounds } from './traps/settings-changes.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
 
@@ -9,12 +8,10 @@ import { Rounds } from './traps/settings-changes.js';
  * @param {Vault} vault @returns {any} what Baileys calls a SignalKeyStore
  */
 export function keyStore(vault) {
-  const rounds = new Rounds();
   return {
     /** @param {string} kind @param {string[]} names */
     get: async (kind, names) => {
       const values = await vault.get(kind, names);
-      if (kind === 'app-state-sync-version') for (const name of names) if (!values[name]) rounds.count(name);
       if (kind === 'app-state-sync-key') for (const name in values) values[name] = proto.Message.AppStateSyncKeyData.fromObject(values[name]);
       if (kind === 'tctoken') for (const name of names) if (name !== '__index') values[name] = withFreshIssue(values[name]);
       return values;
