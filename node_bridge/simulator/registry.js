@@ -28,6 +28,8 @@ export class Registry {
   #accounts = new Map();
   /** @type {Map<string, string>} lid → number */
   #lids = new Map();
+  /** @type {Map<string, string>} lid of an account that is gone → number */
+  #former = new Map();
   /** @type {Map<string, Map<number, Device>>} */
   #devices = new Map();
 
@@ -35,6 +37,7 @@ export class Registry {
   constructor(store) {
     this.#store = store;
     for (const [, account] of store.all('account/')) this.#index(account);
+    for (const [key, number] of store.all('former/')) this.#former.set(String(key.split('/')[1]), number);
     for (const [, device] of store.all('device/')) this.#devices.get(device.number)?.set(device.device, { ...device, preKeys: [] });
     for (const [key, preKeys] of store.all('prekeys/')) {
       const [, number, device] = key.split('/');
@@ -61,7 +64,7 @@ export class Registry {
   remove(number) {
     for (const device of this.devicesOf(number)) this.removeDevice(device);
     const account = this.#accounts.get(number);
-    if (account) this.#lids.delete(account.lid);
+    if (account) this.#leave(account);
     this.#accounts.delete(number);
     this.#devices.delete(number);
     this.#store.delete(`account/${number}`);
@@ -83,6 +86,12 @@ export class Registry {
     const number = parsed.mode === 'lid' ? this.#lids.get(parsed.user) : parsed.user;
     const account = number === undefined ? undefined : this.#accounts.get(number);
     return account && { account, device: parsed.device, mode: parsed.mode };
+  }
+
+  /** Who has the number by now, if the account with this LID is gone. @param {string | undefined} jid @returns {Account | undefined} */
+  successor(jid) {
+    const parsed = parseJid(jid);
+    return parsed?.mode === 'lid' ? this.#accounts.get(this.#former.get(parsed.user) ?? '') : undefined;
   }
 
   /** @param {string} number @returns {Device[]} the linked ones */
@@ -144,6 +153,13 @@ export class Registry {
     this.#devices.get(device.number)?.delete(device.device);
     this.#store.delete(`device/${device.number}/${device.device}`);
     this.#store.delete(`prekeys/${device.number}/${device.device}`);
+  }
+
+  /** @param {Account} account */
+  #leave({ lid, number }) {
+    this.#lids.delete(lid);
+    this.#former.set(lid, number);
+    this.#store.put(`former/${lid}`, number);
   }
 
   /** @param {Account} account */

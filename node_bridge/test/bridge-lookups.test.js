@@ -5,6 +5,7 @@ import { Inquiry } from '../src/engine/inquiry.js';
 import { Lookups } from '../src/engine/lookups.js';
 import { TokenBucket } from '../src/engine/token-bucket.js';
 import { makeLog } from '../src/log.js';
+import { Lru } from '../src/lru.js';
 import { Stage, text } from './support/stage.js';
 
 const EVERY_MS = 4_000;
@@ -101,6 +102,7 @@ describe('a number whose LID WhatsApp did not name', () => {
       sock,
       vault,
       lookups: new Lookups({ burst: 1, everyMs: 60_000 }),
+      moved: new Lru(10),
       inquiry: new Inquiry({ log: makeLog('silent') }),
       devices: /** @type {any} */ ({}),
     });

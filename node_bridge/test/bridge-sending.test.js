@@ -34,6 +34,21 @@ describe('sending', () => {
     assert.deepEqual((await stage.network.shown(customer)).map((shown) => shown.text), texts);
   });
 
+  it('writes to the account that has a number by now, once WhatsApp says that it is another', async () => {
+    const customer = await stage.phone();
+    const { address: before } = (await stage.bridge.send(id, text(customer, 'first'))).body;
+    await stage.network.call('DELETE', `/phones/${encodeURIComponent(customer)}`);
+    await stage.network.phone(customer);
+    const told = await stage.bridge.send(id, text(customer, 'to nobody', { to: { phone: customer, lid: before } }));
+    assert.deepEqual([told.body.outcome, told.body.address], ['acked', before]);
+    const { lid } = await stage.network.call('GET', `/phones/${encodeURIComponent(customer)}`);
+    for (const to of [{ phone: customer }, { phone: customer, lid: before }]) {
+      const { body } = await stage.bridge.send(id, text(customer, 'found', { to }));
+      assert.deepEqual([body.outcome, body.address], ['acked', lid]);
+    }
+    assert.deepEqual((await stage.network.shown(customer)).map((shown) => shown.text), ['found', 'found']);
+  });
+
   it('joins a send of the same id that is under way', async () => {
     const customer = await stage.phone();
     const message = text(customer, 'once', { typing_ms: 300 });

@@ -37,6 +37,7 @@ function directoryOf(executeUSyncQuery) {
     sock: { executeUSyncQuery, signalRepository: { lidMapping: { getLIDForPN: async () => null } }, authState: {} },
     vault: /** @type {any} */ ({ get: async () => ({}) }),
     lookups: new Lookups({ burst: 100, everyMs: 1_000 }),
+    moved: new Lru(10),
     inquiry: new Inquiry({ log }),
     devices: /** @type {any} */ ({}),
   });

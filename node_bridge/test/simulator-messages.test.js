@@ -46,6 +46,20 @@ test('a message reaches the linked devices of whom it is for', async () => {
   await Promise.all([mine, theirs].map(({ client }) => client.end()));
 });
 
+test('what goes to the LID of an account that is gone reaches nobody, and its ack says that the number has another', async () => {
+  const [shop, guest] = [await newPhone(), await newPhone()];
+  const { client } = await linked(sim, shop);
+  const { lid } = await sim.api('GET', `/api/phones/${guest}`);
+  assert.equal((await client.ack(await client.send(lid, 'Hello'))).refresh_lid, undefined);
+  await sim.api('DELETE', `/api/phones/${guest}`);
+  assert.equal((await client.ack(await client.send(lid, 'Still there?'))).error, '400');
+  await sim.phone(guest);
+  const { error, refresh_lid: refresh } = await client.ack(await client.send(lid, 'Hello again'));
+  assert.deepEqual([error, refresh], [undefined, 'true']);
+  assert.deepEqual(await sim.shown(guest), []);
+  await client.end();
+});
+
 test('an edit gives a message other words, on phones and on linked devices', async () => {
   const [shop, guest] = [await newPhone(), await newPhone()];
   const { client } = await linked(sim, shop);

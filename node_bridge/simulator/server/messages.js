@@ -65,7 +65,9 @@ export class Messages {
   /** @param {LoggedIn} conn @param {Node} node @param {string | undefined} error */
   #ack(conn, node, error) {
     const phash = error ? undefined : this.#deviceHash(conn, node);
-    const sent = conn.send(el('ack', { class: 'message', id: node.attrs.id, from: node.attrs.to, t: seconds(), error, phash }));
+    const refreshLid = this.#net.registry.successor(node.attrs.to) && 'true';
+    const attrs = { class: 'message', id: node.attrs.id, from: node.attrs.to, t: seconds(), error, phash, refresh_lid: refreshLid };
+    const sent = conn.send(el('ack', attrs));
     if (!sent) return;
     this.#net.journal.count('acks', conn.device.number);
     this.#net.journal.tell('message.acked', { account: conn.device.number, id: node.attrs.id, ...(error ? { error } : {}) });
@@ -95,7 +97,7 @@ export class Messages {
     // Both at once is what the real server calls malformed.
     if (!node.attrs.id || (direct ? fanned.length : !fanned.length)) return MALFORMED;
     const receiver = this.#net.registry.resolve(node.attrs.to)?.account;
-    if (!receiver) return ADDRESSING;
+    if (!receiver) return this.#net.registry.successor(node.attrs.to) ? undefined : ADDRESSING;
     return this.#isAllowed(conn.device.number, node, receiver) ? undefined : RESTRICTED;
   }
 

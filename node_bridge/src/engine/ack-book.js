@@ -1,6 +1,9 @@
 import { Lru } from '../lru.js';
 
-/** @typedef {{code: string | null, phash?: string | undefined, at: string}} Ack - `phash`: the server's hash of the devices that the message is for */
+/**
+ * @typedef {{code: string | null, phash?: string | undefined, staleLid?: boolean, at: string}} Ack - `phash`: the server's hash of the devices that the
+ *   message is for; `staleLid`: it went to a LID that is its number's no more
+ */
 /** @typedef {{take: (ack: Ack) => void, over: Promise<unknown>, end: () => void}} Turn */
 
 const LATE_ONES = 500;
@@ -59,8 +62,8 @@ export class AckBook {
   }
 
   /** @param {Record<string, string>} attrs */
-  #take({ id = '', error, phash }) {
-    const ack = { code: error ?? null, phash, at: new Date().toISOString() };
+  #take({ id = '', error, phash, refresh_lid: refreshLid }) {
+    const ack = { code: error ?? null, phash, staleLid: refreshLid === 'true', at: new Date().toISOString() };
     const turn = this.#turns.get(id);
     if (turn) return turn.take(ack);
     if (!this.#late.get(id)) return;

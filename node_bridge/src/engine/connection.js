@@ -45,7 +45,7 @@ export class Connection {
     });
     this.#sock = sock;
     this.pulse = new Pulse({ sock, onDead: listeners.onDead });
-    this.directory = new Directory({ sock, vault, lookups: memory.lookups, inquiry, devices });
+    this.directory = new Directory({ sock, vault, lookups: memory.lookups, moved: memory.moved, inquiry, devices });
     this.linking = creds.account ? null : new Linking({ sock, ended });
     this.restrictions = new Restrictions({ sock, ended, tell, log });
     this.sender = this.#makeSender({ options, ended, devices });

@@ -1,5 +1,6 @@
 import { extractDeviceJids, jidDecode, USyncQuery, USyncUser } from 'baileys';
-import { isOwnUser, lidAddress, phoneAddress, phoneOf, userOf } from './addresses.js';
+import { Lru } from '../lru.js';
+import { isOwnUser, lidAddress, lidOf, phoneAddress, phoneOf, userOf } from './addresses.js';
 import { NotSent } from './outcomes.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
@@ -11,19 +12,28 @@ import { NotSent } from './outcomes.js';
 /** @typedef {import('./outcomes.js').NotSentReason} NotSentReason */
 /** @typedef {{user: string, jid: string}} Device */
 
+const REMEMBERED = 1_000;
+const REFRESH_MS = 60 * 60 * 1000; // WhatsApp may call out of date what it then tells again
+
 /** Who is who on WhatsApp: what is known already is not asked again, and no answer is never taken for a no. */
 export class Directory {
+  /** @type {Lru<number>} by address */ #refreshedAt = new Lru(REMEMBERED);
   #sock;
   #vault;
   #lookups;
+  #moved;
   #inquiry;
   #devices;
 
-  /** @param {{sock: any, vault: Vault, lookups: Lookups, inquiry: Inquiry, devices: DeviceCache}} options */
-  constructor({ sock, vault, lookups, inquiry, devices }) {
+  /**
+   * @param {{sock: any, vault: Vault, lookups: Lookups, moved: import('../lru.js').Lru<string>, inquiry: Inquiry, devices: DeviceCache}} options
+   *   - `moved`: by LID that is its number's no more, the one that is
+   */
+  constructor({ sock, vault, lookups, moved, inquiry, devices }) {
     this.#sock = sock;
     this.#vault = vault;
     this.#lookups = lookups;
+    this.#moved = moved;
     this.#inquiry = inquiry;
     this.#devices = devices;
   }
@@ -35,13 +45,31 @@ export class Directory {
    */
   async resolve({ phone, lid, address }) {
     if (address) return address;
-    if (lid) return lidAddress(lid);
+    if (lid) return this.#present(lidAddress(lid));
     const known = await this.#mapped(phoneAddress(phone));
     if (known) return known;
     const { results: [found], reason } = await this.find([phone], { devices: true });
     if (reason) throw new NotSent(reason);
     if (found?.on_whatsapp === false) throw new NotSent('not_on_whatsapp');
     return found?.lid ?? found?.address ?? phoneAddress(phone); // where nothing was said, devices tell
+  }
+
+  /**
+   * WhatsApp says that this LID is its number's no more: another account has the number by now, and who goes on writing to the one before may be
+   * banned for it. By number it tells the present one. Does not throw.
+   * @param {string} address
+   * @param {string} phone
+   */
+  async refresh(address, phone) {
+    if (performance.now() - (this.#refreshedAt.get(address) ?? -Infinity) < REFRESH_MS) return;
+    try {
+      this.#lookups.forget(phone);
+      const { results: [found], reason } = await this.find([phone], { devices: true });
+      if (!reason) this.#refreshedAt.set(address, performance.now());
+      if (found?.lid && lidOf(address) && found.lid !== address) await this.#move(address, found.lid);
+    } catch {
+      // No answer, or none now.
+    }
   }
 
   /**
@@ -112,6 +140,21 @@ export class Directory {
   async #hasSession(devices) {
     const found = await Promise.all(devices.map(({ jid }) => this.#sock.signalRepository.validateSession(jid)));
     return found.some(({ exists }) => exists);
+  }
+
+  /** @param {string} from @param {string} to - addresses by LID */
+  async #move(from, to) {
+    const user = userOf(from);
+    this.#moved.set(from, to);
+    this.#moved.delete(to);
+    this.#sock.signalRepository.lidMapping.mappingCache.delete(`lid:${user}`);
+    await Promise.all([this.#vault.set({ 'lid-mapping': { [`${user}_reverse`]: null } }), this.#devices.del(user)]);
+  }
+
+  /** @param {string} lid @returns {string} */
+  #present(lid) {
+    const next = this.#moved.get(lid);
+    return next ? this.#present(next) : lid;
   }
 
   /** @param {string[]} phones @param {number} now @param {boolean} devices */

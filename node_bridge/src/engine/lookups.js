@@ -30,6 +30,11 @@ export class Lookups {
     return undefined;
   }
 
+  /** @param {string} phone */
+  forget(phone) {
+    this.#known.delete(phone);
+  }
+
   /** Forgets what is out of date. @param {number} now */
   sweep(now) {
     for (const [phone, { until }] of this.#known.entries()) if (until <= now) this.#known.delete(phone);

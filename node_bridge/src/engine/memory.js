@@ -3,6 +3,7 @@ import { Lookups } from './lookups.js';
 
 const SEEN = 2_000;
 const HASHES = 1_000;
+const MOVED = 1_000;
 const SESSIONS = 10_000;
 const KEPT_MS = 24 * 60 * 60 * 1000; // after its close; by then nothing that was said of numbers holds any more
 
@@ -10,6 +11,7 @@ const KEPT_MS = 24 * 60 * 60 * 1000; // after its close; by then nothing that wa
 export class SessionMemory {
   /** @type {Lru<true>} the inbound messages that were told */ seen = new Lru(SEEN);
   /** @type {Lru<string>} by address, what the server last said of the devices there and here */ deviceHashes = new Lru(HASHES);
+  /** @type {Lru<string>} by LID that is its number's no more, the one that is */ moved = new Lru(MOVED);
 
   /** @param {import('./lookups.js').LookupLimit} lookupLimit */
   constructor(lookupLimit) {

@@ -36,6 +36,7 @@ export class Sender {
   /** @type {Promise<unknown>} */ #last = Promise.resolve();
   /** @type {Map<string, Promise<Outcome>>} */ #underway = new Map();
   #fresh = false; // no key that an earlier connection used can be used again
+  #refreshed = Promise.resolve(); // the address that WhatsApp has last called out of date
   #acks;
   #with;
 
@@ -77,12 +78,13 @@ export class Sender {
     try {
       refuseExpired(request);
       await this.#orEnded(this.#freshen());
+      await this.#orEnded(this.#refreshed);
       const envelope = await this.#orEnded(this.#envelope(request));
       await this.#type(envelope.address, request.typing_ms);
       const devices = await this.#orEnded(directory.requireDevices(envelope.address));
       await this.#orEnded(directory.requireKeys(envelope.address, devices));
       refuseExpired(request);
-      const outcome = await this.#relay(request.id, envelope, devices);
+      const outcome = await this.#relay(request, envelope, devices);
       return this.#wantsNumber(outcome, request) ? await this.#relayByNumber(request) : outcome;
     } catch (error) {
       const { reason } = notSentBecause(error, ended.aborted);
@@ -116,21 +118,22 @@ export class Sender {
     return { address, message };
   }
 
-  /** @param {string} id @param {Envelope} envelope @param {Device[]} devices - that it will be encrypted for @returns {Promise<Outcome>} */
-  async #relay(id, envelope, devices) {
+  /** @param {SendRequest} request @param {Envelope} envelope @param {Device[]} devices - that it will be encrypted for @returns {Promise<Outcome>} */
+  async #relay(request, envelope, devices) {
+    const { id } = request;
     const { acked } = await this.#orEnded(this.#acks.turn(id));
     /** @type {Outcome | undefined} */
     let outcome;
     try {
-      outcome = await this.#relayed(id, { ...envelope, devices }, acked);
+      outcome = await this.#relayed(request, { ...envelope, devices }, acked);
       return outcome;
     } finally {
       this.#acks.release(id, outcome?.outcome === 'unknown');
     }
   }
 
-  /** @param {string} id @param {Envelope & {devices: Device[]}} what @param {Promise<Ack>} acked @returns {Promise<Outcome>} */
-  async #relayed(id, { address, message, devices }, acked) {
+  /** @param {SendRequest} request @param {Envelope & {devices: Device[]}} what @param {Promise<Ack>} acked @returns {Promise<Outcome>} */
+  async #relayed({ id, to }, { address, message, devices }, acked) {
     const { sock, ended, mayAct, ackTimeoutMs } = this.#with;
     if (!mayAct()) throw new NotSent('not_connected');
     const relay = { encrypted: false };
@@ -148,7 +151,9 @@ export class Sender {
       if (!(await isKept(relayed))) return { outcome: 'unknown', reason: 'connection_lost' };
     }
     // Only after `relayed`: the ratchet must be on record before the message counts as sent.
-    return this.#judge(address, await within(acked, Math.max(0, late - performance.now()), ended));
+    const ack = await within(acked, Math.max(0, late - performance.now()), ended);
+    if (typeof ack === 'object' && ack.staleLid) this.#refreshed = this.#with.directory.refresh(address, to.phone);
+    return this.#judge(address, ack);
   }
 
   /** Baileys says the same when WhatsApp has not answered for keys. @param {NotSent} because @param {Device[]} devices @returns {Promise<NotSent>} */
@@ -196,7 +201,7 @@ export class Sender {
     const envelope = await this.#store(id, address, content);
     const devices = await this.#with.directory.requireDevices(address);
     refuseExpired(request); // the refusal may have taken its time
-    return this.#relay(id, envelope, devices);
+    return this.#relay(request, envelope, devices);
   }
 
   /** Shows "typing…"; nothing depends on it. @param {string} address @param {number} ms */
