@@ -3,7 +3,7 @@ import { ControlError } from './errors.js';
 import { digits } from './wire/jids.js';
 import { el, seconds, SERVER } from './wire/nodes.js';
 
-/** @typedef {'connect' | 'login' | 'message' | 'ack' | 'query' | 'bundle' | 'receipt' | 'notification'} Moment */
+/** @typedef {'connect' | 'login' | 'message' | 'ack' | 'query' | 'bundle' | 'receipt' | 'notification' | 'backlog'} Moment */
 /** @typedef {object} Deed
  * @property {string} action
  * @property {string | number} [code]
@@ -33,6 +33,7 @@ const ACTIONS = {
   bundle: ['bundle_error'],
   receipt: ANYWHERE,
   notification: ANYWHERE,
+  backlog: ANYWHERE,
 };
 
 /** The faults that were ordered, and whom they strike next. */

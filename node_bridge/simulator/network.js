@@ -1,5 +1,5 @@
 import { ClientVersions } from './client-versions.js';
-import { Faults } from './faults.js';
+import { Faults, interfere } from './faults.js';
 import { Journal } from './events.js';
 import { selfSigned } from './media/certificate.js';
 import { MediaStore } from './media/store.js';
@@ -21,7 +21,7 @@ import { Tokens } from './server/tokens.js';
 import { Connection } from './wire/connection.js';
 import { makeServerIdentity } from './wire/certificates.js';
 import { jidOf, masked } from './wire/jids.js';
-import { el, seconds } from './wire/nodes.js';
+import { child, el, seconds } from './wire/nodes.js';
 
 /** @typedef {import('./server/messages.js').LoggedIn} LoggedIn */
 
@@ -78,6 +78,14 @@ export class Network {
     if (node.tag === 'receipt') return this.receipts.take(member, node);
     if (node.tag === 'ack') return this.receipts.settle(member, node);
     if (node.tag === 'chatstate') return this.#typing(member, node);
+    if (node.tag === 'ib') return this.#more(member, node);
+  }
+
+  /** A client asks for the next window of what waited for it. @param {LoggedIn} conn @param {import('baileys').BinaryNode} node */
+  async #more(conn, node) {
+    const batch = child(node, 'offline_batch');
+    if (!batch || (await interfere(conn, this.faults.strike({ on: 'backlog', account: conn.device.number }))) === 'stop') return;
+    this.switchboard.handOverBacklog(conn, Number(batch.attrs.count) || 0);
   }
 
   /** @param {LoggedIn} conn @param {import('baileys').BinaryNode} node */

@@ -87,6 +87,21 @@ describe('what comes back', () => {
     await stage.bridge.status(id, (status) => status.state === 'connected');
   });
 
+  it('tells all of many that were written while it was away, and what is written after', async () => {
+    const { id: own, number: from } = await stage.linked();
+    const customer = await stage.phone();
+    const write = (/** @type {string} */ text) => stage.network.call('POST', `${path(customer)}/messages`, { to: from, text });
+    await stage.bridge.close(own);
+    for (let at = 0; at < 130; at += 1) await write(`waited ${at}`);
+    await stage.bridge.open(own, { term: 1 });
+    const texts = () => stage.web.events.filter((event) => event.session === own && event.data.text?.startsWith('waited')).map(({ data }) => data.text);
+    await stage.web.until(() => texts().length === 130);
+    assert.deepEqual(texts(), Array.from({ length: 130 }, (_, at) => `waited ${at}`));
+    await write('I am new');
+    const { data } = await stage.web.event((event) => event.session === own && event.data.text === 'I am new');
+    assert.equal(data.offline, false);
+  });
+
   it('tells of a receipt that has waited when it was given', async () => {
     const customer = await stage.phone();
     const message = text(customer, 'read it when you like');

@@ -41,7 +41,7 @@ describe('the pulse of a connection', { timeout: 60_000 }, () => {
     const { vault } = await store.open(await db.makeSession(), 1);
     const { sock } = openSocket({
       vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: by ?? url, log,
-      onEncrypt: () => {}, onMessage: () => {}, onPasskey: () => {},
+      onEncrypt: () => {}, onMessage: () => {}, onPasskey: () => {}, onStalled: () => {},
     });
     const pulse = new Pulse({ sock, onDead: (cause) => causes.push(cause), quietMs, answerMs });
     open.push({ sock, pulse });

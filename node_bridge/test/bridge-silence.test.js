@@ -74,6 +74,22 @@ describe('a connection that says nothing', { timeout: 180_000, concurrency: true
     mute.close();
   });
 
+  it('is given up when what has waited stops coming, and the next one gets it', async () => {
+    const bridge = await stage.another();
+    const { id, number } = await stage.linked({ bridge });
+    const customer = await stage.phone();
+    await bridge.close(id);
+    const fault = await stage.network.fault({ account: number, on: 'backlog', times: 0, do: { action: 'drop' } });
+    const path = `/phones/${encodeURIComponent(customer)}/messages`;
+    for (let at = 0; at < 10; at += 1) await stage.network.call('POST', path, { to: number, text: `waited ${at}` });
+    await bridge.open(id, { term: 1 });
+    const { close } = await bridge.status(id, (status) => status.state === 'closed', 90_000);
+    assert.deepEqual([close.reason, close.detail.cause], ['timed_out', 'what has waited stopped coming']);
+    await stage.network.call('DELETE', `/faults/${fault.id}`);
+    await bridge.open(id, { term: 1 });
+    await stage.web.event((event) => event.session === id && event.data.text === 'waited 9');
+  });
+
   it('survives a bridge that was frozen longer than that: the silence was its own', async () => {
     const bridge = await stage.another();
     const { id } = await stage.linked({ bridge });

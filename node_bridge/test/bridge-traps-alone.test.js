@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { addTransactionCapability, downloadContentFromMessage, makeEventBuffer, MessageRetryManager } from 'baileys';
 import { ProtocolAddress, SessionBuilder, SessionCipher } from 'libsignal';
 import { classify } from '../src/engine/closes.js';
@@ -16,6 +17,7 @@ import { Inquiry } from '../src/engine/inquiry.js';
 import { Lookups } from '../src/engine/lookups.js';
 import { readReceipt } from '../src/engine/receipts.js';
 import { askedOnce, repositoryWith } from '../src/engine/traps/repository.js';
+import { drainBacklog } from '../src/engine/traps/backlog.js';
 import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
 import { downloadWhole, WHOLE } from '../src/engine/traps/downloads.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
@@ -30,6 +32,16 @@ import { Signals } from '../src/signals.js';
 import { Lru } from '../src/lru.js';
 
 const log = makeLog('silent');
+
+/** One that is told that something has waited. @param {string} count */
+function waitedFor(count) {
+  /** @type {any[]} */
+  const sent = [];
+  const sock = { ws: new EventEmitter(), ev: new EventEmitter(), sendNode: async (/** @type {any} */ node) => void sent.push(node) };
+  const tell = (/** @type {string} */ tag) => sock.ws.emit(`CB:ib,,${tag}`, { tag: 'ib', attrs: {}, content: [{ tag, attrs: { count } }] });
+  const come = (/** @type {object} */ attrs, tag = 'receipt') => sock.ws.emit('frame', { tag, attrs: { id: 'A', from: '901@lid', ...attrs } });
+  return { sock, sent, begin: () => tell('offline_preview'), end: () => tell('offline'), come, isHeard: () => sock.ws.listenerCount('frame') > 0 };
+}
 
 /** One that knows nobody yet. @param {(query: any) => Promise<any>} executeUSyncQuery - how WhatsApp answers */
 function directoryOf(executeUSyncQuery) {
@@ -186,6 +198,46 @@ describe('traps without a network', () => {
     for (let at = 0; at < 5_000; at += 1) ws.emit('CB:message', { tag: 'message', attrs: { id: `m${at}`, from: '49151@s.whatsapp.net' } });
     decrypted({ id: 'm0', remoteJid: '49151@s.whatsapp.net' });
     assert.deepEqual(acked, ['m0']);
+  });
+
+  it('what has waited is asked for, a window after the other, until the server says that it was all', async () => {
+    const { sock, sent, begin, end, come, isHeard } = waitedFor('300');
+    drainBacklog(sock, () => assert.fail('it comes'));
+    assert.ok(!isHeard(), 'it costs nothing before');
+    begin();
+    come({}, 'iq');
+    await sleep(150);
+    assert.deepEqual(sent, [], 'the first window is asked for by Baileys');
+    for (let window = 1; window < 3; window += 1) {
+      for (let at = 0; at < 100; at += 1) come({ offline: String(at) });
+      await sleep(150);
+      assert.deepEqual(sent, Array(window).fill({ tag: 'ib', attrs: {}, content: [{ tag: 'offline_batch', attrs: { count: '100' } }] }));
+    }
+    come({ offline: '299' });
+    end();
+    await sleep(150);
+    assert.deepEqual([sent.length, isHeard()], [2, false], 'nor after');
+  });
+
+  it('a backlog that stops coming is given up; one that comes, or is over, is not', async () => {
+    const { sock, begin, come, isHeard } = waitedFor('300');
+    const stalled = new Promise((resolve) => drainBacklog(sock, () => resolve(performance.now()), 400));
+    begin();
+    for (let at = 0; at < 6; at += 1) {
+      await sleep(100);
+      come(at % 2 ? { offline: String(at) } : {});
+    }
+    const last = performance.now();
+    assert.ok(Number(await stalled) - last > 350 && !isHeard());
+
+    const [none, closed] = [waitedFor('0'), waitedFor('300')];
+    for (const { sock: other } of [none, closed]) drainBacklog(other, () => assert.fail('nothing is waited for'), 100);
+    none.begin();
+    closed.begin();
+    closed.sock.ev.emit('connection.update', { connection: 'close' });
+    closed.begin();
+    await sleep(200);
+    assert.deepEqual([none.isHeard(), closed.isHeard()], [false, false]);
   });
 
   it('the answer to a retry receipt goes out once its key is on record as used', async () => {

@@ -164,7 +164,7 @@ describe('traps of linking', () => {
     const { vault } = await store.open(await stage.db.makeSession(), 1);
     const { sock } = openSocket({
       vault, creds: initAuthCreds(), version: DEFAULT_CONNECTION_CONFIG.version, socketUrl: stage.network.socketUrl, log,
-      onEncrypt: () => {}, onMessage: () => {}, onPasskey,
+      onEncrypt: () => {}, onMessage: () => {}, onStalled: () => {}, onPasskey,
     });
     await once(sock.ws, 'CB:iq,type:set,pair-device');
     /** @type {any[]} */

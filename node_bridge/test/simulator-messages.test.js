@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { connect, linked, startSimulator } from './simulator-kit.js';
+import { until } from './support/until.js';
 
 /** @type {import('./simulator-kit.js').Simulator} */
 let sim;
@@ -126,6 +127,28 @@ test('messages and receipts wait for a device that is away, and come marked as o
   await third.message(({ key }) => key.id === fresh.id);
   assert.deepEqual(third.messages.map(({ key }) => key.id), [fresh.id], 'what was confirmed does not come again');
   await third.end();
+});
+
+test('what has waited comes in windows that are asked for, and nothing new before its end', async () => {
+  const [shop, guest] = [await newPhone(), await newPhone()];
+  const { client: first } = await linked(sim, shop);
+  await first.end();
+  await sim.until('socket.closed', ({ account }) => account === shop);
+  for (let at = 0; at < 130; at++) await type(guest, shop, `number ${at}`);
+  const second = connect(sim, { auth: first.auth });
+  /** @type {any[]} */
+  const came = [];
+  second.sock.ws.on('frame', ({ tag, attrs }) => ['message', 'notification', 'receipt'].includes(tag) && came.push(attrs));
+  await second.open();
+  await until(async () => came.length >= 105);
+  const { id } = await type(guest, shop, 'new');
+  assert.equal((await second.sock.onWhatsApp(guest))?.length, 1);
+  assert.equal(came.length, 105, 'five unasked, and the hundred that the client library asks for');
+  await second.sock.sendNode({ tag: 'ib', attrs: {}, content: [{ tag: 'offline_batch', attrs: { count: '100' } }] });
+  await second.message(({ key }) => key.id === id);
+  assert.deepEqual(came.slice(0, -1).map(({ offline }) => offline), came.slice(0, -1).map((_, at) => String(at)));
+  assert.deepEqual([came.at(-1).id, came.at(-1).offline], [id, undefined]);
+  await second.end();
 });
 
 test('the same id twice is shown once and counted twice', async () => {

@@ -24,7 +24,7 @@ export const phoneSettings = object({
 
 export const fault = object({
   account: text,
-  on: { enum: ['connect', 'login', 'message', 'ack', 'query', 'bundle', 'receipt', 'notification'] },
+  on: { enum: ['connect', 'login', 'message', 'ack', 'query', 'bundle', 'receipt', 'notification', 'backlog'] },
   times: { type: 'integer', minimum: 0 },
   match: object({ to: text, device: { type: 'integer', minimum: 0 }, xmlns: text, asks: tags, id: text }),
   do: object({

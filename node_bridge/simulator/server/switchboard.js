@@ -2,6 +2,13 @@ import { interfere } from '../faults.js';
 import { el } from '../wire/nodes.js';
 
 /** @typedef {import('baileys').BinaryNode} Node */
+/** @typedef {import('./messages.js').LoggedIn} LoggedIn */
+/** What had waited for a client that came, and how much of it was handed over.
+ * @typedef {{waiting: import('./queue.js').Waiting[], handedOver: number}} Backlog
+ */
+
+/** How much of what waited a client gets unasked. */
+const UNASKED = 5;
 
 /** Hands stanzas over to devices: at once where the device is there, later where it is not.
  * Nothing is handed over before it is on disk.
@@ -36,6 +43,8 @@ export class Switchboard {
 
   /** @type {WeakMap<import('../wire/connection.js').Connection, import('./queue.js').Waiting[]>} */
   #pending = new WeakMap();
+  /** @type {WeakMap<import('../wire/connection.js').Connection, Backlog>} */
+  #backlogs = new WeakMap();
 
   /** @param {import('../wire/connection.js').Connection} conn */
   #fresh(conn) {
@@ -48,11 +57,11 @@ export class Switchboard {
   handOver(number, device) {
     if (device === 0) return void this.#net.phones.get(number)?.wake();
     const conn = this.#net.sockets.of(number, device);
-    if (!conn) return;
+    if (!conn || this.#backlogs.has(conn)) return;
     for (const { node } of this.#fresh(conn).splice(0)) void this.#send(conn, node);
   }
 
-  /** The client is ready: it gets what waited for it, marked as offline, and then everything as it comes.
+  /** The client is ready: it is told how much has waited for it, and gets the first of it.
    * @param {import('../wire/connection.js').Connection} conn
    */
   async activate(conn) {
@@ -64,9 +73,23 @@ export class Switchboard {
     const count = String(waiting.length);
     const messages = waiting.filter(({ node }) => node.tag === 'message').length;
     conn.send(el('ib', {}, [el('offline_preview', { count, message: String(messages), receipt: '0', notification: '0' })]));
-    let offline = 0;
-    for (const { node } of waiting) void this.#send(conn, { ...node, attrs: { ...node.attrs, offline: String(offline++) } });
-    conn.send(el('ib', {}, [el('offline', { count })]));
+    this.#backlogs.set(conn, { waiting, handedOver: 0 });
+    this.handOverBacklog(/** @type {LoggedIn} */ (conn), UNASKED);
+  }
+
+  /** What waited comes marked as offline, as much of it as the client asks for; after its end everything comes as it is made.
+   * @param {LoggedIn} conn @param {number} most
+   */
+  handOverBacklog(conn, most) {
+    const backlog = this.#backlogs.get(conn);
+    if (!backlog) return;
+    for (const { node } of backlog.waiting.splice(0, most)) {
+      void this.#send(conn, { ...node, attrs: { ...node.attrs, offline: String(backlog.handedOver++) } });
+    }
+    if (backlog.waiting.length > 0) return;
+    this.#backlogs.delete(conn);
+    conn.send(el('ib', {}, [el('offline', { count: String(backlog.handedOver) })]));
+    this.handOver(conn.device.number, conn.device.device);
   }
 
   /** @param {import('../wire/connection.js').Connection} conn @param {Node} node */

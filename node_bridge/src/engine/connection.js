@@ -21,6 +21,7 @@ const LAST_WORDS = ['CB:stream:error', 'CB:failure', 'CB:xmlstreamend'];
  * @property {(cause: string) => void} onDead - it is dead without having ended
  * @property {() => void} onLetIn - the login was accepted; the connection opens later
  * @property {() => void} onSilent - the server has never said anything
+ * @property {() => void} onStalled - what has waited for us does not come to its end
  * @property {(httpStatus: number) => void} onRefused - something answered HTTP instead of opening the WebSocket; Baileys would wait for ever
  */
 
@@ -41,6 +42,7 @@ export class Connection {
       log,
       onEncrypt: () => this.sender.noteEncryption(),
       onPasskey: listeners.onPasskey,
+      onStalled: listeners.onStalled,
       onMessage: (message, offline) => inbound.take(message, offline),
     });
     this.#sock = sock;

@@ -171,6 +171,7 @@ export class Session {
         onDead: (cause) => this.end('connection_lost', { cause }),
         onLetIn: () => connection === this.#connection && this.#expectConnection(LET_IN_MS),
         onSilent: () => this.end('timed_out', { cause: 'the server did not answer' }),
+        onStalled: () => this.end('timed_out', { cause: 'what has waited stopped coming' }),
         onRefused: (code) => this.#finish({ code, reason: 'connect_failed', detail: { cause: `the server answered HTTP ${code}` } }),
       },
     });

@@ -3,6 +3,7 @@ import { isForeign } from './addresses.js';
 import { keyStore } from './auth-state.js';
 import { DeviceCache } from './devices.js';
 import { engineLog } from './engine-log.js';
+import { drainBacklog } from './traps/backlog.js';
 import { takeDecrypted } from './traps/decrypted.js';
 import { heedDeviceChanges } from './traps/device-changes.js';
 import { WHOLE } from './traps/downloads.js';
@@ -27,10 +28,10 @@ const HIDDEN = 2; // the stub of a message that did not decrypt
 /**
  * A Baileys socket with every trap defused. Baileys never reconnects, and neither does this.
  * @param {{vault: Vault, creds: any, version: Version, socketUrl: string | undefined, log: Log, onEncrypt: () => void, onPasskey: () => void,
- *   onMessage: (message: any, offline: boolean) => void}} options
+ *   onStalled: () => void, onMessage: (message: any, offline: boolean) => void}} options
  * @returns {{sock: any, devices: DeviceCache}}
  */
-export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, onPasskey, onMessage }) {
+export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, onPasskey, onStalled, onMessage }) {
   const devices = new DeviceCache(vault);
   const findMessage = (/** @type {string} */ id) => findSent(vault, id);
   const sock = makeWASocket({
@@ -56,6 +57,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
   // Else Baileys forgets ours where it is not said again.
   sock.ws.prependListener('CB:success', (/** @type {any} */ { attrs }) => (attrs.lid ??= creds.me?.lid));
   devices.sift = spareOtherDevices(sock);
+  drainBacklog(sock, onStalled);
   const decrypted = ackMessages(sock);
   guardNotifications(sock, onPasskey);
   answerRetries(sock, { findMessage, log });
