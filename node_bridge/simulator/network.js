@@ -16,6 +16,7 @@ import { Queues } from './server/queue.js';
 import { Receipts } from './server/receipts.js';
 import { answer } from './server/requests/index.js';
 import { Sockets } from './server/sockets.js';
+import { Statuses } from './server/statuses.js';
 import { Switchboard } from './server/switchboard.js';
 import { Tokens } from './server/tokens.js';
 import { Connection } from './wire/connection.js';
@@ -49,6 +50,7 @@ export class Network {
     this.switchboard = new Switchboard(this);
     this.messages = new Messages(this);
     this.receipts = new Receipts(this);
+    this.statuses = new Statuses(this);
     this.bundles = new Bundles(this);
     this.linkCodes = new LinkCodes(this);
     this.pairing = new Pairing(this);

@@ -26,6 +26,7 @@ import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
 import { answerRetries } from '../src/engine/traps/retry-receipts.js';
 import { answerPings } from '../src/engine/traps/server-pings.js';
 import { leaveSettings, Rounds } from '../src/engine/traps/settings-changes.js';
+import { ackUnknown } from '../src/engine/traps/unknown-stanzas.js';
 import { whoIs } from '../src/engine/who-is.js';
 import { makeLog } from '../src/log.js';
 import { Signals } from '../src/signals.js';
@@ -238,6 +239,20 @@ describe('traps without a network', () => {
     closed.begin();
     await sleep(200);
     assert.deepEqual([none.isHeard(), closed.isHeard()], [false, false]);
+  });
+
+  it('what contacts post is acked, and what nobody knows is refused', () => {
+    /** @type {unknown[]} */
+    const acked = [];
+    const sock = { ws: new EventEmitter(), sendMessageAck: async (/** @type {any} */ { tag }, /** @type {unknown} */ error) => void acked.push([tag, error]) };
+    ackUnknown(sock);
+    sock.ws.emit('frame', Buffer.from('a handshake'));
+    const from = 'status@broadcast';
+    for (const tag of ['status', 'message', 'receipt', 'notification', 'call', 'iq', 'ack', 'presence', 'novelty']) {
+      sock.ws.emit('frame', { tag, attrs: { id: 'A', from } });
+    }
+    for (const attrs of [{ id: 'A' }, { from }, {}]) sock.ws.emit('frame', { tag: 'novelty', attrs });
+    assert.deepEqual(acked, [['status', undefined], ['novelty', 488]]);
   });
 
   it('the answer to a retry receipt goes out once its key is on record as used', async () => {

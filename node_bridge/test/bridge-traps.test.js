@@ -20,6 +20,8 @@ describe('traps of the engine', () => {
   before(async () => ({ id, number } = await stage.linked()));
 
   const stats = () => stage.network.call('GET', '/stats');
+  /** The linked one of a number. @param {string} of */
+  const device = async (of) => (await stage.network.call('GET', `/phones/${encodeURIComponent(of)}`)).devices[0];
 
   it('a known contact costs no query, not even after a restart of the bridge', async () => {
     const first = await stage.another();
@@ -142,6 +144,22 @@ describe('traps of the engine', () => {
     assert.equal((await stage.bridge.send(id, text(await stage.phone(), 'x'))).body.code, '463');
     const event = await stage.web.event((one) => one.session === id && one.type === 'number.restricted' && one.data.active);
     assert.equal(Date.parse(event.data.until), Date.parse(until));
+  });
+
+  it('what contacts post is acked, at once and when it has waited: else it ends the stream', async () => {
+    const { id: own, number: from } = await stage.linked();
+    const customer = `/phones/${encodeURIComponent(await stage.phone())}`;
+    const { id: message } = await stage.network.call('POST', `${customer}/messages`, { to: from, text: 'hello' });
+    await stage.web.event((event) => event.data.id === message);
+    const post = () => stage.network.call('POST', `${customer}/statuses`, { ack_within_ms: 10_000 });
+    const acked = () => stage.network.until(async () => (await device(from)).waiting === 0);
+    await post();
+    await acked();
+    await stage.bridge.close(own);
+    await post();
+    await stage.bridge.open(own, { term: 1 });
+    await stage.bridge.status(own, (status) => status.state === 'connected');
+    await acked();
   });
 
   it('a stream error "ack" closes with server_error and keeps the credentials', async () => {

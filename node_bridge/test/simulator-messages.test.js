@@ -151,6 +151,21 @@ test('what has waited comes in windows that are asked for, and nothing new befor
   await second.end();
 });
 
+test('what a person posts for everybody ends the stream unless it is acked, and comes again', async () => {
+  const [shop, guest] = [await newPhone(), await newPhone()];
+  const { client: first } = await linked(sim, shop);
+  const { id: message } = await type(guest, shop, 'Hello');
+  await first.message(({ key }) => key.id === message);
+  const { id } = await sim.api('POST', `/api/phones/${guest}/statuses`, { ack_within_ms: 300 });
+  assert.equal(await first.closed(), 500);
+  const second = connect(sim, { auth: first.auth });
+  const status = /** @type {any} */ (await new Promise((resolve) => second.sock.ws.once('CB:status', resolve)));
+  assert.deepEqual([status.attrs.id, status.attrs.from, status.attrs.offline !== undefined], [id, 'status@broadcast', true]);
+  await second.sock.sendMessageAck(status);
+  await until(async () => (await sim.api('GET', `/api/phones/${shop}`)).devices[0].waiting === 0);
+  await second.end();
+});
+
 test('the same id twice is shown once and counted twice', async () => {
   const [shop, guest] = [await newPhone(), await newPhone()];
   const { client } = await linked(sim, shop);

@@ -1,7 +1,7 @@
 import { present } from '../phones/chats.js';
 import { ControlError } from '../errors.js';
 import { wantNumber } from '../registry.js';
-import { boolean, number, object, phoneSettings, text } from './schemas.js';
+import { boolean, number, object, phoneSettings, status, text } from './schemas.js';
 
 /** @typedef {import('fastify').FastifyRequest} Request */
 
@@ -84,6 +84,9 @@ export async function phoneRoutes(app, net) {
     const { to, ...typed } = body(request);
     return reply.code(201).send({ id: await phoneOf(request).outbox.type({ ...typed, to: wantNumber(to) }) });
   });
+
+  app.post('/api/phones/:number/statuses', { schema: { body: status } }, async (request, reply) =>
+    reply.code(201).send({ id: await net.statuses.post(phoneOf(request), body(request).ack_within_ms) }));
 
   app.post('/api/phones/:number/read', { schema: { body: object({ peer: number }, ['peer']) } }, async (request) => ({
     read: await phoneOf(request).read(wantNumber(body(request).peer)),

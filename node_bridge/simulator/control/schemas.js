@@ -51,4 +51,6 @@ export const restrictions = object({
 const version = { type: 'string', pattern: VERSION.source };
 export const clientVersions = object({ current: version, oldest: { anyOf: [version, { type: 'null' }] } });
 
+export const status = object({ ack_within_ms: milliseconds });
+
 export const disconnect = object({ code, reason: text });

@@ -75,9 +75,12 @@ export class Phones {
     };
   }
 
-  /** @param {import('../registry.js').Device} device */
-  presentDevice({ number, device, linkedAt, platform }) {
-    return { device, linked_at: linkedAt, connected: !!this.#net.sockets.of(number, device), platform };
+  /** @param {import('../registry.js').Device} linked */
+  presentDevice(linked) {
+    const { number, device, linkedAt, platform } = linked;
+    const { sockets, queues } = this.#net;
+    const holds = { waiting: queues.waiting(number, device).length };
+    return { device, linked_at: linkedAt, connected: !!sockets.of(number, device), platform, ...holds };
   }
 
   close() {

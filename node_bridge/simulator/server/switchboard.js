@@ -100,5 +100,6 @@ export class Switchboard {
       if (deed && (await interfere(conn, deed)) === 'stop') return;
     }
     conn.send(node);
+    if (node.tag === 'status') this.#net.statuses.expectAck(/** @type {LoggedIn} */ (conn), node);
   }
 }

@@ -15,6 +15,7 @@ import { repositoryWith } from './traps/repository.js';
 import { answerRetries } from './traps/retry-receipts.js';
 import { answerPings } from './traps/server-pings.js';
 import { leaveSettings } from './traps/settings-changes.js';
+import { ackUnknown } from './traps/unknown-stanzas.js';
 
 /** @typedef {import('../store/vault.js').Vault} Vault */
 /** @typedef {import('./client-version.js').Version} Version */
@@ -58,6 +59,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
   sock.ws.prependListener('CB:success', (/** @type {any} */ { attrs }) => (attrs.lid ??= creds.me?.lid));
   devices.sift = spareOtherDevices(sock);
   drainBacklog(sock, onStalled);
+  ackUnknown(sock);
   const decrypted = ackMessages(sock);
   guardNotifications(sock, onPasskey);
   answerRetries(sock, { findMessage, log });
