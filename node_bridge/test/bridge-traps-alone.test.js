@@ -187,7 +187,7 @@ describe('traps without a network', () => {
     const decrypted = ackMessages(sock);
     const stanzas = [{ from: '901:3@lid' }, { from: '49152@s.whatsapp.net' }, { from: '900:2@lid', recipient: '903@lid' }];
     for (const attrs of stanzas) sock.ws.emit('CB:message', { tag: 'message', attrs: { id: 'A', ...attrs } });
-    for (const remoteJid of ['901@lid', '49152@s.whatsapp.net', '903@lid', '904@lid']) decrypted({ id: 'A', remoteJid });
+    for (const remoteJid of ['901@lid', '49152@s.whatsapp.net', '903@lid', '904@lid']) decrypted({ id: 'A', remoteJid }, true);
     assert.deepEqual(acked, stanzas.map(({ from }) => from));
   });
 
@@ -197,8 +197,19 @@ describe('traps without a network', () => {
     const acked = [];
     const decrypted = ackMessages({ ws, sendMessageAck: async (/** @type {any} */ { attrs }) => void acked.push(attrs.id) });
     for (let at = 0; at < 5_000; at += 1) ws.emit('CB:message', { tag: 'message', attrs: { id: `m${at}`, from: '49151@s.whatsapp.net' } });
-    decrypted({ id: 'm0', remoteJid: '49151@s.whatsapp.net' });
+    decrypted({ id: 'm0', remoteJid: '49151@s.whatsapp.net' }, true);
     assert.deepEqual(acked, ['m0']);
+  });
+
+  it('of what Baileys acks itself nothing is kept: of groups and what contacts post, and what did not decrypt', () => {
+    const ws = new EventEmitter();
+    /** @type {string[]} */
+    const acked = [];
+    const decrypted = ackMessages({ ws, sendMessageAck: async (/** @type {any} */ { attrs }) => void acked.push(attrs.from) });
+    const chats = ['120363@g.us', 'status@broadcast', '901@lid'];
+    for (const from of chats) ws.emit('CB:message', { tag: 'message', attrs: { id: 'A', from } });
+    for (const isDecrypted of [false, true]) for (const remoteJid of chats.slice(isDecrypted ? 0 : 2)) decrypted({ id: 'A', remoteJid }, isDecrypted);
+    assert.deepEqual(acked, []);
   });
 
   it('what has waited is asked for, a window after the other, until the server says that it was all', async () => {

@@ -60,7 +60,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
   devices.sift = spareOtherDevices(sock);
   drainBacklog(sock, onStalled);
   ackUnknown(sock);
-  const decrypted = ackMessages(sock);
+  const ackMessage = ackMessages(sock);
   guardNotifications(sock, onPasskey);
   answerRetries(sock, { findMessage, log });
   heedDeviceChanges(sock, devices);
@@ -68,9 +68,10 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
   answerPings(sock);
   takeDecrypted(sock, onMessage);
   takeMessagesEarly(sock.ev, ({ messages, type }) => {
-    for (const message of messages.filter((one) => one.messageStubType !== HIDDEN)) {
-      onMessage(message, type === 'append');
-      decrypted(message.key);
+    for (const message of messages) {
+      const decrypted = message.messageStubType !== HIDDEN;
+      if (decrypted) onMessage(message, type === 'append');
+      ackMessage(message.key, decrypted);
     }
   });
   return { sock, devices };
