@@ -22,6 +22,7 @@ import { heedDeviceChanges } from '../src/engine/traps/device-changes.js';
 import { downloadWhole, WHOLE } from '../src/engine/traps/downloads.js';
 import { takeMessagesEarly } from '../src/engine/traps/early-messages.js';
 import { ackMessages } from '../src/engine/traps/message-acks.js';
+import { refillPreKeys } from '../src/engine/traps/pre-keys.js';
 import { keepContextOfJobs } from '../src/engine/traps/queued-jobs.js';
 import { answerRetries } from '../src/engine/traps/retry-receipts.js';
 import { answerPings } from '../src/engine/traps/server-pings.js';
@@ -264,6 +265,34 @@ describe('traps without a network', () => {
     }
     for (const attrs of [{ id: 'A' }, { from }, {}]) sock.ws.emit('frame', { tag: 'novelty', attrs });
     assert.deepEqual(acked, [['status', undefined], ['novelty', 488]]);
+  });
+
+  it('a warning of few pre-keys is heeded once, by as many as are missing, and an old one not at all', async () => {
+    const ws = new EventEmitter();
+    /** @type {Record<'acked' | 'made' | 'passed', unknown[]>} */
+    const seen = { acked: [], made: [], passed: [] };
+    let left = 40;
+    const sock = {
+      ws,
+      sendMessageAck: async (/** @type {any} */ { attrs }) => void seen.acked.push(attrs.id),
+      query: async () => ({ tag: 'iq', attrs: {}, content: [{ tag: 'count', attrs: { value: String(left) } }] }),
+      uploadPreKeys: async (/** @type {number} */ count) => {
+        seen.made.push(count);
+        left += count;
+        if (left === 812) setImmediate(() => ws.emit('full'));
+      },
+    };
+    ws.on('CB:notification', ({ attrs }) => seen.passed.push(attrs.id));
+    refillPreKeys(sock);
+    const warn = (/** @type {string} */ id, tag = 'count') =>
+      ws.emit('CB:notification', { tag: 'notification', attrs: { id, type: 'encrypt', from: '@s.whatsapp.net' }, content: [{ tag, attrs: { value: '40' } }] });
+    const full = once(ws, 'full');
+    for (const id of ['one', 'two']) warn(id);
+    warn('other', 'identity');
+    await full;
+    warn('late');
+    await new Promise(setImmediate);
+    assert.deepEqual(seen, { acked: ['one', 'two', 'late'], made: [...Array(7).fill(100), 72], passed: ['other'] });
   });
 
   it('the answer to a retry receipt goes out once its key is on record as used', async () => {

@@ -7,6 +7,7 @@ import { closeSocket, openSocket } from '../src/engine/socket.js';
 import { makeLog } from '../src/log.js';
 import { KeyRing } from '../src/store/keyring.js';
 import { Store } from '../src/store/store.js';
+import { linked as linkedBarely } from './simulator-kit.js';
 import { databaseUrl } from './support/database.js';
 import { Proxy } from './support/proxy.js';
 import { Stage, text } from './support/stage.js';
@@ -160,6 +161,20 @@ describe('traps of the engine', () => {
     await stage.bridge.open(own, { term: 1 });
     await stage.bridge.status(own, (status) => status.state === 'connected');
     await acked();
+  });
+
+  it('pre-keys that run low are made up for', async () => {
+    const { number: from } = await stage.linked();
+    const network = { socketUrl: stage.network.socketUrl, api: (/** @type {string} */ method, /** @type {string} */ path, /** @type {object} */ body) =>
+      stage.network.call(method, path.replace('/api', ''), body) };
+    const { client } = await linkedBarely(/** @type {any} */ (network), await stage.phone());
+    await stage.network.until(async () => (await device(from)).pre_keys > 800);
+    const jid = `${from.slice(1)}:${(await device(from)).device}@s.whatsapp.net`;
+    const users = Array.from({ length: 101 }, () => ({ tag: 'user', attrs: { jid } }));
+    const attrs = { to: '@s.whatsapp.net', type: 'get', xmlns: 'encrypt' };
+    for (let at = 0; at < 8; at += 1) await client.sock.query({ tag: 'iq', attrs: { ...attrs }, content: [{ tag: 'key', attrs: {}, content: users }] });
+    await stage.network.until(async () => (await device(from)).pre_keys > 800);
+    await client.end();
   });
 
   it('a stream error "ack" closes with server_error and keeps the credentials', async () => {

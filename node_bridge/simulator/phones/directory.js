@@ -78,8 +78,8 @@ export class Phones {
   /** @param {import('../registry.js').Device} linked */
   presentDevice(linked) {
     const { number, device, linkedAt, platform } = linked;
-    const { sockets, queues } = this.#net;
-    const holds = { waiting: queues.waiting(number, device).length };
+    const { sockets, queues, bundles } = this.#net;
+    const holds = { waiting: queues.waiting(number, device).length, pre_keys: bundles.left(linked) };
     return { device, linked_at: linkedAt, connected: !!sockets.of(number, device), platform, ...holds };
   }
 

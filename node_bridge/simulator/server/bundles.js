@@ -1,7 +1,7 @@
 import { el, seconds, SERVER } from '../wire/nodes.js';
 
 /** Below this a client is told to upload more one-time pre-keys. */
-const FEW = 5;
+const FEW = 10;
 
 /** Key bundles of all devices, phones included. */
 export class Bundles {

@@ -11,6 +11,7 @@ import { takeMessagesEarly } from './traps/early-messages.js';
 import { spareOtherDevices } from './traps/keyless-devices.js';
 import { ackMessages } from './traps/message-acks.js';
 import { guardNotifications } from './traps/notifications.js';
+import { refillPreKeys } from './traps/pre-keys.js';
 import { repositoryWith } from './traps/repository.js';
 import { answerRetries } from './traps/retry-receipts.js';
 import { answerPings } from './traps/server-pings.js';
@@ -65,6 +66,7 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
   answerRetries(sock, { findMessage, log });
   heedDeviceChanges(sock, devices);
   leaveSettings(sock);
+  refillPreKeys(sock);
   answerPings(sock);
   takeDecrypted(sock, onMessage);
   takeMessagesEarly(sock.ev, ({ messages, type }) => {
