@@ -250,12 +250,15 @@ describe('traps of linking', () => {
     await closeSocket(sock);
   });
 
-  it('our own LID is kept where a login does not say it again', async () => {
+  it('our own LID is kept where a login does not say it again, and with our device where it is said without', async () => {
     const { sock } = await linkingSocket(() => {});
     sock.authState.creds.me = { id: '49151:1@s.whatsapp.net', lid: '901:1@lid' };
     const success = { tag: 'success', attrs: /** @type {{lid?: string}} */ ({}) };
     sock.ws.emit('CB:success', success);
     assert.equal(success.attrs.lid, '901:1@lid');
+    const bare = { tag: 'success', attrs: { lid: '901@lid' } };
+    sock.ws.emit('CB:success', bare);
+    assert.equal(bare.attrs.lid, '901:1@lid', 'else messages go to this device as well');
     await closeSocket(sock);
   });
 

@@ -1,4 +1,4 @@
-import { isJidBroadcast, isJidGroup, isJidNewsletter, isLidUser, isPnUser, jidDecode, jidNormalizedUser } from 'baileys';
+import { isJidBroadcast, isJidGroup, isJidNewsletter, isLidUser, isPnUser, jidDecode, jidEncode, jidNormalizedUser } from 'baileys';
 
 /** `+4915112345678` as WhatsApp writes it. @param {string} phone - E.164 @returns {string} */
 export function phoneAddress(phone) {
@@ -28,6 +28,12 @@ export function userOf(address) {
 /** Whether a user is this account itself, by number or by LID. @param {{id: string, lid?: string} | undefined} me @param {string} user */
 export function isOwnUser(me, user) {
   return [me?.id, me?.lid].some((own) => own && userOf(own) === user);
+}
+
+/** A LID that names no device, with the one that the number names. @param {string | undefined} lid @param {string | undefined} number - as an address */
+export function ofDevice(lid, number) {
+  const [named, device] = [jidDecode(lid), jidDecode(number)?.device];
+  return named && device && !named.device ? jidEncode(named.user, 'lid', device) : lid;
 }
 
 /** Chats this product has no business in: groups, status, newsletters. @param {string} jid */

@@ -1,5 +1,5 @@
 import { makeWASocket, proto } from 'baileys';
-import { isForeign } from './addresses.js';
+import { isForeign, ofDevice } from './addresses.js';
 import { keyStore } from './auth-state.js';
 import { DeviceCache } from './devices.js';
 import { engineLog } from './engine-log.js';
@@ -56,8 +56,8 @@ export function openSocket({ vault, creds, version, socketUrl, log, onEncrypt, o
     makeSignalRepository: repositoryWith(onEncrypt),
     getMessage: async ({ id }) => (await findMessage(id ?? ''))?.message,
   });
-  // Else Baileys forgets ours where it is not said again.
-  sock.ws.prependListener('CB:success', (/** @type {any} */ { attrs }) => (attrs.lid ??= creds.me?.lid));
+  // Else Baileys forgets ours where it is not said again, and writes to itself where it comes without our device.
+  sock.ws.prependListener('CB:success', (/** @type {any} */ { attrs }) => (attrs.lid = ofDevice(attrs.lid ?? creds.me?.lid, creds.me?.id)));
   devices.sift = spareOtherDevices(sock);
   drainBacklog(sock, onStalled);
   ackUnknown(sock);
