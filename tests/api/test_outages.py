@@ -67,7 +67,7 @@ def test_a_redis_that_hangs_costs_one_request_a_moment_and_the_others_nothing(ma
     stack.start("web")
     api = caller(stack)
     times = sorted(took(api, "/api/v1/messages", BODY) for _ in range(6))
-    assert times[-1] < 1.5 and times[-2] < 0.3, times
+    assert times[-1] < 1.5 and times[-2] < 0.4, times  # who waits for it waits for 0.4 s
 
 
 def test_without_postgres_it_says_so_and_comes_back_by_itself(make_stack: MakeStack) -> None:
