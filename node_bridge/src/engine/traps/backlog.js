@@ -34,10 +34,11 @@ export function drainBacklog(sock, onStalled, quietMs = QUIET_MS) {
     onStalled();
   };
   const begin = (/** @type {any} */ node) => {
-    if (getBinaryNodeChild(node, 'offline_preview')?.attrs.count === '0') return;
+    const { count } = getBinaryNodeChild(node, 'offline_preview')?.attrs ?? {};
+    if (count === '0') return;
     end();
     ws.on('frame', hear);
-    stalled = setTimeout(giveUp, quietMs);
+    if (Number(count) > 0) stalled = setTimeout(giveUp, quietMs); // where nothing is announced, nothing is missed
   };
   ws.on('CB:ib,,offline_preview', begin);
   ws.on('CB:ib,,offline', end);
