@@ -70,6 +70,8 @@ _THIS_NUMBERS = "(m.sending_at < {}.history_since) IS NOT TRUE"
 _WELCOME = """(m.exempt OR NOT EXISTS (
                   SELECT 1 FROM contact x WHERE x.session_id = m.session_id AND x.phone = m.to_phone AND x.phone <> ''
                     AND x.opted_out_at IS NOT NULL))"""
+# What had no answer and is sent again, where its restaurant wants that; its session's row is named.
+RESENT = f"{_FRESH} AND {_THIS_NUMBERS} AND {_WELCOME}"
 READY = f"""m.status = 'queued' AND NOT m.held AND {_DUE}
               AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())"""
 HELD_NO_MORE = "m.status = 'queued' AND m.held AND m.not_before <= statement_timestamp()"
@@ -116,8 +118,7 @@ _CLAIM = f"""
         LEFT JOIN LATERAL (
             SELECT m.id, m.status, {_DUE} AS waited FROM message m
             WHERE m.session_id = due.id AND m.status IN ('sending', 'uncertain')
-              AND (m.status = 'sending'
-                   OR (due.resend_uncertain AND {_FRESH} AND {_THIS_NUMBERS.format("due")} AND {_WELCOME}))
+              AND (m.status = 'sending' OR (due.resend_uncertain AND {RESENT.format("due")}))
             ORDER BY m.seq LIMIT 1
         ) u ON true
         LEFT JOIN LATERAL ({_OLDEST}
@@ -219,8 +220,7 @@ def ready(*, worker: UUID, sessions: Sequence[UUID]) -> list[Waiting]:
         WITH mine AS (
             SELECT s.id, r.resend_uncertain AND EXISTS (
                 SELECT 1 FROM message m
-                WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {_FRESH}
-                  AND {_THIS_NUMBERS.format("s")} AND {_WELCOME}) AS unanswered,
+                WHERE m.session_id = s.id AND m.status = 'uncertain' AND {_DUE} AND {RESENT.format("s")}) AS unanswered,
                 EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {READY})
                 OR EXISTS (SELECT 1 FROM message m WHERE m.session_id = s.id AND {HELD_NO_MORE}) AS queued
             FROM wa_session s JOIN restaurant r ON r.id = s.restaurant_id AND r.is_active

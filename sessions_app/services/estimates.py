@@ -16,6 +16,7 @@ from sessions_app.policy.lanes import LANES, Lane
 from sessions_app.policy.priorities import Priority
 from sessions_app.policy.reasons import Held, Reason
 from sessions_app.services import outlook
+from sessions_app.services.claims import RESENT
 from sessions_app.services.outlook import Outlook
 from sessions_app.services.sql import fetch
 
@@ -153,13 +154,14 @@ class _Counted(NamedTuple):
 
 # The row comparison walks the partial index message_line in order and stops at the limit. What is held goes before nothing: it
 # takes its place once it may go.
-_PLACES = """
+_PLACES = f"""
     SELECT q.id, l.lane, (SELECT count(*) FROM (
         SELECT 1 FROM message m
         WHERE m.session_id = q.session AND m.status = 'queued' AND NOT m.held AND m.lane = l.lane
           AND (m.priority, m.seq) < (q.priority, q.seq)
         LIMIT %(most)s) AS ahead),
-        (SELECT max(u.not_before) FROM message u WHERE u.session_id = q.session AND u.status = 'uncertain')
+        (SELECT max(m.not_before) FROM message m JOIN wa_session s ON s.id = m.session_id
+         WHERE m.session_id = q.session AND m.status = 'uncertain' AND {RESENT.format("s")})
     FROM unnest(%(id)s::uuid[], %(session)s::uuid[], %(priority)s::int[], %(seq)s::bigint[]) AS q(id, session, priority, seq),
         generate_series(0, 2) AS l(lane)"""
 

@@ -154,6 +154,20 @@ def test_a_connection_that_is_made_again_later_holds_it_until_then(session: Sess
     assert estimate.send_at is not None and estimate.send_at >= later
 
 
+def test_what_is_never_sent_again_holds_up_nobody(session: Session) -> None:
+    """Its customer has opted out, or it was another number's."""
+    connected(session)
+    now = timezone.now()
+    queued(session, status="uncertain", not_before=now + timedelta(minutes=4), sending_at=now, to_phone=TO)
+    behind = queued(session, lane=Message.Lane.WARM, to_phone="+4915187654321")
+    assert estimates.for_message(message=behind).reason == "queue"
+    customer = Contact.objects.create(restaurant=session.restaurant, session=session, phone=TO, opted_out_at=now)
+    assert estimates.for_message(message=Message.objects.get(pk=behind.pk)).reason == "next"
+    customer.delete()
+    Session.objects.update(history_since=now + SECOND)
+    assert estimates.for_message(message=Message.objects.get(pk=behind.pk)).reason == "next"
+
+
 def test_nothing_goes_before_a_message_without_an_answer_is_sent_again(session: Session, restaurant: Restaurant) -> None:
     connected(session)
     later = timezone.now() + timedelta(minutes=4)
